@@ -1,0 +1,176 @@
+"""Components: one frozen class holds the settings and does the work.
+
+A config names a component by its ``kind``; the other keys are its fields. Making one only checks
+the settings. Disk, network and TensorFlow wait for the method that does the work.
+"""
+
+import difflib
+import importlib
+import inspect
+import os
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Self, cast
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    computed_field,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
+
+from kft.catalog import CATALOG
+
+
+def absolute(path: str) -> str:
+    """Returns `path` made absolute from the working directory; a URL such as gs://… stays."""
+    return path if "://" in path else os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111
+
+
+AbsolutePath = Annotated[str, AfterValidator(absolute)]
+
+
+class Settings(BaseModel):
+    """A frozen record that refuses keys it does not know, and says which key was meant."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _suggest_keys(cls, value: Any, build: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return build(value)
+        except ValidationError as error:
+            faults = [suggest_key(fault, cls.keys()) for fault in error.errors()]
+            raise ValidationError.from_exception_data(cls.__name__, faults) from error
+
+    @classmethod
+    def keys(cls) -> list[str]:
+        """Returns the keys that a config may use here."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
+
+
+def suggest_key(fault: Mapping[str, Any], keys: Iterable[str]) -> InitErrorDetails:
+    """Returns a pydantic `fault` ready to be raised again, with a hint if it is an unknown key."""
+    message = fault["msg"]
+    if fault["type"] == "extra_forbidden" and len(fault["loc"]) == 1:
+        message = f"unknown key{closest(str(fault['loc'][0]), keys)}"
+    return InitErrorDetails(
+        type=PydanticCustomError(fault["type"], message), loc=fault["loc"], input=fault["input"]
+    )
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """Returns ``. Did you mean 'x'?``, or ``. Known: …`` where nothing known is near `word`."""
+    choices = sorted(known)
+    near = difflib.get_close_matches(word, choices, n=1)
+    return f". Did you mean {near[0]!r}?" if near else f". Known: {', '.join(choices)}"
+
+
+class Component(Settings):
+    """Base of the contracts. A contract is abstract; a kind is final: nobody subclasses a kind.
+
+    Attributes:
+        role: What the catalog and messages call the contract.
+    """
+
+    role: ClassVar[str]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def kind(self) -> str:
+        """The name a config uses for this component."""
+        path = f"{type(self).__module__}:{type(self).__qualname__}"
+        names = {target: name for name, target in CATALOG.get(self.role, {}).items()}
+        return names.get(path, path)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _resolve_kind(
+        cls, value: Any, build: ModelWrapValidatorHandler[Self], info: ValidationInfo
+    ) -> Self:
+        if not isinstance(value, dict) or not (inspect.isabstract(cls) or "kind" in value):
+            return build(value)
+        trusted = (info.context or {}).get("trust")
+        found = find_component(cls.role, value.get("kind"), trusted)
+        settings = {key: setting for key, setting in value.items() if key != "kind"}
+        if found is cls:
+            return build(settings)
+        if not issubclass(found, cls):
+            raise PydanticCustomError(
+                "wrong_role", f"{value['kind']!r} is not a kind of {cls.role}"
+            )
+        return cast(Self, found.model_validate(settings, context=info.context))
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Gives a contract one branch for each kind, and one for a user's own class."""
+        if not inspect.isabstract(cls):
+            return kind_schema(cls, handler.resolve_ref_schema(handler(core_schema)))
+        branches = [
+            handler(find_component(cls.role, kind, None).__pydantic_core_schema__)
+            for kind in CATALOG[cls.role]
+        ]
+        own = {"type": "object", "properties": {"kind": {"type": "string", "pattern": ":"}}}
+        return {"oneOf": [*branches, {**own, "required": ["kind"], "title": "your own class"}]}
+
+
+def kind_schema(cls: type[Component], schema: JsonSchemaValue) -> JsonSchemaValue:
+    """Returns `schema` with the ``kind`` that a config needs to name `cls`."""
+    path = f"{cls.__module__}:{cls.__qualname__}"
+    name = next((kind for kind, target in CATALOG[cls.role].items() if target == path), path)
+    properties = {"kind": {"const": name}} | {
+        key: value for key, value in schema.get("properties", {}).items() if key != "kind"
+    }
+    required = ["kind", *(key for key in schema.get("required", []) if key != "kind")]
+    return schema | {"properties": properties, "required": required}
+
+
+def find_component(role: str, kind: object, trusted: Iterable[str] | None) -> type[Component]:
+    """Returns the class that `kind` names: a name in the catalog, or ``module:Class``.
+
+    `trusted` are the packages whose code a config may import; None trusts all of them.
+    """
+    known = CATALOG[role]
+    if not isinstance(kind, str):
+        found = "no 'kind'" if kind is None else f"a 'kind' that is {kind!r}"
+        raise PydanticCustomError("no_kind", f"has {found}. Known: {', '.join(sorted(known))}")
+    if ":" in kind:
+        return own_class(role, kind, trusted)
+    if kind not in known:
+        raise PydanticCustomError("unknown_kind", f"no {role} kind {kind!r}{closest(kind, known)}")
+    module, _, name = known[kind].partition(":")
+    return cast("type[Component]", getattr(importlib.import_module(module), name))
+
+
+def own_class(role: str, kind: str, trusted: Iterable[str] | None) -> type[Component]:
+    """Returns the user's class ``module:Class``, importing its module only if it is trusted."""
+    module, _, name = kind.partition(":")
+    package = module.partition(".")[0]
+    if trusted is not None and package not in {*trusted, "kft"}:
+        raise PydanticCustomError(
+            "not_trusted",
+            f"{kind!r} would run code of the package {package!r}. If you trust it, add "
+            f"--trust {package}",
+        )
+    found = import_name(kind)
+    if not (isinstance(found, type) and issubclass(found, Component) and found.role == role):
+        raise PydanticCustomError("not_a_component", f"{kind!r} is not a {role} component")
+    return found
+
+
+def import_name(path: str) -> object:
+    """Returns what ``module:Name`` names, or a fault that pydantic reports with the others."""
+    module, _, name = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise PydanticCustomError("not_importable", f"cannot import {path!r}: {error}") from error

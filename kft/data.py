@@ -1,0 +1,119 @@
+"""The data contract: what every source finds, whatever the modality."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import PositiveInt
+
+from kft.component import Component
+from kft.input import Input
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the head predicts.
+
+    Attributes:
+        kind: One class out of `names`, any number of them, or one float for each.
+        names: Class names in label order, or the names of the values.
+    """
+
+    kind: Literal["class", "multilabel", "value"]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Examples by number. The engine owns their order; a split never shuffles.
+
+    Attributes:
+        names: What a person calls each example, such as its path.
+        labels: Class numbers int32 ``(size,)``, or float32 ``(size, k)`` for other targets.
+        fetch: The raw example of an int64 scalar index, in TensorFlow ops. What it gives is what
+            `Input.decode` takes.
+        weights: How much each example counts in the loss, float32 ``(size,)``; None is 1.
+    """
+
+    names: Sequence[str]
+    labels: np.ndarray
+    fetch: Callable[[tf.Tensor], tf.Tensor]
+    weights: np.ndarray | None = None
+
+    @property
+    def size(self) -> int:
+        """How many examples there are."""
+        return len(self.names)
+
+    def take(self, indices: Sequence[int]) -> Split:
+        """Returns the split of the examples at `indices`, in that order."""
+        import numpy as np
+        import tensorflow as tf
+
+        kept = np.asarray(indices, "int64")
+        numbers = tf.constant(kept)
+        return replace(
+            self,
+            names=[self.names[index] for index in kept],
+            labels=self.labels[kept],
+            fetch=lambda index: self.fetch(tf.gather(numbers, index)),
+            weights=None if self.weights is None else self.weights[kept],
+        )
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What a source found.
+
+    Attributes:
+        train: The only split that is shuffled and augmented.
+        validation: Picks the best epoch.
+        test: Held out for the report, or None.
+        target: What the labels mean.
+        input: How an example is read.
+        notes: What a person should know of the finding, such as files that were passed over.
+    """
+
+    train: Split
+    validation: Split
+    test: Split | None
+    target: Target
+    input: Input
+    notes: tuple[str, ...] = ()
+
+    def by_name(self) -> Mapping[str, Split]:
+        """Returns the splits there are, by the names that files and messages use."""
+        named = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: split for name, split in named.items() if split is not None}
+
+
+class DataSource(Component):
+    """Finds examples, labels and splits. Knows no modality: its `input` does.
+
+    Attributes:
+        input: How one example is read.
+        batch_size: Examples in one optimizer step, over all devices.
+        on_bad_input: Whether an example that cannot be read stops the run or is left out and
+            listed. Nothing is ever deleted.
+    """
+
+    role: ClassVar[str] = "data"
+
+    input: Input
+    batch_size: PositiveInt = 32
+    on_bad_input: Literal["stop", "skip"] = "stop"
+
+    @abstractmethod
+    def load(self, seed: int) -> Splits:
+        """Returns the splits; the same `seed` gives the same ones.
+
+        Raises:
+            DataError: There is nothing to train on.
+        """

@@ -1,0 +1,36 @@
+"""The head contract: from features to predictions, and how to score them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from kft.component import Component
+from kft.data import Target
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Head(Component):
+    """New layers on top of the backbone, trained from the first phase on."""
+
+    role: ClassVar[str] = "head"
+
+    @abstractmethod
+    def outputs(self, features: keras.KerasTensor, target: Target) -> keras.KerasTensor:
+        """Returns float32 predictions of shape ``(batch, len(target.names))``.
+
+        `features` has shape ``(batch, d)``.
+
+        Raises:
+            ConfigError: The head cannot predict this kind of target.
+        """
+
+    @abstractmethod
+    def loss(self) -> keras.losses.Loss:
+        """Returns a fresh loss; labels are dense float32 ``(batch, k)``."""
+
+    @abstractmethod
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Returns fresh metrics; the first is the one a report leads with."""

@@ -1,0 +1,76 @@
+"""The input contract: how one example of a modality is read, in TensorFlow ops.
+
+The same ops feed training, evaluation, prediction and the exported graph, so that a served model
+sees what the trained one saw.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from kft.component import Component
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Signature:
+    """One way a served model may be asked.
+
+    Attributes:
+        name: Of the SavedModel signature; the first is ``serving_default``.
+        spec: Of what a caller sends: one batch, its first dimension None.
+        prepare: Turns that into a batch as `Input.decode` would give it.
+    """
+
+    name: str
+    spec: tf.TensorSpec
+    prepare: Callable[[tf.Tensor], tf.Tensor]
+
+
+class Input(Component):
+    """Reads raw examples of one modality.
+
+    Attributes:
+        file_endings: Of the files that hold one example each, in lower case, such as ``.jpg``.
+    """
+
+    role: ClassVar[str] = "input"
+    file_endings: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    @abstractmethod
+    def spec(self) -> tf.TensorSpec:
+        """Shape and dtype of one decoded example, without the batch dimension."""
+
+    @property
+    @abstractmethod
+    def is_augmented(self) -> bool:
+        """Says whether `augment` changes anything."""
+
+    @abstractmethod
+    def decode(self, raw: tf.Tensor) -> tf.Tensor:
+        """Returns one example of `spec` from what a source holds, such as the bytes of a file.
+
+        Raises:
+            tf.errors.InvalidArgumentError: The example is damaged.
+        """
+
+    @abstractmethod
+    def augment(self, inputs: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        """Returns a random variant of each of `inputs`, of the same shape and dtype.
+
+        `inputs` has shape ``(batch, …)``; `seeds` int64 ``(batch, 2)``. An example's variant
+        depends on its own seed alone, not on its place in the batch.
+        """
+
+    @abstractmethod
+    def signatures(self) -> tuple[Signature, ...]:
+        """Returns the ways a served model may be asked, the default first.
+
+        The default takes raw examples, as `decode` does.
+        """
