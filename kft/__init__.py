@@ -1,1 +1,54 @@
-"""kft: two-phase transfer learning in Keras 3 from one JSON file."""
+"""kft: two-phase transfer learning in Keras 3 from one JSON file.
+
+Everything the command line does is one function here. Importing kft imports no TensorFlow.
+"""
+
+import importlib
+
+_HOMES = {
+    "load_config": "kft.config",
+    "RunConfig": "kft.config",
+    "json_schema": "kft.schema",
+    "run": "kft.run",
+    "RunResult": "kft.run",
+    "open_run": "kft.run",
+    "check": "kft.check",
+    "plan": "kft.plan",
+    "predict": "kft.predict",
+    "evaluate_run": "kft.later",
+    "export_run": "kft.later",
+    "init_config": "kft.init",
+    "Input": "kft.input",
+    "Signature": "kft.input",
+    "DataSource": "kft.data",
+    "Split": "kft.data",
+    "Splits": "kft.data",
+    "Target": "kft.data",
+    "BackboneSource": "kft.backbone",
+    "Backbone": "kft.backbone",
+    "Stage": "kft.backbone",
+    "layer_stages": "kft.backbone",
+    "Head": "kft.head",
+    "Task": "kft.task",
+    "Phase": "kft.phase",
+    "Exporter": "kft.exporter",
+    "KftError": "kft.errors",
+    "ConfigError": "kft.errors",
+    "DataError": "kft.errors",
+    "BackboneError": "kft.errors",
+    "TrainingError": "kft.errors",
+    "ExportError": "kft.errors",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> object:
+    """Imports a public name from its home when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'kft' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -63,14 +63,14 @@ class Backbone:
         Sets the whole state, so what an earlier phase left does not matter. Compile afterwards.
         """
         chosen = {id(variable) for stage in stages for variable in stage.variables}
-        held = set(map(id, batch_norm_variables(self.model)))
-        if self.batch_norm == "inference":
-            held = set()
+        if self.batch_norm == "frozen":
+            chosen -= set(map(id, batch_norm_variables(self.model)))
         # A frozen layer hides the variables below it, so the layers are all switched on and
         # each variable says for itself whether it trains.
-        self.model.trainable = True
-        for variable in self.model.trainable_variables:
-            variable.trainable = id(variable) in chosen and id(variable) not in held
+        for layer in self.model._flatten_layers():
+            layer.trainable = True
+            for variable in layer._trainable_variables:
+                variable.trainable = id(variable) in chosen
 
     def applied(self) -> keras.layers.Layer:
         """Returns the backbone as one layer that runs in inference mode, whatever `fit` says."""
@@ -92,20 +92,55 @@ def batch_norm_variables(model: keras.Model) -> list[keras.Variable]:
 
 
 def layer_stages(model: keras.Model) -> tuple[Stage, ...]:
-    """Returns a stage for each layer with weights; a normalisation joins the layer before it."""
+    """Returns a stage for each layer with weights; a normalisation joins the layer it follows.
+
+    It follows the nearest layer with weights up the graph, of several the one listed last; the
+    list alone would mislead, since parallel branches stand interleaved in it.
+    """
     import keras
 
     norms = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
-    named: list[tuple[str, list[keras.Variable]]] = []
-    for layer in model._flatten_layers(include_self=False):
-        own = [*layer._trainable_variables, *layer._non_trainable_variables]
+    stages: list[tuple[str, list[keras.Variable]]] = []
+    joined: dict[int, int] = {}
+    for layer in layers_inside(model):
+        last = len(stages) - 1
         if not layer._trainable_variables:
+            if layer._layers and stages:
+                joined[id(layer)] = last
             continue
-        if isinstance(layer, norms) and named:
-            named[-1][1].extend(own)
+        own = [*layer._trainable_variables, *layer._non_trainable_variables]
+        if isinstance(layer, norms) and stages:
+            joined[id(layer)] = max(stages_above(layer, joined), default=last)
+            stages[joined[id(layer)]][1].extend(own)
         else:
-            named.append((layer.name, own))
-    return tuple(Stage(name, tuple(variables)) for name, variables in named)
+            joined[id(layer)] = len(stages)
+            stages.append((layer.name, own))
+    return tuple(Stage(name, tuple(variables)) for name, variables in stages)
+
+
+def layers_inside(model: keras.Model) -> list[keras.layers.Layer]:
+    """Returns every layer of `model` once, input side first, a layer after those inside it."""
+    found: dict[int, keras.layers.Layer] = {}
+    for layer in model._layers:
+        for inner in (*layers_inside(layer), layer):
+            found.setdefault(id(inner), inner)
+    return list(found.values())
+
+
+def stages_above(layer: keras.layers.Layer, joined: Mapping[int, int]) -> set[int]:
+    """Returns the stages nearest to `layer` up its graph; `joined` has those of the layers."""
+    found: set[int] = set()
+    seen: set[keras.Operation] = set()
+    waiting = [layer]
+    while waiting:
+        for node in waiting.pop()._inbound_nodes[:1]:
+            for above in {parent.operation for parent in node.parent_nodes} - seen:
+                seen.add(above)
+                if id(above) in joined:
+                    found.add(joined[id(above)])
+                else:
+                    waiting.append(above)
+    return found
 
 
 class BackboneSource(Component):

@@ -106,7 +106,7 @@ class Component(Settings):
             raise PydanticCustomError(
                 "wrong_role", f"{value['kind']!r} is not a kind of {cls.role}"
             )
-        return cast(Self, found.model_validate(settings, context=info.context))
+        return found.model_validate(settings, context=info.context)
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -153,18 +153,22 @@ def find_component(role: str, kind: object, trusted: Iterable[str] | None) -> ty
 
 def own_class(role: str, kind: str, trusted: Iterable[str] | None) -> type[Component]:
     """Returns the user's class ``module:Class``, importing its module only if it is trusted."""
-    module, _, name = kind.partition(":")
-    package = module.partition(".")[0]
+    trusted_or_fault(kind, trusted)
+    found = import_name(kind)
+    if not (isinstance(found, type) and issubclass(found, Component) and found.role == role):
+        raise PydanticCustomError("not_a_component", f"{kind!r} is not a {role} component")
+    return found
+
+
+def trusted_or_fault(kind: str, trusted: Iterable[str] | None) -> None:
+    """Raises a fault if the package of ``module:Class`` is not in `trusted`; None trusts all."""
+    package = kind.partition(":")[0].partition(".")[0]
     if trusted is not None and package not in {*trusted, "kft"}:
         raise PydanticCustomError(
             "not_trusted",
             f"{kind!r} would run code of the package {package!r}. If you trust it, add "
             f"--trust {package}",
         )
-    found = import_name(kind)
-    if not (isinstance(found, type) and issubclass(found, Component) and found.role == role):
-        raise PydanticCustomError("not_a_component", f"{kind!r} is not a {role} component")
-    return found
 
 
 def import_name(path: str) -> object:

@@ -93,6 +93,13 @@ class Splits:
         named = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in named.items() if split is not None}
 
+    def with_splits(self, named: Mapping[str, Split], notes: tuple[str, ...]) -> Splits:
+        """Returns these splits with those in `named`, as `by_name` gives them, and `notes`."""
+        test = named.get("test")
+        return replace(
+            self, train=named["train"], validation=named["validation"], test=test, notes=notes
+        )
+
 
 class DataSource(Component):
     """Finds examples, labels and splits. Knows no modality: its `input` does.

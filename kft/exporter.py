@@ -27,7 +27,7 @@ class Exporter(Component):
         """
 
     @abstractmethod
-    def verify(self, path: Path, answers: Answers) -> float:
+    def verify(self, path: Path, task: Task, answers: Answers) -> float:
         """Returns the largest difference between what `path` answers and the run's `answers`.
 
         Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from kft.component import Component
@@ -10,6 +11,7 @@ from kft.data import Target
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
 
 class Head(Component):
@@ -34,3 +36,7 @@ class Head(Component):
     @abstractmethod
     def metrics(self) -> list[keras.metrics.Metric]:
         """Returns fresh metrics; the first is the one a report leads with."""
+
+    @abstractmethod
+    def served(self, outputs: tf.Tensor, target: Target) -> Mapping[str, tf.Tensor]:
+        """Returns what a served model answers, by name; the first is `outputs` as they are."""

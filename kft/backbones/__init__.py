@@ -1,0 +1,1 @@
+"""Backbones that know no modality."""

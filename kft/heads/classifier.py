@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
@@ -12,6 +13,7 @@ from kft.head import Head
 
 if TYPE_CHECKING:
     import keras
+    import tensorflow as tf
 
 
 class Classifier(Head):
@@ -76,3 +78,11 @@ class Classifier(Head):
         import keras
 
         return [keras.metrics.CategoricalAccuracy(name="accuracy")]
+
+    def served(self, outputs: tf.Tensor, target: Target) -> Mapping[str, tf.Tensor]:
+        """Returns the probabilities in label order, and classes and scores, the best first."""
+        import tensorflow as tf
+
+        scores, order = tf.math.top_k(outputs, k=len(target.names))
+        names = tf.constant(target.names)
+        return {"probabilities": outputs, "classes": tf.gather(names, order), "scores": scores}

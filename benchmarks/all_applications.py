@@ -1,0 +1,86 @@
+"""Builds every model of keras.applications as a backbone, without weights, and checks it.
+
+Run it after an upgrade of Keras (about 4 minutes, 4 GB): ``python benchmarks/all_applications.py``,
+or with the names of some models. It compares the table with what Keras builds and would download.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras.src.utils import file_utils
+
+from kft.image.applications import Application, KerasApplication, applications
+
+
+class Asked(Exception):
+    """Carries the file that Keras would download."""
+
+
+def ask(file: str, url: str, file_hash: str | None = None, **_: Any) -> str:
+    """Stands in for ``get_file``."""
+    raise Asked(file, url, file_hash)
+
+
+def faults(published: Application) -> list[str]:
+    """Returns what is wrong with one model."""
+    height, width = published.minimum_size, published.minimum_size + 13
+    source = KerasApplication(name=published.name)
+    backbone = source.load(tf.TensorSpec((height, width, 3), "uint8"), pretrained=False)
+    may_train = {id(variable) for variable in backbone.model.trainable_variables}
+    staged = [id(variable) for stage in backbone.stages for variable in stage.variables]
+    names = [stage.name for stage in backbone.stages]
+    backbone.train_only(())
+    pixels = np.random.default_rng(0).integers(0, 256, (1, height, width, 3)).astype("uint8")
+    checks = {
+        "has other parameters": backbone.model.count_params() == published.parameters,
+        "has a variable in two stages": len(staged) == len(set(staged)),
+        "has a variable in no stage": may_train <= set(staged),
+        "has two stages of one name": len(names) == len(set(names)),
+        "cannot be frozen": not backbone.model.trainable_variables,
+        "gives features that are not finite": np.isfinite(backbone.model(pixels)).all(),
+    }
+    return [fault for fault, passed in checks.items() if not passed]
+
+
+def weights_fault(published: Application) -> Iterator[str]:
+    """Yields whether Keras would download another file than the table names."""
+    size = published.default_size
+    named = (published.weights_file, published.weights_url, published.weights_hash)
+    expected = tuple(part and part.format(size=size) for part in named)
+    side = size if published.weights_sizes else published.minimum_size
+    try:
+        build = getattr(keras.applications, published.name)
+        build(include_top=False, input_shape=(side, side, 3))
+    except Asked as asked:
+        if asked.args != expected:
+            yield f"would be downloaded as {asked.args}"
+
+
+def main(names: list[str]) -> int:
+    """Prints a line for each model; returns how many are at fault."""
+    warnings.simplefilter("ignore")
+    file_utils.get_file = ask
+    bad = 0
+    for name in names or applications():
+        start = time.perf_counter()
+        found = faults(applications()[name])
+        seconds = time.perf_counter() - start
+        found += weights_fault(applications()[name])
+        bad += bool(found)
+        print(f"{name:20} {seconds:6.1f} s  {'; '.join(found) or 'ok'}", flush=True)
+        keras.utils.clear_session()
+        gc.collect()
+    return bad
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

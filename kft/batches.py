@@ -1,0 +1,120 @@
+"""Batches of a split, in an order that the engine owns.
+
+Order is a pure function of ``(seed, epoch)`` and every random choice for an example one of
+``(seed, epoch, index)``. That is what makes cached, resumed and distributed runs equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kft.data import Split, Target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Order:
+    """How training goes through a split.
+
+    Attributes:
+        seed: Of the run.
+        first_epoch: Number of the first epoch, counted over the whole run from 0.
+        epochs: How many follow one another.
+        batch_size: Examples in a batch; the last of an epoch may hold fewer.
+    """
+
+    seed: int
+    first_epoch: int
+    epochs: int
+    batch_size: int
+
+
+def training_batches(
+    split: Split,
+    target: Target,
+    order: Order,
+    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None,
+) -> tf.data.Dataset:
+    """Returns ``(inputs, labels, weights)`` of all epochs of `order`, one after another.
+
+    Labels are dense ``(batch, k)``, weights ``(batch,)``. `augment` is as `Input.augment`.
+    """
+    import tensorflow as tf
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        indices = shuffled(split.size, order.seed, epoch)
+        batches = labelled(split, target, indices, order.batch_size)
+
+        if augment is None:
+            return batches
+        vary = varied_by(augment, order.seed, epoch)
+        return batches.map(vary, num_parallel_calls=tf.data.AUTOTUNE)
+
+    epochs = tf.data.Dataset.range(order.first_epoch, order.first_epoch + order.epochs)
+    batches = epochs.flat_map(one_epoch).map(lambda _, *batch: batch)
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def varied_by(
+    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], seed: int, epoch: tf.Tensor
+) -> Callable[..., tuple[tf.Tensor, ...]]:
+    """Returns what augments a batch of one epoch."""
+
+    def vary(index: tf.Tensor, inputs: tf.Tensor, *rest: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return index, augment(inputs, example_seeds(seed, epoch, index)), *rest
+
+    return vary
+
+
+def evaluation_batches(split: Split, target: Target, batch_size: int) -> tf.data.Dataset:
+    """Returns ``(inputs, labels)`` in the order of the split, labels dense ``(batch, k)``."""
+    import tensorflow as tf
+
+    batches = labelled(split, target, tf.data.Dataset.range(split.size), batch_size)
+    return batches.map(lambda _, inputs, labels, weights: (inputs, labels)).prefetch(2)
+
+
+def shuffled(size: int, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
+    """Returns the indices of a split in the order of one epoch, in constant memory."""
+    import tensorflow as tf
+
+    key = tf.stack([tf.constant(seed, "int64"), tf.cast(epoch, "int64")])
+    return tf.data.Dataset.range(size).map(
+        lambda index: tf.random.experimental.index_shuffle(index, key, size - 1)
+    )
+
+
+def example_seeds(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """Returns int64 ``(batch, 2)``: a seed of its own for each example in each epoch."""
+    import tensorflow as tf
+
+    of_epoch = tf.cast(seed, "int64") * 1_000_003 + tf.cast(epoch, "int64")
+    return tf.stack([tf.fill(tf.shape(index), of_epoch), index], axis=1)
+
+
+def labelled(
+    split: Split, target: Target, indices: tf.data.Dataset, batch_size: int
+) -> tf.data.Dataset:
+    """Returns batches ``(index, inputs, labels, weights)`` of the examples at `indices`."""
+    import numpy as np
+    import tensorflow as tf
+
+    labels = tf.constant(split.labels)
+    ones = np.ones(split.size, "float32")
+    weights = tf.constant(ones if split.weights is None else split.weights)
+
+    def with_label(index: tf.Tensor, inputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        label = tf.gather(labels, index)
+        if target.kind == "class":
+            label = tf.one_hot(label, len(target.names))
+        return index, inputs, label, tf.gather(weights, index)
+
+    examples = indices.map(
+        lambda index: (index, split.fetch(index)), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    return examples.batch(batch_size).map(with_label)

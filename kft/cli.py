@@ -1,0 +1,211 @@
+"""The command line: parse, call one function, print. No logic lives here.
+
+It imports inside functions: ``kft --help`` must not wait for TensorFlow.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kft.errors import KftError
+
+if TYPE_CHECKING:
+    from kft.config import RunConfig
+
+
+class KftGroup(click.Group):
+    """Shows a KftError as one message and its exit code. A bug keeps its traceback."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs the command."""
+        from rich.console import Console
+
+        from kft.progress import shown_on
+
+        try:
+            # A copy of standard error, since TensorFlow's noise is taken off the real one.
+            terminal = os.fdopen(os.dup(2), "w", encoding="utf-8")
+            with shown_on(Console(file=terminal)):
+                return super().invoke(ctx)
+        except KftError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_code)
+
+
+def with_config(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options that say which config to use."""
+    for option in (
+        click.option("--trust", multiple=True, metavar="PACKAGE", help="Allow its classes."),
+        click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a key."),
+        click.argument("config"),
+    ):
+        command = option(command)
+    return command
+
+
+def load(config: str, overrides: tuple[str, ...], trust: tuple[str, ...]) -> "RunConfig":
+    """Returns the config that the options of `with_config` name."""
+    from kft.config import load_config
+
+    if trust:
+        sys.path.insert(0, str(Path.cwd()))
+    return load_config(config, overrides, trust)
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow, in silence unless ``--verbose`` was given."""
+    if not click.get_current_context().find_root().params["verbose"]:
+        from kft.quiet import import_tensorflow_quietly
+
+        import_tensorflow_quietly()
+
+
+def show(thing: Any) -> None:
+    """Prints a rich renderable."""
+    from rich.console import Console
+
+    Console(soft_wrap=False).print(thing, highlight=False)
+
+
+@click.group(cls=KftGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--verbose", is_flag=True, help="Show what TensorFlow says while it starts.")
+@click.version_option(package_name="kft")
+def main(verbose: bool) -> None:
+    """Fine-tune a pretrained Keras model in phases, as one JSON file says."""
+
+
+@main.command()
+@with_config
+def run(config: str, overrides: tuple[str, ...], trust: tuple[str, ...]) -> None:
+    """Train, evaluate and export as CONFIG says: a file, or a name such as quickstart."""
+    loaded = load(config, overrides, trust)
+    start_tensorflow()
+    from kft.run import run as run_config
+    from kft.show import run_summary
+
+    show(run_summary(run_config(loaded)))
+
+
+@main.command()
+@with_config
+@click.option("--config-only", is_flag=True, help="Do not look at the data.")
+def check(
+    config: str, overrides: tuple[str, ...], trust: tuple[str, ...], config_only: bool
+) -> None:
+    """Find what would go wrong with CONFIG, without training."""
+    loaded = load(config, overrides, trust)
+    if config_only:
+        click.echo(f"{config}: the config is fine; its data has not been looked at")
+        return
+    start_tensorflow()
+    from kft.check import check as check_config
+    from kft.show import check_summary
+
+    result = check_config(loaded)
+    show(check_summary(result))
+    click.get_current_context().exit(0 if result.is_fine else 1)
+
+
+@main.command()
+@with_config
+@click.option("--stages", is_flag=True, help="List every stage of the backbone.")
+def plan(config: str, overrides: tuple[str, ...], trust: tuple[str, ...], stages: bool) -> None:
+    """Say what CONFIG would train when, at which rate; trains and downloads nothing."""
+    loaded = load(config, overrides, trust)
+    start_tensorflow()
+    from kft.plan import plan as plan_config
+    from kft.show import plan_summary, stage_list
+
+    planned = plan_config(loaded)
+    show(stage_list(planned) if stages else plan_summary(planned))
+
+
+@main.command()
+@click.argument("model")
+@click.argument("files", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
+@click.option("--top", default=3, show_default=True, help="Classes to show of each.")
+def predict(model: str, files: tuple[str, ...], as_json: bool, top: int) -> None:
+    """Predict FILES with MODEL: the directory of a run, or a SavedModel."""
+    start_tensorflow()
+    from kft.predict import predict_each
+    from kft.show import prediction_line, prediction_table
+
+    predictions = predict_each(model, files)
+    if as_json:
+        for prediction in predictions.found:
+            click.echo(prediction_line(prediction))
+    elif predictions.found:
+        show(prediction_table(predictions.found, top))
+    for name, why in predictions.bad.items():
+        click.echo(f"Error: {name}: cannot be read: {why}.", err=True)
+    click.get_current_context().exit(1 if predictions.bad else 0)
+
+
+@main.command()
+@click.argument("run_dir")
+@click.argument("data", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print all scores as JSON.")
+def evaluate(run_dir: str, data: str | None, as_json: bool) -> None:
+    """Score the run in RUN_DIR again, or on the class folders in DATA."""
+    start_tensorflow()
+    from kft.later import evaluate_run
+    from kft.show import score_table
+
+    scores = evaluate_run(run_dir, data)
+    if as_json:
+        click.echo(json.dumps(scores, indent=2))
+    else:
+        show(score_table(scores))
+
+
+@main.command()
+@click.argument("run_dir")
+@click.option("--format", "kind", default="saved_model", show_default=True)
+def export(run_dir: str, kind: str) -> None:
+    """Write the model of the run in RUN_DIR for a server, and verify it."""
+    start_tensorflow()
+    from kft.later import export_run
+
+    path, difference = export_run(run_dir, kind)
+    click.echo(f"{path}: answers as the run does (largest difference {difference:.1e})")
+
+
+@main.command()
+def schema() -> None:
+    """Print the JSON Schema of a config, for editors."""
+    from kft.schema import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def backbones(as_json: bool) -> None:
+    """List the pretrained backbones that a config can name."""
+    from kft.image.applications import list_backbones
+    from kft.show import backbone_table
+
+    listed = list_backbones()
+    if as_json:
+        click.echo(json.dumps(listed, indent=2))
+    else:
+        show(backbone_table(listed))
+
+
+@main.command()
+@click.argument("folder")
+@click.option("--output", type=click.Path(path_type=Path), help="Default: FOLDER's name.json.")
+def init(folder: str, output: Path | None) -> None:
+    """Write a config for the class folders in FOLDER, and say why it is as it is."""
+    start_tensorflow()
+    from kft.init import init_config
+    from kft.show import init_summary
+
+    written = init_config(folder, output)
+    show(init_summary(written))

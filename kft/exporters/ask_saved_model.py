@@ -1,0 +1,24 @@
+"""Asks a SavedModel as a server would: run as a script, with TensorFlow and nothing else.
+
+Its arguments are the SavedModel, a file with the serialized raw examples, their dtype, and the
+file to write the serialized outputs to.
+"""
+
+import sys
+
+import tensorflow as tf
+
+
+def main(path: str, question: str, dtype: str, answer: str) -> None:
+    """Writes the default signature's first output for every example."""
+    raw = tf.io.parse_tensor(tf.io.read_file(question), tf.dtypes.as_dtype(dtype))
+    model = tf.saved_model.load(path)
+    serve = model.signatures["serving_default"]
+    (name,) = serve.structured_input_signature[1]
+    named = serve(**{name: raw})
+    outputs = named.get("probabilities", next(iter(named.values())))
+    tf.io.write_file(answer, tf.io.serialize_tensor(outputs))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

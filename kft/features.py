@@ -1,0 +1,195 @@
+"""Nothing that is deterministic is computed twice: decoded examples and frozen features are kept.
+
+What is kept is again a `Split`: it fetches what the next part of the model takes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from kft.data import Split, Splits
+from kft.errors import DataError
+from kft.input import Input
+from kft.progress import track
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+# One size for every pass, the last batch padded: a feature differs by about 2e-6 between batch
+# sizes, so a fixed one makes it independent of who asks.
+PASS_SIZE = 64
+NAMED_IN_MESSAGE = 10
+
+
+def memory_budget() -> int:
+    """Returns how many bytes one kept split may take: a quarter of the memory that is free."""
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All examples, read once.
+
+    Attributes:
+        raw: The splits as found, without the examples that cannot be read.
+        decoded: The same; `Split.fetch` gives what the model takes. In memory if they fit, else
+            decoded again whenever they are fetched.
+        bad: What cannot be read, with the reason, by name.
+    """
+
+    raw: Splits
+    decoded: Splits
+    bad: dict[str, str]
+
+
+def read(splits: Splits, on_bad_input: str) -> Reading:
+    """Decodes every example once, so that bad ones are known before anything is trained.
+
+    Raises:
+        DataError: Some cannot be read and `on_bad_input` is ``stop``, or none can.
+    """
+    passes = {
+        name: decode_all(split, splits.input, f"Reading {split.size} {name} examples")
+        for name, split in splits.by_name().items()
+    }
+    bad = {name: why for part in passes.values() for name, why in part.bad.items()}
+    empty = [name for name, part in passes.items() if not part.raw.size]
+    refuse_bad(bad, "stop" if empty else on_bad_input)
+    notes = splits.notes + ((f"left out {len(bad)} unreadable: {listing(bad)}",) if bad else ())
+    raw = splits.with_splits({name: part.raw for name, part in passes.items()}, notes)
+    decoded = splits.with_splits({name: part.decoded for name, part in passes.items()}, notes)
+    return Reading(raw, decoded, bad)
+
+
+def refuse_bad(bad: Mapping[str, str], on_bad_input: str) -> None:
+    """Raises DataError if there are `bad` examples and the config does not skip them."""
+    if bad and on_bad_input == "stop":
+        raise DataError(
+            where="data",
+            problem=f"{len(bad)} of the examples cannot be read: {listing(bad)}",
+            fix='Mend them or take them away, or set data.on_bad_input to "skip"',
+        )
+
+
+@dataclass(frozen=True)
+class SplitPass:
+    """What reading one split gave; the attributes are as those of `Reading`."""
+
+    raw: Split
+    decoded: Split
+    bad: dict[str, str]
+
+
+def decode_all(split: Split, input: Input, title: str) -> SplitPass:
+    """Returns `split` without what cannot be read, as found and decoded."""
+    import numpy as np
+    import tensorflow as tf
+
+    array = room_for(split.size, input.spec)
+    good = np.zeros(split.size, bool)
+    examples = (
+        tf.data.Dataset.range(split.size)
+        .map(
+            lambda index: (index, input.decode(split.fetch(index))),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=False,
+        )
+        .ignore_errors()
+        .batch(PASS_SIZE)
+        .prefetch(2)
+    )
+    for indices, inputs in track(examples, title, -(-split.size // PASS_SIZE)):
+        good[indices.numpy()] = True
+        if array is not None:
+            array[indices.numpy()] = inputs.numpy()
+    kept = np.flatnonzero(good).tolist()
+    raw = split if good.all() else split.take(kept)
+    array = array if array is None or good.all() else array[kept]
+    bad = {split.names[i]: why_bad(split, input, i) for i in np.flatnonzero(~good).tolist()}
+    return SplitPass(raw, replace(raw, fetch=fetcher(array, raw, input)), bad)
+
+
+def room_for(size: int, spec: tf.TensorSpec) -> np.ndarray | None:
+    """Returns an empty array for `size` tensors of `spec`, or None where it would not fit."""
+    import numpy as np
+
+    if not spec.shape.is_fully_defined() or not (spec.dtype.is_floating or spec.dtype.is_integer):
+        return None
+    shape, dtype = (size, *spec.shape), spec.dtype.as_numpy_dtype
+    fits = int(np.prod(shape, dtype="int64")) * spec.dtype.size <= memory_budget()
+    return np.empty(shape, dtype) if fits else None
+
+
+def fetcher(
+    array: np.ndarray | None, split: Split, input: Input
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns what fetches decoded examples: out of `array`, or by decoding them again."""
+    if array is None:
+        return lambda index: input.decode(split.fetch(index))
+    return from_memory(array)
+
+
+def from_memory(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns what fetches rows of `array`."""
+    import tensorflow as tf
+
+    rows = tf.constant(array)
+    return lambda index: tf.gather(rows, index)
+
+
+def why_bad(split: Split, input: Input, index: int) -> str:
+    """Returns the reason why an example cannot be read, in one line."""
+    import tensorflow as tf
+
+    try:
+        input.decode(split.fetch(tf.constant(index, "int64")))
+    except tf.errors.OpError as error:
+        return str(error.message).splitlines()[0].split("{{")[-1].split("}} ")[-1]
+    return "it failed once, and was read when tried again"
+
+
+def listing(bad: Mapping[str, str]) -> str:
+    """Returns the first few of `bad` with their reasons."""
+    shown = [f"{name} ({why})" for name, why in list(bad.items())[:NAMED_IN_MESSAGE]]
+    more = len(bad) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")
+
+
+def outputs_of(model: keras.Model, split: Split, title: str) -> np.ndarray:
+    """Returns what `model` gives for every example of `split`, in order, in inference mode."""
+    import numpy as np
+    import tensorflow as tf
+
+    @tf.function(reduce_retracing=True)
+    def infer(inputs: tf.Tensor) -> tf.Tensor:
+        return model(inputs, training=False)
+
+    examples = tf.data.Dataset.range(split.size).map(
+        split.fetch, num_parallel_calls=tf.data.AUTOTUNE
+    )
+    batches = examples.batch(PASS_SIZE).map(padded).prefetch(2)
+    outputs = [
+        infer(inputs).numpy() for inputs in track(batches, title, -(-split.size // PASS_SIZE))
+    ]
+    return np.concatenate(outputs)[: split.size]
+
+
+def padded(inputs: tf.Tensor) -> tf.Tensor:
+    """Returns a batch of `PASS_SIZE`, its last example repeated where it was smaller."""
+    import tensorflow as tf
+
+    rows = tf.minimum(tf.range(PASS_SIZE), tf.shape(inputs)[0] - 1)
+    return tf.gather(inputs, rows)
+
+
+def keep_features(model: keras.Model, split: Split, title: str) -> Split:
+    """Returns `split` with the outputs of `model` in memory in place of its inputs.
+
+    `model` must be frozen and deterministic; its outputs have shape ``(batch, d)``.
+    """
+    return replace(split, fetch=from_memory(outputs_of(model, split, title)))

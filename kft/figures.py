@@ -1,0 +1,75 @@
+"""Figures of a run, drawn without a screen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from kft.run_dir import METRICS
+
+READABLE_CELLS = 20
+
+
+def draw_learning_curves(directory: Path, path: Path) -> None:
+    """Draws loss and the leading metric over the epochs of all phases."""
+    lines = (directory / METRICS).read_text(encoding="utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    metric = next(key for key in records[0] if key not in ("phase", "epoch", "loss"))
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 2), ("loss", metric), strict=True):
+        draw_curve(axes, records, name)
+    save(figure, path)
+
+
+def draw_curve(axes: Any, records: Sequence[dict[str, Any]], name: str) -> None:
+    """Draws one metric on training and on validation data, the phases apart."""
+    epochs = [record["epoch"] for record in records]
+    for key, label in ((name, "training"), (f"val_{name}", "validation")):
+        axes.plot(epochs, [record[key] for record in records], marker=".", label=label)
+    for number, (phase, part) in enumerate(groupby(records, key=lambda record: record["phase"])):
+        first = next(part)["epoch"]
+        if number:
+            axes.axvline(first - 0.5, color="0.6", linestyle=":")
+        at = axes.get_xaxis_transform()
+        axes.text(first - 0.4, 1.02, phase, transform=at, color="0.4", fontsize=9)
+    axes.set(xlabel="epoch", ylabel=name)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.3)
+    axes.legend()
+
+
+def draw_confusion(matrix: Sequence[Sequence[int]], names: Sequence[str], path: Path) -> None:
+    """Draws how often each true class (row) was taken for each other (column)."""
+    size = max(5.0, 0.45 * len(names) + 2)
+    figure = Figure(figsize=(size, size), layout="constrained")
+    axes = figure.subplots()
+    shares = [[count / max(sum(row), 1) for count in row] for row in matrix]
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_yticks(range(len(names)), names)
+    if len(names) <= READABLE_CELLS:
+        write_counts(axes, matrix, shares)
+    save(figure, path)
+
+
+def write_counts(axes: Any, matrix: Any, shares: Any) -> None:
+    """Writes the counts into the cells, in white where the cell is dark."""
+    for row, counts in enumerate(matrix):
+        for column, count in enumerate(counts):
+            color = "white" if shares[row][column] > 0.5 else "0.2"
+            if count:
+                axes.text(column, row, str(count), ha="center", va="center", color=color)
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes `figure` as PNG."""
+    FigureCanvasAgg(figure)
+    figure.savefig(path, dpi=120)

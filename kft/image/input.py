@@ -1,0 +1,88 @@
+"""Pictures as inputs: RGB, uint8."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import ConfigDict, Field, PositiveInt
+
+from kft.image.augment import Augmentation, augmented
+from kft.image.decode import decode_image
+from kft.image.resize import Resize, resize_images
+from kft.input import Input, Signature
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class ImageInput(Input):
+    """A picture, resized to what the backbone takes.
+
+    Attributes:
+        size: Height and width in pixels.
+        resize: ``crop`` fills the size and cuts what stands out, ``pad`` shows the whole picture
+            with black bars, ``squash`` the whole picture with another aspect.
+        augmentations: What varies a training picture: the geometric ones first, joined, then the
+            others in order. ``augment`` in a config; the method of that name applies them.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    file_endings: ClassVar[tuple[str, ...]] = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
+
+    size: tuple[PositiveInt, PositiveInt] = (224, 224)
+    resize: Resize = "crop"
+    augmentations: tuple[Augmentation, ...] = Field(default=(), alias="augment")
+
+    @property
+    def spec(self) -> tf.TensorSpec:
+        import tensorflow as tf
+
+        return tf.TensorSpec((*self.size, 3), tf.uint8)
+
+    @property
+    def is_augmented(self) -> bool:
+        return bool(self.augmentations)
+
+    def decode(self, raw: tf.Tensor) -> tf.Tensor:
+        import tensorflow as tf
+
+        return self._resized(decode_image(raw)[tf.newaxis])[0]
+
+    def augment(self, inputs: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        import tensorflow as tf
+
+        if not self.is_augmented:
+            return inputs
+        varied = augmented(self.augmentations, tf.cast(inputs, tf.float32), seeds)
+        varied = tf.saturate_cast(tf.round(varied), tf.uint8)
+        return tf.ensure_shape(varied, inputs.shape)
+
+    def signatures(self) -> tuple[Signature, ...]:
+        import tensorflow as tf
+
+        def decoded(raw: tf.Tensor) -> tf.Tensor:
+            return tf.map_fn(self.decode, raw, fn_output_signature=self.spec)
+
+        any_size = [None, None, None, 3]
+        return (
+            Signature(
+                "serving_default", tf.TensorSpec([None], tf.string, name="image_bytes"), decoded
+            ),
+            Signature(
+                "serve_images",
+                tf.TensorSpec(any_size, tf.float32, name="images"),
+                self._resized,
+            ),
+            Signature(
+                "serve_images_uint8",
+                tf.TensorSpec(any_size, tf.uint8, name="images"),
+                self._resized,
+            ),
+        )
+
+    def _resized(self, images: tf.Tensor) -> tf.Tensor:
+        """Returns uint8 ``(batch, *size, 3)`` of `images` of any size."""
+        import tensorflow as tf
+
+        return tf.ensure_shape(resize_images(images, self.size, self.resize), [None, *self.size, 3])

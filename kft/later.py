@@ -1,0 +1,73 @@
+"""What can be done with a run afterwards: score it again, export it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from kft.component import Settings
+from kft.errors import ConfigError
+from kft.evaluate import evaluate
+from kft.exporter import Exporter
+from kft.features import decode_all, read, refuse_bad
+from kft.run import open_run
+from kft.run_dir import EXPORT
+from kft.sources.folder import Folder
+
+
+def evaluate_run(directory: str | Path, data: str | Path | None = None) -> Mapping[str, Any]:
+    """Returns the scores of an earlier run, by split, as in ``scores.json``.
+
+    Without `data`, its own validation and test examples are scored again. With it, all files
+    below the class folders of `data`, under the name ``data``.
+
+    Raises:
+        ConfigError: `directory` is not that of a finished run.
+        DataError: `data` has other classes than the run, or files that cannot be read.
+    """
+    config, task = open_run(directory)
+    if data is not None:
+        folder = Folder(path=str(data), input=task.input)
+        found = decode_all(folder.whole(task.target), task.input, f"Reading {data}")
+        refuse_bad(found.bad, config.data.on_bad_input)
+        return {"data": dict(evaluate(task, found.raw, found.decoded, str(data)).scores)}
+    reading = read(config.data.load(config.seed), config.data.on_bad_input)
+    raw, decoded = reading.raw.by_name(), reading.decoded.by_name()
+    return {
+        name: dict(evaluate(task, raw[name], decoded[name], name).scores)
+        for name in raw
+        if name != "train"
+    }
+
+
+class Export(Settings):
+    """Names an exporter, so that pydantic finds it as it does in a config."""
+
+    exporter: Exporter
+
+
+def export_run(directory: str | Path, kind: str = "saved_model") -> tuple[Path, float]:
+    """Writes an earlier run in another format, or again, into its ``export`` directory.
+
+    Returns what was written, and the largest difference between its answers and the run's own.
+
+    Raises:
+        ConfigError: `directory` is not that of a finished run, or there is no such exporter.
+        ExportError: It is there already, or does not answer as the run does.
+    """
+    try:
+        exporter = Export.model_validate({"exporter": {"kind": kind}}).exporter
+    except ValidationError as error:
+        raise ConfigError("format", str(error.errors()[0]["msg"]), "Take one of those") from error
+    config, task = open_run(directory)
+    reading = read(config.data.load(config.seed), config.data.on_bad_input)
+    raw, decoded = reading.raw.by_name(), reading.decoded.by_name()
+    name = "test" if "test" in raw else "validation"
+    answers = evaluate(task, raw[name], decoded[name], name)
+    folder = Path(directory) / EXPORT
+    folder.mkdir(exist_ok=True)
+    path = exporter.export(task, folder)
+    return path, exporter.verify(path, task, answers)

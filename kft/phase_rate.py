@@ -1,0 +1,49 @@
+"""The learning rate of a phase, as the graph computes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from kft.schedule import Schedule
+
+
+@keras.saving.register_keras_serializable("kft")
+class PhaseRate(keras.optimizers.schedules.LearningRateSchedule):
+    """``learning_rate * scale * schedule.share(epoch)`` at every optimizer step.
+
+    Attributes:
+        scale: A variable, 1 at first, which a callback may lower while the phase runs.
+    """
+
+    def __init__(
+        self, learning_rate: float, schedule: Schedule, epochs: int, steps_per_epoch: int
+    ) -> None:
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.epochs = epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.scale = tf.Variable(1.0, trainable=False, name="learning_rate_scale")
+
+    def __call__(self, step: Any) -> tf.Tensor:
+        """Returns the rate of optimizer step `step`, counted from 0."""
+        # The first step of a warm-up is one step up, not 0, which would waste it.
+        done = tf.cast(step, "float32") + (1.0 if self.schedule.warmup_epochs else 0.0)
+        share = self.schedule.share(done / self.steps_per_epoch, self.epochs)
+        return self.learning_rate * self.scale * share
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the settings, for Keras's saving."""
+        return {
+            "learning_rate": self.learning_rate,
+            "schedule": self.schedule.model_dump(mode="json"),
+            "epochs": self.epochs,
+            "steps_per_epoch": self.steps_per_epoch,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> PhaseRate:
+        """Returns the rate that `get_config` described."""
+        return cls(**{**config, "schedule": Schedule.model_validate(config["schedule"])})

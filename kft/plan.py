@@ -1,0 +1,120 @@
+"""Says what a run would do: what trains when, at which rate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kft.config import RunConfig
+from kft.counts import class_counts
+from kft.data import Splits
+from kft.phase import Phase
+from kft.task import Task, assemble
+from kft.train import chosen_stages, parameters
+
+
+@dataclass(frozen=True)
+class PhasePlan:
+    """What one phase would do.
+
+    Attributes:
+        stages: Names of the backbone stages that it trains, input side first.
+        trained_parameters: How many numbers it could change, the head's included.
+        steps_per_epoch: Optimizer steps.
+        learning_rates: At the first step and at the end of each epoch.
+        features: Whether the backbone's outputs are computed once, and why not if not.
+    """
+
+    name: str
+    epochs: int
+    optimizer: str
+    stages: tuple[str, ...]
+    trained_parameters: int
+    steps_per_epoch: int
+    learning_rates: tuple[float, ...]
+    features: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do.
+
+    Attributes:
+        counts: Examples of each class, by split.
+        stages: Names of all stages of the backbone, input side first.
+        parameters: Numbers in the whole model.
+    """
+
+    backbone: str
+    parameters: int
+    stages: tuple[str, ...]
+    counts: Mapping[str, Mapping[str, int]]
+    sizes: Mapping[str, int]
+    notes: tuple[str, ...]
+    phases: tuple[PhasePlan, ...]
+
+
+def plan(config: RunConfig) -> Plan:
+    """Returns what `config` would do; trains and downloads nothing.
+
+    Raises:
+        KftError: The data is not there, or a phase does not fit the backbone.
+    """
+    splits = config.data.load(config.seed)
+    task = fresh_task(config, splits)
+    return Plan(
+        backbone=task.backbone.name,
+        parameters=task.model.count_params(),
+        stages=tuple(stage.name for stage in task.backbone.stages),
+        counts=class_counts(splits),
+        sizes={name: split.size for name, split in splits.by_name().items()},
+        notes=splits.notes,
+        phases=plan_phases(config, splits, task),
+    )
+
+
+def fresh_task(config: RunConfig, splits: Splits) -> Task:
+    """Returns the task with fresh weights."""
+    backbone = config.backbone.load(splits.input.spec, pretrained=False)
+    return assemble(backbone, config.head, splits.target, splits.input)
+
+
+def plan_phases(config: RunConfig, splits: Splits, task: Task) -> tuple[PhasePlan, ...]:
+    """Returns what each phase would do to `task`, whose trainable state it changes."""
+    plans = []
+    for number, phase in enumerate(config.phases):
+        stages = chosen_stages(task, phase, number)
+        task.backbone.train_only(stages)
+        batch_size = phase.batch_size or config.data.batch_size
+        steps = -(-splits.train.size // batch_size)
+        plans.append(
+            PhasePlan(
+                name=phase.name,
+                epochs=phase.epochs,
+                optimizer=phase.optimizer.kind,
+                stages=tuple(stage.name for stage in stages),
+                trained_parameters=parameters(task.model),
+                steps_per_epoch=steps,
+                learning_rates=learning_rates(phase, steps),
+                features=features(task, bool(stages)),
+            )
+        )
+    return tuple(plans)
+
+
+def learning_rates(phase: Phase, steps: int) -> tuple[float, ...]:
+    """Returns the rate of the first step and of the last step of each epoch."""
+    from kft.phase_rate import PhaseRate
+
+    rate = PhaseRate(phase.optimizer.learning_rate, phase.schedule, phase.epochs, steps)
+    last = [epoch * steps - 1 for epoch in range(1, phase.epochs + 1)]
+    return tuple(float(rate(step)) for step in (0, *last))
+
+
+def features(task: Task, trains_backbone: bool) -> str:
+    """Returns whether the features of the training examples are computed once."""
+    if trains_backbone:
+        return "computed anew: the backbone trains"
+    if task.input.is_augmented:
+        return "computed anew: the examples are augmented; those of validation once"
+    return "computed once"

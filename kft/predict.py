@@ -1,0 +1,125 @@
+"""Predicts with an exported SavedModel, as a server would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kft.errors import ConfigError, DataError
+from kft.run_dir import SAVED_MODEL
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model answers to one example.
+
+    Attributes:
+        name: The file, or the number of the example.
+        answer: Its own row of each output of the model, such as ``probabilities``.
+    """
+
+    name: str
+    answer: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a model answers, and what it could not read.
+
+    Attributes:
+        bad: The reason, by the name of the example.
+    """
+
+    found: tuple[Prediction, ...]
+    bad: Mapping[str, str]
+
+
+def predict(model: str | Path, examples: Sequence[str | Path | np.ndarray]) -> list[Prediction]:
+    """Returns a prediction for each of `examples`: paths of files, or arrays of one example each.
+
+    `model` is the directory of a run or of a SavedModel. An array goes to the signature of the
+    model that takes its dtype and number of dimensions.
+
+    Raises:
+        DataError: Some cannot be read; names all of them.
+    """
+    predictions = predict_each(model, examples)
+    if predictions.bad:
+        listed = "; ".join(f"{name} ({why})" for name, why in predictions.bad.items())
+        raise DataError(
+            f"{len(predictions.bad)} of {len(examples)} examples",
+            f"cannot be read: {listed}",
+            "Leave them out, or mend them",
+        )
+    return list(predictions.found)
+
+
+def predict_each(model: str | Path, examples: Sequence[str | Path | np.ndarray]) -> Predictions:
+    """As `predict`, but returns what could not be read beside the predictions."""
+    import tensorflow as tf
+
+    path = saved_model_of(Path(model))
+    served = tf.saved_model.load(str(path))
+    found: list[Prediction] = []
+    bad: dict[str, str] = {}
+    for name, raw in named(examples):
+        if isinstance(raw, str):
+            bad[name] = raw
+            continue
+        try:
+            found.append(Prediction(name, ask(served, raw)))
+        except tf.errors.OpError as error:
+            bad[name] = str(error.message).splitlines()[0]
+    return Predictions(tuple(found), bad)
+
+
+def saved_model_of(path: Path) -> Path:
+    """Returns the SavedModel at `path`, or in the run there.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    for candidate in (path, path / SAVED_MODEL):
+        if (candidate / "saved_model.pb").is_file():
+            return candidate
+    raise ConfigError(
+        str(path),
+        "holds no SavedModel" if path.is_dir() else "is no directory",
+        f"Give a SavedModel, or a run that has one; `kft export {path}` makes it",
+    )
+
+
+def named(examples: Sequence[Any]) -> Iterator[tuple[str, Any]]:
+    """Yields the name and the raw example; a str in its place says why it cannot be read."""
+    import tensorflow as tf
+
+    for number, example in enumerate(examples):
+        if not isinstance(example, str | Path):
+            yield str(number), tf.convert_to_tensor(example)
+            continue
+        try:
+            yield str(example), tf.constant(Path(example).read_bytes())
+        except OSError as error:
+            yield str(example), str(error.strerror)
+
+
+def ask(served: Any, raw: Any) -> dict[str, Any]:
+    """Returns the answer to one raw example, from the signature that takes its kind."""
+    import tensorflow as tf
+
+    for signature in sorted(served.signatures, key=lambda name: name != "serving_default"):
+        function = served.signatures[signature]
+        ((name, spec),) = function.structured_input_signature[1].items()
+        if spec.dtype == raw.dtype and spec.shape[1:].is_compatible_with(raw.shape):
+            answer = function(**{name: tf.expand_dims(raw, 0)})
+            return {key: value[0].numpy() for key, value in answer.items()}
+    raise DataError(
+        "the example",
+        f"has dtype {raw.dtype.name} and shape {raw.shape}, which no signature of the model takes",
+        "Give files, or arrays as the model's signatures want them",
+    )

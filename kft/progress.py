@@ -1,0 +1,89 @@
+"""Progress for people: silent unless a program, such as the command line, turns it on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+Item = TypeVar("Item")
+
+_console: ContextVar[Console | None] = ContextVar("console", default=None)
+
+
+@contextmanager
+def shown_on(console: Console) -> Iterator[None]:
+    """Shows progress on `console` while the context lasts."""
+    token = _console.set(console)
+    try:
+        yield
+    finally:
+        _console.reset(token)
+
+
+def say(message: str) -> None:
+    """Shows one line, if anyone is looking."""
+    console = _console.get()
+    if console is not None:
+        console.print(message, highlight=False)
+
+
+def track(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:
+    """Yields `items`, showing a bar on a terminal and one line at the end elsewhere."""
+    console = _console.get()
+    if console is None or not console.is_terminal:
+        say(title)
+        yield from items
+        return
+    with bar(console) as progress:
+        task = progress.add_task(title, total=total, note="")
+        for item in items:
+            yield item
+            progress.advance(task)
+
+
+def bar(console: Console) -> Progress:
+    """Returns a bar with title, count, time left and a note."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+        transient=True,
+    )
+
+
+class EpochBar:
+    """The bar of one epoch of training; does nothing where nobody looks."""
+
+    def __init__(self, title: str, steps: int) -> None:
+        console = _console.get()
+        self._bar = bar(console) if console is not None and console.is_terminal else None
+        if self._bar is not None:
+            self._bar.start()
+            self._task = self._bar.add_task(title, total=steps, note="")
+
+    def advance(self, note: str) -> None:
+        """Moves on by one step; `note` is shown behind the bar."""
+        if self._bar is not None:
+            self._bar.update(self._task, advance=1, note=note)
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.stop()

@@ -1,0 +1,37 @@
+"""TensorFlow's start-up noise, hidden from people who did not ask for it."""
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def import_tensorflow_quietly() -> None:
+    """Imports TensorFlow and Keras without what they say on the way.
+
+    Errors of TensorFlow's C++ that matter reach Python as exceptions.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.simplefilter("ignore")
+    with no_stderr():
+        import keras  # noqa: F401
+        import tensorflow as tf
+    tf.get_logger().setLevel("ERROR")
+    tf.autograph.set_verbosity(0)
+
+
+@contextmanager
+def no_stderr() -> Iterator[None]:
+    """Sends what C++ writes to standard error nowhere.
+
+    TensorFlow 2.21 writes its first lines before it reads TF_CPP_MIN_LOG_LEVEL.
+    """
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -1,0 +1,114 @@
+"""What a run writes for people and scripts."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kft.data import Splits, Target
+from kft.run_dir import ENVIRONMENT, FIGURES, PREDICTIONS, SCORES, SKIPPED, SPLIT, TARGET
+
+if TYPE_CHECKING:
+    from kft.evaluate import Answers
+    from kft.train import PhaseResult
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes `value` so that a person can read it."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_beginning(directory: Path, splits: Splits, bad: Mapping[str, str]) -> None:
+    """Writes what is known before training: versions, classes, splits, what was skipped."""
+    write_json(directory / ENVIRONMENT, environment())
+    write_json(directory / TARGET, {"kind": splits.target.kind, "names": splits.target.names})
+    rows = (
+        (name, label_text(split.labels[index], splits.target), part, "")
+        for part, split in splits.by_name().items()
+        for index, name in enumerate(split.names)
+    )
+    write_csv(directory / SPLIT, ("path", "label", "split", "group"), rows)
+    if bad:
+        write_csv(directory / SKIPPED, ("path", "reason"), bad.items())
+
+
+def write_csv(path: Path, head: Sequence[str], rows: Any) -> None:
+    """Writes a table."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(head)
+        writer.writerows(rows)
+
+
+def label_text(label: Any, target: Target) -> str:
+    """Returns a label as a person would write it."""
+    return target.names[int(label)] if target.kind == "class" else json.dumps(label.tolist())
+
+
+def environment() -> dict[str, Any]:
+    """Returns the versions and devices a run depends on."""
+    import platform
+    from importlib.metadata import version
+
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    return {
+        "kft": version("kft"),
+        "keras": keras.__version__,
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "devices": [device.name for device in tf.config.list_logical_devices()],
+    }
+
+
+def scores(answers: Mapping[str, Answers], phases: Sequence[PhaseResult]) -> dict[str, Any]:
+    """Returns the content of ``scores.json``."""
+    return {
+        **{name: dict(answer.scores) for name, answer in answers.items()},
+        "phases": [
+            {
+                "name": phase.name,
+                "seconds": round(phase.seconds, 3),
+                "trained_parameters": phase.trained_parameters,
+                "trained_stages": phase.trained_stages,
+                "features_kept": phase.features_kept,
+                "best": validation_scores(phase.best),
+                "last": validation_scores(phase.epochs[-1]),
+            }
+            for phase in phases
+        ],
+    }
+
+
+def validation_scores(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the epoch and the validation scores of a record, by their plain names."""
+    named = {
+        key.removeprefix("val_"): value for key, value in record.items() if key.startswith("val_")
+    }
+    return {"epoch": record["epoch"], **named}
+
+
+def write_end(directory: Path, content: Mapping[str, Any], test: Answers, target: Target) -> None:
+    """Writes scores, predictions and figures."""
+    from kft.figures import draw_confusion, draw_learning_curves
+
+    write_json(directory / SCORES, content)
+    predicted = test.outputs.argmax(axis=1)
+    rows = (
+        (name, label_text(label, target), target.names[best], *(f"{x:.6g}" for x in outputs))
+        for name, label, best, outputs in zip(
+            test.split.names, test.split.labels, predicted, test.outputs, strict=True
+        )
+    )
+    write_csv(directory / PREDICTIONS, ("path", "label", "prediction", *target.names), rows)
+    figures = directory / FIGURES
+    figures.mkdir()
+    draw_learning_curves(directory, figures / "learning_curves.png")
+    draw_confusion(test.scores["confusion_matrix"], target.names, figures / "confusion_matrix.png")

@@ -1,0 +1,215 @@
+"""What the command line shows people, as rich renderables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from kft.check import CheckResult
+    from kft.init import InitResult
+    from kft.plan import Plan
+    from kft.predict import Prediction
+    from kft.run import RunResult
+
+MANY_CLASSES = 20
+
+
+def table(*columns: str, right: Sequence[str] = ()) -> Table:
+    """Returns an empty table; the columns in `right` hold numbers."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left")
+    return made
+
+
+def run_summary(result: RunResult) -> RenderableType:
+    """Returns what a person wants to know when a run is over."""
+    scores = result.scores
+    phases = table("phase", "epochs", "best", "at epoch", "last", "time", right=NUMBERS)
+    for phase, told in zip(result.phases, scores["phases"], strict=True):
+        phases.add_row(
+            phase.name,
+            str(len(phase.epochs)),
+            percent(told["best"]["accuracy"]),
+            str(told["best"]["epoch"]),
+            percent(told["last"]["accuracy"]),
+            f"{phase.seconds:.0f} s",
+        )
+    return Group(
+        "",
+        Text("Validation accuracy of each phase", style="bold"),
+        phases,
+        Text(gain(scores["phases"])),
+        "",
+        score_table({name: scores[name] for name in scores if name != "phases"}),
+        "",
+        *whereabouts(result),
+    )
+
+
+NUMBERS = ("epochs", "best", "at epoch", "last", "time")
+
+
+def gain(phases: Sequence[Mapping[str, Any]]) -> str:
+    """Returns what the phases after the first gained, in one sentence."""
+    if len(phases) < 2:
+        return ""
+    first = phases[0]["best"]["accuracy"]
+    later = max(phase["best"]["accuracy"] for phase in phases[1:])
+    points = 100 * (later - first)
+    if points > 0:
+        return f"Fine-tuning gained {points:.1f} points over {phases[0]['name']!r} alone."
+    return f"Fine-tuning gained nothing over {phases[0]['name']!r} alone ({points:+.1f} points)."
+
+
+def percent(share: float) -> str:
+    """Returns a share from 0 to 1 as a percentage."""
+    return f"{100 * share:.1f} %"
+
+
+def score_table(scores: Mapping[str, Mapping[str, Any]]) -> RenderableType:
+    """Returns the scores of each split, one row each."""
+    shown = table("split", "examples", "accuracy", "loss", "macro F1", right=("examples",))
+    for name, score in scores.items():
+        shown.add_row(
+            name,
+            str(score["size"]),
+            percent(score["accuracy"]),
+            f"{score['loss']:.4f}",
+            f"{score['macro']['f1']:.4f}",
+        )
+    return shown
+
+
+def whereabouts(result: RunResult) -> list[RenderableType]:
+    """Returns where things are, and what to do next."""
+    lines = [Text(f"Everything is in {result.directory}", style="bold")]
+    lines.append(Text("  scores.json, predictions.csv, figures/, tensorboard/, checkpoints/"))
+    for path, difference in result.exports.items():
+        lines.append(Text(f"  {path.relative_to(result.directory)}: verified in a clean process "))
+        lines[-1].append(f"(largest difference {difference:.0e})")
+    if result.exports:
+        lines.append(Text(f"Predict:  kft predict {result.directory} FILES…", style="bold"))
+        serve = "Serve:    tf.saved_model.load, or TensorFlow Serving, with TensorFlow alone"
+        lines.append(Text(serve))
+    return list(lines)
+
+
+def count_table(counts: Mapping[str, Mapping[str, int]]) -> RenderableType:
+    """Returns how many examples each class has in each split."""
+    shown = table("class", *counts, right=tuple(counts))
+    classes = list(next(iter(counts.values()), {}))
+    for name in classes[:MANY_CLASSES]:
+        shown.add_row(name, *(str(split[name]) for split in counts.values()))
+    if len(classes) > MANY_CLASSES:
+        shown.add_row(f"… {len(classes) - MANY_CLASSES} more")
+    shown.add_row("all", *(str(sum(split.values())) for split in counts.values()), style="bold")
+    return shown
+
+
+def plan_summary(plan: Plan) -> RenderableType:
+    """Returns what a run would do."""
+    phases = table("phase", "epochs", "steps", "trains", "parameters", "optimizer", "rate")
+    for phase in plan.phases:
+        phases.add_row(
+            phase.name,
+            str(phase.epochs),
+            str(phase.steps_per_epoch * phase.epochs),
+            trains(phase.stages, len(plan.stages)),
+            f"{phase.trained_parameters:,} of {plan.parameters:,}",
+            phase.optimizer,
+            rates(phase.learning_rates),
+        )
+    features = [Text(f"{phase.name}: features {phase.features}") for phase in plan.phases]
+    notes = [Text(f"note: {note}") for note in plan.notes]
+    title = Text(f"{plan.backbone}, {len(plan.stages)} stages", style="bold")
+    return Group(count_table(plan.counts), *notes, "", title, phases, "", *features)
+
+
+def trains(stages: Sequence[str], there: int) -> str:
+    """Returns which stages train, in a few words."""
+    if not stages:
+        return "head"
+    if len(stages) == there:
+        return "head, all stages"
+    return f"head, {len(stages)} stages from {stages[0]}"
+
+
+def rates(learning_rates: Sequence[float]) -> str:
+    """Returns the rate over time: at the first step, its highest, and at the end."""
+    first, highest, last = learning_rates[0], max(learning_rates), learning_rates[-1]
+    if first == highest == last:
+        return f"{first:.2g}"
+    through = "" if first == highest else f"{highest:.2g} → "
+    return f"{first:.2g} → {through}{last:.2g}"
+
+
+def stage_list(plan: Plan) -> RenderableType:
+    """Returns the names of all stages, input side first."""
+    return "\n".join(plan.stages)
+
+
+def check_summary(result: CheckResult) -> RenderableType:
+    """Returns what a check found."""
+    notes = [Text(f"note: {note}") for note in result.notes]
+    faults = [Text(f"fault: {fault}", style="red") for fault in result.faults]
+    skipped = [] if faults else [Text(f"skips: {name} ({why})") for name, why in result.bad.items()]
+    verdict = "The run would stop." if faults else "Nothing stands in the way of the run."
+    return Group(count_table(result.counts), *notes, *faults, *skipped, Text(verdict, style="bold"))
+
+
+def prediction_table(predictions: Sequence[Prediction], top: int) -> RenderableType:
+    """Returns the best classes of each example."""
+    shown = table("file", "prediction", "score", "then", right=("score",))
+    for prediction in predictions:
+        ranked = ranking(prediction)
+        rest = ", ".join(f"{name} {percent(score)}" for name, score in ranked[1:top])
+        shown.add_row(prediction.name, ranked[0][0], percent(ranked[0][1]), rest)
+    return shown
+
+
+def ranking(prediction: Prediction) -> list[tuple[str, float]]:
+    """Returns classes and their scores, the best first."""
+    names = [name.decode() for name in prediction.answer["classes"].tolist()]
+    return list(zip(names, prediction.answer["scores"].tolist(), strict=True))
+
+
+def prediction_line(prediction: Prediction) -> str:
+    """Returns a prediction as one line of JSON."""
+    ranked = ranking(prediction)
+    line = {"file": prediction.name, "prediction": ranked[0][0], "scores": dict(ranked)}
+    return json.dumps(line, ensure_ascii=False)
+
+
+def backbone_table(backbones: Sequence[Mapping[str, Any]]) -> RenderableType:
+    """Returns the backbones, one row each."""
+    columns = ("name", "parameters", "MB", "ImageNet top-1", "smallest image", "weights here")
+    shown = table(*columns, right=columns[1:5])
+    for backbone in backbones:
+        shown.add_row(
+            backbone["name"],
+            f"{backbone['parameters']:,}",
+            f"{backbone['megabytes']}",
+            "" if backbone["top1"] is None else percent(backbone["top1"]),
+            f"{backbone['minimum_size']} px",
+            str(backbone["weights"] or ""),
+        )
+    return shown
+
+
+def init_summary(written: InitResult) -> RenderableType:
+    """Returns what was written and why."""
+    reasons = table("key", "why")
+    for key, why in written.reasons.items():
+        reasons.add_row(key, why)
+    return Group(
+        Text(f"Wrote {written.path}", style="bold"),
+        reasons,
+        Text(f"Next: kft plan {written.path}, then kft run {written.path}"),
+    )

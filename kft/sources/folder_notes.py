@@ -1,0 +1,57 @@
+"""What a person should know of how a folder was read."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from kft.sources.layout import Example, Layout, quoted
+from kft.sources.listing import Listing
+
+
+def listing_notes(listing: Listing, layout: Layout, readable: Sequence[str]) -> Iterator[str]:
+    """Yields a note for each sort of file or folder that gave no example."""
+    read = set(readable)
+    if others := [path for path in listing.files if path not in read]:
+        yield f"passed over {files(others)} with other endings: {count_endings(others)}"
+    if loose := [path for path in readable if layout.example(path) is None]:
+        yield f"passed over {files(loose)} in no class folder: {quoted(loose, 3)}"
+    full = {"/".join(path.split("/")[: layout.depth]) for path in readable}
+    if empty := [folder for folder in layout.classes_at(listing.folders) if folder not in full]:
+        yield f"no class for folders without a file to read: {quoted(empty)}"
+    if listing.repeats:
+        yield f"passed over links to folders that are read already: {quoted(listing.repeats)}"
+    if listing.broken:
+        yield f"passed over what is neither file nor folder: {quoted(listing.broken, 3)}"
+
+
+def split_notes(
+    layout: Layout, examples: Sequence[Example], classes: Sequence[str]
+) -> Iterator[str]:
+    """Yields what split folders lack, if there are any."""
+    if not layout.splits:
+        return
+    there = {(example.split, example.label) for example in examples}
+    given = {example.split for example in examples}
+    if "validation" not in given:
+        yield "no validation folder with examples: a share of 'train' is taken for validation"
+    if "test" not in given:
+        yield "no test folder with examples: there is no test split"
+    for split in ("validation", "test"):
+        missing = [label for label in classes if (split, label) not in there]
+        if split in given and missing:
+            yield f"{split} has no example of {quoted(missing)}"
+
+
+def files(paths: Sequence[str]) -> str:
+    """Returns how many files `paths` are, in words."""
+    return f"{len(paths)} file{'s' if len(paths) > 1 else ''}"
+
+
+def count_endings(paths: Sequence[str]) -> str:
+    """Returns such as ``.txt 2, .zip 1``, the most frequent first."""
+    counts = Counter(os.path.splitext(path.lower())[1] or "no ending" for path in paths)  # noqa: PTH122
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    more = f" and {len(ranked) - 10} other endings" if len(ranked) > 10 else ""
+    return ", ".join(f"{ending} {count}" for ending, count in ranked[:10]) + more

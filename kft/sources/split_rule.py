@@ -1,0 +1,139 @@
+"""Which split an example belongs to, when the data does not say.
+
+The rule is blind to modality and layout: every source that has names and labels can use it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from kft.component import Settings
+from kft.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class SplitRule(Settings):
+    """Shares of the examples that are kept away from training.
+
+    Attributes:
+        validation: Share that picks the best epoch.
+        test: Share held out for the report; 0 makes no test split.
+    """
+
+    validation: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    test: Annotated[float, Field(ge=0, lt=1)] = 0.15
+
+    @model_validator(mode="after")
+    def _leave_some_for_training(self) -> Self:
+        if self.validation + self.test >= 1:
+            raise PydanticCustomError(
+                "no_train_split",
+                f"validation {self.validation} and test {self.test} leave nothing to train on; "
+                "their sum should be less than 1",
+            )
+        return self
+
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Returns for each split the places in [0, 1) that belong to it."""
+        held_out = self.test + self.validation
+        ranges = {"validation": (self.test, held_out), "train": (held_out, 1.0)}
+        return {"test": (0.0, self.test)} | ranges if self.test else ranges
+
+
+def assign(
+    names: Sequence[str],
+    labels: Sequence[str],
+    rule: SplitRule,
+    seed: int,
+    groups: Sequence[str] | None = None,
+) -> np.ndarray:
+    """Returns the split of each example: ``train``, ``validation`` or ``test``, ``(n,)``.
+
+    An example's place is a hash of `seed` and its name, so others that come or go do not move it.
+    With `groups` it is the hash of its group, and no group is on two sides. Where a split has no
+    example of a class, the one with the nearest hash is given up by a split that has two or more.
+    Only such an example can ever move: back, once the split has one of its own. A class with
+    fewer examples (or groups) than there are splits still lacks some; see `require_every_class`.
+    """
+    import numpy as np
+
+    keys = names if groups is None else groups
+    places = {key: place(key, seed) for key in keys}
+    classes: dict[str, set[str]] = {key: set() for key in places}
+    for key, label in zip(keys, labels, strict=True):
+        classes[key].add(label)
+    chosen = {
+        key: next(split for split, (_, end) in rule.ranges().items() if at < end)
+        for key, at in places.items()
+    }
+    fill_gaps(chosen, places, classes, rule)
+    return np.array([chosen[key] for key in keys], dtype="<U10")
+
+
+def place(key: str, seed: int) -> float:
+    """Returns where in [0, 1) a name or group lies; the same on every machine and system."""
+    # macOS may hand out the letters of a name and its accents apart.
+    text = unicodedata.normalize("NFC", f"{seed}/{key}")
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    # A float holds 53 bits: more would round up to 1.0.
+    return (int.from_bytes(digest, "big") >> 11) / 2**53
+
+
+def fill_gaps(
+    chosen: dict[str, str],
+    places: Mapping[str, float],
+    classes: Mapping[str, set[str]],
+    rule: SplitRule,
+) -> None:
+    """Changes `chosen` so that, where it can be, every split has an example of every class."""
+    held: dict[str, list[str]] = {}
+    for key, labels in classes.items():
+        for label in labels:
+            held.setdefault(label, []).append(key)
+    counts = Counter((label, chosen[key]) for label, keys in held.items() for key in keys)
+    gaps = [(label, split) for label in sorted(held) for split in rule.ranges()]
+    for label, split in gaps:
+        spare = [
+            key for key in held[label] if all(counts[c, chosen[key]] > 1 for c in classes[key])
+        ]
+        if counts[label, split] or not spare:
+            continue
+        start, end = rule.ranges()[split]
+        _, key = min((max(start - places[key], places[key] - end), key) for key in spare)
+        counts.subtract((other, chosen[key]) for other in classes[key])
+        counts.update((other, split) for other in classes[key])
+        chosen[key] = split
+
+
+def require_every_class(
+    where: str, labels: Sequence[str], assigned: Sequence[str] | np.ndarray, rule: SplitRule
+) -> None:
+    """Refuses what `assign` gave if a split has no example of some class.
+
+    Raises:
+        DataError: Names every such class with its number of examples.
+    """
+    there = set(zip(labels, map(str, assigned), strict=True))
+    splits = tuple(rule.ranges())[::-1]
+    small = [
+        f"{label!r} has {count}"
+        for label, count in sorted(Counter(labels).items())
+        if any((label, split) not in there for split in splits)
+    ]
+    if small:
+        raise DataError(
+            where=where,
+            problem=f"too few examples of a class to have one each for {', '.join(splits)}: "
+            f"{', '.join(small)}",
+            fix=f"Add examples until each class has {len(splits)} or more, or move these classes "
+            "out of the data",
+        )

@@ -1,0 +1,126 @@
+"""Which stages of the backbone a phase trains besides the head."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Self
+
+from pydantic import Field, PositiveInt, model_validator
+from pydantic_core import PydanticCustomError
+
+from kft.backbone import Backbone, Stage
+from kft.component import Component, closest
+from kft.errors import ConfigError
+
+
+class Unfreeze(Component):
+    """Chooses the backbone stages that a phase trains. The head is always trained."""
+
+    role: ClassVar[str] = "unfreeze"
+
+    @abstractmethod
+    def choose(self, backbone: Backbone) -> Sequence[Stage]:
+        """Returns the stages to train, input side first.
+
+        Raises:
+            ConfigError: They are not there; ``where`` is relative to this component.
+        """
+
+
+class UnfreezeNone(Unfreeze):
+    """Trains the head alone."""
+
+    def choose(self, backbone: Backbone) -> Sequence[Stage]:
+        return ()
+
+
+class UnfreezeAll(Unfreeze):
+    """Trains every stage."""
+
+    def choose(self, backbone: Backbone) -> Sequence[Stage]:
+        return backbone.stages
+
+
+class UnfreezeTop(Unfreeze):
+    """Trains the stages nearest the head; give one of the two settings.
+
+    Attributes:
+        stages: How many.
+        fraction: What share of them, rounded up.
+    """
+
+    stages: PositiveInt | None = None
+    fraction: Annotated[float | None, Field(gt=0, le=1)] = None
+
+    @model_validator(mode="after")
+    def _check_one(self) -> Self:
+        if (self.stages is None) == (self.fraction is None):
+            raise PydanticCustomError("one_of", "needs either 'stages' or 'fraction'")
+        return self
+
+    def choose(self, backbone: Backbone) -> Sequence[Stage]:
+        there = len(backbone.stages)
+        # Rounded up with a margin, since 0.1 * 30 is a little more than 3 in floats.
+        wanted = self.stages or -int(-(self.fraction or 0) * there // 1 + 1e-9)
+        if wanted > there:
+            raise ConfigError(
+                where="stages",
+                problem=f"got {wanted}, but the backbone {backbone.name!r} has {there} stages",
+                fix="Lower it, or use the kind 'all'",
+            )
+        return backbone.stages[there - wanted :]
+
+
+class UnfreezeFrom(Unfreeze):
+    """Trains a stage and all above it.
+
+    Attributes:
+        stage: Name of the lowest one; ``kft plan`` lists the names.
+    """
+
+    stage: str
+
+    def choose(self, backbone: Backbone) -> Sequence[Stage]:
+        names = [stage.name for stage in backbone.stages]
+        if self.stage not in names:
+            raise ConfigError(
+                where="stage",
+                problem=f"the backbone {backbone.name!r} has no stage {self.stage!r}"
+                + closest(self.stage, names),
+                fix="Take a name that `kft plan` lists",
+            )
+        return backbone.stages[names.index(self.stage) :]
+
+
+class UnfreezeMatch(Unfreeze):
+    """Trains the stages whose whole name a regular expression matches.
+
+    Attributes:
+        pattern: As of Python's ``re``.
+    """
+
+    pattern: str
+
+    @model_validator(mode="after")
+    def _check_pattern(self) -> Self:
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise PydanticCustomError(
+                "pattern", f"pattern {self.pattern!r} is no regular expression: {error}"
+            ) from error
+        return self
+
+    def choose(self, backbone: Backbone) -> Sequence[Stage]:
+        chosen = [stage for stage in backbone.stages if re.fullmatch(self.pattern, stage.name)]
+        if not chosen:
+            names = [stage.name for stage in backbone.stages]
+            raise ConfigError(
+                where="pattern",
+                problem=f"{self.pattern!r} matches none of the {len(names)} stages of "
+                f"{backbone.name!r}, such as {names[0]!r} and {names[-1]!r}",
+                fix="Take a pattern of the whole name, such as '.*block_1[3-6].*'",
+            )
+        return chosen

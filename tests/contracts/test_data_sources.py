@@ -1,0 +1,130 @@
+"""What every data source owes the engine. A new one joins by a line in SOURCES."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from kft.catalog import CATALOG
+from kft.data import DataSource
+from kft.image.digits import Digits
+from kft.image.input import ImageInput
+from kft.sources.folder import Folder
+
+
+def class_folders(path):
+    for number in range(24):
+        file = path / f"{'ab'[number % 2]}/{number}.png"
+        file.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (9, 7), (10 * number, 0, 0)).save(file)
+    return Folder(path=str(path), input=ImageInput(size=(8, 8)))
+
+
+def split_folders(path):
+    for split in ("train", "val", "test"):
+        (path / split).mkdir()
+        class_folders(path / split)
+    return Folder(path=str(path), input=ImageInput(size=(8, 8)))
+
+
+SOURCES = {
+    "folder": class_folders,
+    "folder of splits": split_folders,
+    "digits": lambda path: Digits(),
+}
+
+
+@pytest.fixture(scope="module", params=SOURCES)
+def source(request, tmp_path_factory):
+    return SOURCES[request.param](tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def splits(source):
+    return source.load(1)
+
+
+def test_every_kind_of_source_is_in_the_battery(tmp_path_factory):
+    kinds = {make(tmp_path_factory.mktemp("data")).kind for make in SOURCES.values()}
+
+    assert kinds >= set(CATALOG["data"])
+
+
+def test_train_and_validation_hold_examples(splits):
+    assert splits.train.size > 0
+    assert splits.validation.size > 0
+    assert splits.test is None or splits.test.size > 0
+
+
+def test_the_same_seed_gives_the_same_split(source, splits):
+    again = source.load(1)
+
+    assert again.target == splits.target
+    for name, split in splits.by_name().items():
+        assert list(again.by_name()[name].names) == list(split.names)
+        np.testing.assert_array_equal(again.by_name()[name].labels, split.labels)
+
+
+def test_names_are_unique_and_in_one_split_only(splits):
+    names = [name for split in splits.by_name().values() for name in split.names]
+
+    assert all(isinstance(name, str) for name in names)
+    assert len(set(names)) == len(names)
+
+
+def test_labels_are_in_range_and_train_has_every_class(splits):
+    classes = len(splits.target.names)
+
+    assert splits.target.kind == "class"
+    assert set(splits.train.labels) == set(range(classes))
+    for split in splits.by_name().values():
+        assert split.labels.shape == (split.size,)
+        assert split.labels.dtype == np.int32
+        assert set(split.labels) <= set(range(classes))
+
+
+def test_what_fetch_gives_is_what_the_input_decodes(splits):
+    for split in splits.by_name().values():
+        raw = split.fetch(tf.constant(split.size - 1, "int64"))
+
+        example = splits.input.decode(raw)
+
+        assert splits.input.spec.is_compatible_with(example)
+
+
+def test_fetch_gives_the_same_inside_a_dataset(splits):
+    split = splits.validation
+    indices = [split.size - 1, 0, split.size // 2]
+
+    dataset = tf.data.Dataset.from_tensor_slices(tf.constant(indices, "int64"))
+    fetched = list(dataset.map(split.fetch, num_parallel_calls=2).as_numpy_iterator())
+
+    assert fetched == [split.fetch(tf.constant(index, "int64")).numpy() for index in indices]
+
+
+def test_decoding_inside_a_dataset_keeps_the_static_shape(splits):
+    dataset = tf.data.Dataset.range(2).map(splits.train.fetch).map(splits.input.decode)
+
+    assert dataset.element_spec == splits.input.spec
+    assert len(list(dataset)) == 2
+
+
+def test_a_part_of_a_split_keeps_names_labels_and_examples_together(splits):
+    split = splits.train
+    wanted = [split.size - 1, 1]
+
+    part = split.take(wanted)
+
+    assert list(part.names) == [split.names[index] for index in wanted]
+    assert list(part.labels) == [split.labels[index] for index in wanted]
+    for place, index in enumerate(wanted):
+        assert part.fetch(tf.constant(place, "int64")) == split.fetch(tf.constant(index, "int64"))
+
+
+def test_settings_survive_the_way_through_json(source):
+    settings = source.model_dump(by_alias=True, serialize_as_any=True, mode="json")
+
+    again = DataSource.model_validate(settings)
+
+    assert again == source
+    assert type(again.input) is type(source.input)

@@ -1,0 +1,476 @@
+import os
+import unicodedata
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kft.errors import DataError
+from kft.input import Input, Signature
+from kft.sources.folder import Folder
+from kft.sources.layout import natural
+from kft.sources.split_rule import SplitRule
+
+
+class BytesInput(Input):
+    """Four bytes as numbers: a source knows no modality."""
+
+    file_endings = (".bin", ".raw")
+
+    @property
+    def spec(self):
+        return tf.TensorSpec((4,), "uint8")
+
+    @property
+    def is_augmented(self):
+        return False
+
+    def decode(self, raw):
+        return tf.ensure_shape(tf.io.decode_raw(raw, "uint8"), (4,))
+
+    def augment(self, inputs, seeds):
+        return inputs
+
+    def signatures(self):
+        return (Signature("serving_default", tf.TensorSpec((None,), "string"), self.decode),)
+
+
+class NoFileInput(BytesInput):
+    file_endings = ()
+
+
+def write(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(name[-4:].encode())
+
+
+def write_class(root, folder, count):
+    write(root, *(f"{folder}/{number:03}.bin" for number in range(count)))
+
+
+def folder(root, **settings):
+    return Folder(path=str(root), input=BytesInput(), **settings)
+
+
+def all_names(splits):
+    return sorted(name for split in splits.by_name().values() for name in split.names)
+
+
+def test_class_folders_are_divided_by_the_rule(tmp_path):
+    write_class(tmp_path, "dogs", 60)
+    write_class(tmp_path, "cats", 60)
+
+    splits = folder(tmp_path).load(0)
+
+    assert splits.target.names == ("cats", "dogs")
+    assert splits.train.size + splits.validation.size + splits.test.size == 120
+    assert splits.train.size > 60
+    assert splits.notes == ()
+
+
+def test_names_labels_and_fetch_agree(tmp_path):
+    write_class(tmp_path, "cats", 10)
+    write_class(tmp_path, "dogs", 10)
+
+    splits = folder(tmp_path).load(0)
+
+    for split in splits.by_name().values():
+        for index, name in enumerate(split.names):
+            assert splits.target.names[split.labels[index]] == name.split("/")[0]
+            assert split.fetch(tf.constant(index, "int64")) == (tmp_path / name).read_bytes()
+
+
+def test_nested_files_belong_to_their_top_class_folder(tmp_path):
+    write(tmp_path, *(f"cats/{day}/{number}.bin" for day in "ab" for number in range(3)))
+    write_class(tmp_path, "dogs", 3)
+
+    splits = folder(tmp_path).load(0)
+
+    assert splits.target.names == ("cats", "dogs")
+    assert sum(int((split.labels == 0).sum()) for split in splits.by_name().values()) == 6
+
+
+def test_endings_count_in_any_case(tmp_path):
+    write(tmp_path, *(f"{label}/{n}.{end}" for label in "ab" for n, end in enumerate(ENDINGS)))
+
+    splits = folder(tmp_path).load(0)
+
+    assert len(all_names(splits)) == 6
+
+
+ENDINGS = ("BIN", "Raw", "bin")
+
+
+def test_class_names_are_in_natural_order(tmp_path):
+    for label in ("b10", "b2", "A1", "a3"):
+        write_class(tmp_path, label, 3)
+
+    splits = folder(tmp_path).load(0)
+
+    assert splits.target.names == ("A1", "a3", "b2", "b10")
+
+
+def test_natural_order_takes_any_name():
+    names = ["", "10", "9", "²", "x²", "X", "x", "ä", "z", "10a", "1" * 200]
+
+    ordered = sorted(names, key=natural)
+
+    assert ordered == ["", "9", "10", "10a", "1" * 200, "X", "x", "x²", "z", "²", "ä"]
+
+
+def test_the_order_on_disk_does_not_matter(tmp_path):
+    forward, backward = tmp_path / "forward", tmp_path / "backward"
+    names = [f"{label}/{number}.bin" for label in ("cats", "dogs") for number in range(20)]
+    write(forward, *names)
+    write(backward, *names[::-1])
+
+    first, second = folder(forward).load(3), folder(backward).load(3)
+
+    assert list(first.train.names) == list(second.train.names)
+    assert list(first.test.names) == list(second.test.names)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_added_or_deleted_files_move_no_other(tmp_path, seed):
+    write_class(tmp_path, "cats", 60)
+    write_class(tmp_path, "dogs", 60)
+    before = folder(tmp_path).load(seed).by_name()
+    write_class(tmp_path, "cats", 150)
+    for number in range(40, 60):
+        (tmp_path / f"dogs/{number:03}.bin").unlink()
+
+    after = folder(tmp_path).load(seed).by_name()
+
+    for name, split in before.items():
+        there = {example for example in split.names if (tmp_path / example).exists()}
+        assert there <= set(after[name].names)
+
+
+def test_where_the_folder_lies_does_not_matter(tmp_path):
+    write_class(tmp_path / "here", "cats", 30)
+    write_class(tmp_path / "here", "dogs", 30)
+    before = folder(tmp_path / "here").load(0)
+    (tmp_path / "here").rename(tmp_path / "there")
+
+    after = folder(tmp_path / "there").load(0)
+
+    assert list(before.test.names) == list(after.test.names)
+
+
+@pytest.mark.parametrize("validation", ["validation", "val", "valid", "Val"])
+def test_split_folders_are_kept_as_they_are(tmp_path, validation):
+    for split, count in (("train", 5), (validation, 2), ("test", 3)):
+        write_class(tmp_path, f"{split}/cats", count)
+        write_class(tmp_path, f"{split}/dogs", count)
+
+    splits = folder(tmp_path, split=SplitRule(validation=0.4, test=0.4)).load(0)
+
+    assert (splits.train.size, splits.validation.size, splits.test.size) == (10, 4, 6)
+    assert splits.validation.names[0] == f"{validation}/cats/000.bin"
+    assert splits.target.names == ("cats", "dogs")
+    assert splits.notes == ()
+
+
+def test_without_a_validation_folder_a_share_of_train_is_taken(tmp_path):
+    for label in ("cats", "dogs"):
+        write_class(tmp_path, f"train/{label}", 100)
+        write_class(tmp_path, f"test/{label}", 2)
+
+    splits = folder(tmp_path).load(0)
+
+    assert splits.test.size == 4
+    assert splits.train.size + splits.validation.size == 200
+    assert 10 <= splits.validation.size <= 60
+    assert any("a share of 'train' is taken" in note for note in splits.notes)
+
+
+def test_without_a_test_folder_there_is_no_test_split(tmp_path):
+    for split in ("train", "val"):
+        write_class(tmp_path, f"{split}/cats", 3)
+        write_class(tmp_path, f"{split}/dogs", 3)
+
+    splits = folder(tmp_path).load(0)
+
+    assert splits.test is None
+    assert splits.notes == ("no test folder with examples: there is no test split",)
+
+
+def test_train_alone_is_a_split_folder(tmp_path):
+    write_class(tmp_path, "train/cats", 10)
+    write_class(tmp_path, "train/dogs", 10)
+
+    splits = folder(tmp_path).load(0)
+
+    assert splits.test is None
+    assert splits.target.names == ("cats", "dogs")
+
+
+def test_train_beside_other_vehicles_is_a_class(tmp_path):
+    for label in ("train", "bus", "tram"):
+        write_class(tmp_path, label, 5)
+
+    splits = folder(tmp_path).load(0)
+
+    assert splits.target.names == ("bus", "train", "tram")
+
+
+def test_a_test_folder_without_classes_is_noted(tmp_path):
+    for label in ("cats", "dogs"):
+        write_class(tmp_path, f"train/{label}", 10)
+    write(tmp_path, "test/1.bin", "test/2.bin", "labels/cats/1.bin")
+
+    splits = folder(tmp_path).load(0)
+
+    assert splits.test is None
+    assert (
+        "passed over 3 files in no class folder: 'labels/cats/1.bin', 'test/1.bin', "
+        "'test/2.bin'" in splits.notes
+    )
+
+
+def test_a_class_that_validation_lacks_is_noted(tmp_path):
+    write_class(tmp_path, "train/cats", 3)
+    write_class(tmp_path, "train/dogs", 3)
+    write_class(tmp_path, "val/cats", 3)
+
+    splits = folder(tmp_path).load(0)
+
+    assert "validation has no example of 'dogs'" in splits.notes
+
+
+def test_litter_is_passed_over(tmp_path):
+    write_class(tmp_path, "cats", 3)
+    write_class(tmp_path, "dogs", 3)
+    write(tmp_path, "cats/._1.bin", ".git/1.bin", "__MACOSX/cats/1.bin", "cats/Thumbs.db")
+    write(tmp_path, "dogs/@eaDir/1.bin", ".DS_Store", "desktop.ini", "dogs/.hidden/1.bin")
+
+    splits = folder(tmp_path).load(0)
+
+    assert len(all_names(splits)) == 6
+    assert splits.target.names == ("cats", "dogs")
+    assert splits.notes == ()
+
+
+def test_what_gives_no_example_is_noted(tmp_path):
+    write_class(tmp_path, "cats", 3)
+    write_class(tmp_path, "dogs", 3)
+    write(tmp_path, "cats/a.txt", "b.TXT", "dogs/c.zip", "dogs/LICENSE", "loose.bin")
+    write(tmp_path, "notes/read.me")
+    (tmp_path / "eels").mkdir()
+    (tmp_path / "cats/gone.bin").symlink_to(tmp_path / "nowhere.bin")
+    (tmp_path / "cats/self.bin").symlink_to(tmp_path / "cats/self.bin")
+
+    splits = folder(tmp_path).load(0)
+
+    assert splits.target.names == ("cats", "dogs")
+    assert splits.notes == (
+        "passed over 5 files with other endings: .txt 2, .me 1, .zip 1, no ending 1",
+        "passed over 1 file in no class folder: 'loose.bin'",
+        "no class for folders without a file to read: 'eels', 'notes'",
+        "passed over what is neither file nor folder: 'cats/gone.bin', 'cats/self.bin'",
+    )
+
+
+def test_linked_folders_are_followed_once(tmp_path):
+    root = tmp_path / "data"
+    write_class(root, "cats", 3)
+    write_class(root, "dogs", 3)
+    write_class(tmp_path / "elsewhere", "eels/deep", 4)
+    (root / "eels").symlink_to(tmp_path / "elsewhere/eels")
+    (root / "cats/again").symlink_to(root)
+    (root / "felines").symlink_to(root / "cats")
+    (tmp_path / "elsewhere/eels/loop").symlink_to(root / "eels")
+
+    splits = folder(root).load(0)
+
+    assert splits.target.names == ("cats", "dogs", "eels")
+    assert len(all_names(splits)) == 10
+    assert splits.notes == (
+        "passed over links to folders that are read already: 'cats/again', 'eels/loop', 'felines'",
+    )
+
+
+def test_names_that_are_not_utf8_are_read(tmp_path):
+    write_class(tmp_path, "cats", 3)
+    write_class(tmp_path, "dogs", 2)
+    (tmp_path / "dogs" / os.fsdecode(b"\xff.bin")).write_bytes(b"odd!")
+
+    splits = folder(tmp_path).load(0)
+
+    found = [
+        split.fetch(tf.constant(index, "int64")).numpy()
+        for split in splits.by_name().values()
+        for index, name in enumerate(split.names)
+        if name == "dogs/\\xff.bin"
+    ]
+    assert found == [b"odd!"]
+
+
+def test_names_with_accents_are_read(tmp_path):
+    label = unicodedata.normalize("NFD", "Käfer")
+    write_class(tmp_path, label, 3)
+    write_class(tmp_path, "鳥", 3)
+
+    splits = folder(tmp_path).load(0)
+
+    assert splits.target.names == (label, "鳥")
+    assert splits.train.fetch(tf.constant(0, "int64")).numpy()
+
+
+def test_a_relative_path_is_kept_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    source = folder("data")
+
+    assert source.path == str(tmp_path / "data")
+
+
+def test_labels_are_int32(tmp_path):
+    write_class(tmp_path, "cats", 3)
+    write_class(tmp_path, "dogs", 3)
+
+    splits = folder(tmp_path).load(0)
+
+    assert splits.train.labels.dtype == np.int32
+
+
+def test_a_missing_folder_is_refused_with_names_like_it(tmp_path):
+    (tmp_path / "Cats-Dogs").mkdir()
+
+    with pytest.raises(
+        DataError, match=r"data\.path '.*/cat-dogs': does not exist: .* but 'Cats-Dogs'\. Correct"
+    ):
+        folder(tmp_path / "cat-dogs").load(0)
+
+
+def test_the_first_missing_part_of_a_path_is_named(tmp_path):
+    with pytest.raises(DataError, match=f"'{tmp_path}' has no 'photos'. Correct the path"):
+        folder(tmp_path / "photos/cats/deep").load(0)
+
+
+def test_a_file_is_refused(tmp_path):
+    write(tmp_path, "cats.bin")
+
+    with pytest.raises(DataError, match="is a file, expected a folder. Give the folder it lies in"):
+        folder(tmp_path / "cats.bin").load(0)
+
+
+def test_an_archive_is_refused(tmp_path):
+    write(tmp_path, "cats.zip")
+
+    with pytest.raises(DataError, match="is an archive, expected a folder. Unpack it"):
+        folder(tmp_path / "cats.zip").load(0)
+
+
+def test_a_url_is_refused():
+    with pytest.raises(DataError, match="data.path 'gs://bucket/cats': is a URL.* Copy the data"):
+        folder("gs://bucket/cats").load(0)
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"is empty\. Give a folder with a folder for each class"):
+        folder(tmp_path).load(0)
+
+
+def test_a_folder_of_empty_folders_is_refused(tmp_path):
+    (tmp_path / "cats").mkdir()
+
+    with pytest.raises(DataError, match="is empty, but for folders. Give a folder"):
+        folder(tmp_path).load(0)
+
+
+def test_a_folder_without_readable_files_is_refused(tmp_path):
+    write(tmp_path, "cats/a.txt", "cats/b.txt", "dogs/c.zip")
+
+    with pytest.raises(DataError, match=r"found \.txt 2, \.zip 1\. Give .* reads \.bin, \.raw"):
+        folder(tmp_path).load(0)
+
+
+def test_many_endings_are_cut_short(tmp_path):
+    write(tmp_path, *(f"cats/a.e{number:02}" for number in range(12)))
+
+    with pytest.raises(DataError, match=r"\.e09 1 and 2 other endings"):
+        folder(tmp_path).load(0)
+
+
+def test_an_input_that_reads_no_files_is_refused(tmp_path):
+    write_class(tmp_path, "cats", 3)
+
+    with pytest.raises(DataError, match=r"NoFileInput' reads no files"):
+        Folder(path=str(tmp_path), input=NoFileInput()).load(0)
+
+
+def test_files_without_class_folders_are_refused(tmp_path):
+    write(tmp_path, "cat.1.bin", "dog.1.bin")
+
+    with pytest.raises(DataError, match="has 2 files, but none in a class folder.*Put the files"):
+        folder(tmp_path).load(0)
+
+
+def test_one_class_is_refused(tmp_path):
+    write_class(tmp_path, "cats", 9)
+
+    with pytest.raises(DataError, match="has 1 class to train on, 'cats'; expected 2 .* Put the"):
+        folder(tmp_path).load(0)
+
+
+def test_classes_one_folder_further_down_are_pointed_at(tmp_path):
+    write_class(tmp_path, "PetImages/Cat", 3)
+    write_class(tmp_path, "PetImages/Dog", 3)
+
+    with pytest.raises(DataError, match="folders 'Cat', 'Dog' are the classes, give .*/PetImages'"):
+        folder(tmp_path).load(0)
+
+
+def test_a_train_folder_without_examples_is_refused(tmp_path):
+    write_class(tmp_path, "test/cats", 3)
+    (tmp_path / "train").mkdir()
+
+    with pytest.raises(DataError, match="has 0 class to train on; expected 2 or more"):
+        folder(tmp_path).load(0)
+
+
+def test_classes_that_train_lacks_are_refused(tmp_path):
+    for label in ("train/cats", "train/dogs", "test/Cats", "val/eels"):
+        write_class(tmp_path, label, 3)
+
+    message = "train has the classes 'cats', 'dogs', but test has 'Cats', validation has 'eels'. Ad"
+    with pytest.raises(DataError, match=message):
+        folder(tmp_path).load(0)
+
+
+def test_split_folders_without_train_are_refused(tmp_path):
+    write_class(tmp_path, "val/cats", 3)
+    write_class(tmp_path, "test/cats", 3)
+
+    with pytest.raises(DataError, match="split folders 'test', 'val', but no 'train'. Add"):
+        folder(tmp_path).load(0)
+
+
+def test_two_folders_for_one_split_are_refused(tmp_path):
+    for split in ("train", "val", "valid"):
+        write_class(tmp_path, f"{split}/cats", 3)
+
+    with pytest.raises(DataError, match="more than one folder for validation: 'val', 'valid'. K"):
+        folder(tmp_path).load(0)
+
+
+def test_classes_too_small_to_divide_are_refused_all_at_once(tmp_path):
+    write_class(tmp_path, "cats", 2)
+    write_class(tmp_path, "dogs", 1)
+    write_class(tmp_path, "eels", 9)
+
+    with pytest.raises(DataError, match=r"data\.path .*: 'cats' has 2, 'dogs' has 1\. Add"):
+        folder(tmp_path).load(0)
+
+
+def test_a_folder_that_cannot_be_listed_is_refused(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    write_class(tmp_path, "cats", 2)
+    monkeypatch.setattr(os, "scandir", refuse)
+
+    with pytest.raises(DataError, match="cannot be listed: Permission denied. Give your user"):
+        folder(tmp_path).load(0)
