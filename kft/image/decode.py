@@ -8,14 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kft.image.header import check_bmp, exif_orientation, with_alpha_flag
+from kft.image.header import check_bmp, exif_orientation, small_enough, with_alpha_flag
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-
-# A small damaged file may claim to be larger than any memory.
-MOST_PIXELS = 2**27
 
 
 def decode_image(raw: tf.Tensor) -> tf.Tensor:
@@ -59,8 +55,7 @@ def decode_other(raw: tf.Tensor) -> tf.Tensor:
         # Asking for a fixed number of channels fails for some formats or drops their alpha.
         pixels = tf.io.decode_image(with_alpha_flag(raw), channels=0, expand_animations=False)
     height, width, channels = tf.unstack(tf.shape(pixels))
-    is_sane = height <= MOST_PIXELS // width
-    tf.debugging.Assert(is_sane, ["this picture is too large, its sides are", height, width])
+    pixels = small_enough(pixels, height, width)
     opaque = tf.where(channels == 4, 3, tf.where(channels == 2, 1, channels))
     pixels = tf.cond(
         (opaque < channels) & has_alpha,

@@ -15,7 +15,10 @@ JPEG_START_OF_SCAN, JPEG_APP1 = 0xDA, 0xE1
 EXIF_ORIENTATION = 0x0112
 
 # https://developers.google.com/speed/webp/docs/riff_container
-WEBP_FLAGS, WEBP_ANIMATED, WEBP_ALPHA = 20, 0x02, 0x10
+WEBP_FLAGS, WEBP_ANIMATED, WEBP_ALPHA, WEBP_SIDES = 20, 0x02, 0x10, (24, 27)
+
+# A small damaged file may claim to be larger than any memory.
+MOST_PIXELS = 2**27
 
 
 def exif_orientation(raw: tf.Tensor) -> tf.Tensor:
@@ -92,13 +95,19 @@ def with_alpha_flag(raw: tf.Tensor) -> tf.Tensor:
 
     TensorFlow 2.21 writes four channels of every animated WebP, but makes room for three if the
     file says that it has no alpha, and so overwrites other memory of the process.
+
+    Raises:
+        tf.errors.InvalidArgumentError: The file claims a canvas of more than `MOST_PIXELS`, for
+            which TensorFlow would work for a minute.
     """
     import tensorflow as tf
 
-    head = first_bytes(raw, WEBP_FLAGS + 1)
+    head = first_bytes(raw, 30)
     flags = head[WEBP_FLAGS]
     is_extended = number(head, 12, 4, little=False) == int.from_bytes(b"VP8X", "big")
     is_animated = is_extended & (tf.bitwise.bitwise_and(flags, WEBP_ANIMATED) > 0)
+    width, height = (1 + number(head, at, 3, little=True) for at in WEBP_SIDES)
+    raw = small_enough(raw, tf.where(is_extended, height, 1), width)
     flagged = tf.constant([bytes([value | WEBP_ALPHA]) for value in range(256)])
 
     def rewritten() -> tf.Tensor:
@@ -107,6 +116,23 @@ def with_alpha_flag(raw: tf.Tensor) -> tf.Tensor:
         return before + flagged[flags] + after
 
     return tf.cond(is_animated, rewritten, lambda: raw)
+
+
+def small_enough(value: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """Returns `value`, if a picture of these sides has no more than `MOST_PIXELS`.
+
+    Raises:
+        tf.errors.InvalidArgumentError: It has more.
+    """
+    import tensorflow as tf
+
+    is_sane = height <= MOST_PIXELS // width
+    check = tf.debugging.Assert(
+        is_sane, ["this picture is too large, its sides are", height, width]
+    )
+    # In a graph only this makes what uses the value wait for the check.
+    with tf.control_dependencies([check]):
+        return tf.identity(value)
 
 
 def first_bytes(raw: tf.Tensor, count: int) -> tf.Tensor:

@@ -1,0 +1,150 @@
+"""Tiny parts that train in milliseconds: vectors and words instead of images."""
+
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from kft.backbone import Backbone, BackboneSource, layer_stages
+from kft.best import Best
+from kft.data import DataSource, Split, Splits, Target
+from kft.heads.classifier import Classifier
+from kft.input import Input, Signature
+from kft.parts import Training
+from kft.task import Task, assemble
+
+TARGET = Target("class", ("low", "middle", "high"))
+
+
+class Vectors(Input):
+    """Eight floats, kept as they are. Claims to augment if told to, and changes nothing."""
+
+    claims_to_augment: bool = False
+
+    @property
+    def spec(self):
+        return tf.TensorSpec((8,), tf.float32)
+
+    @property
+    def is_augmented(self):
+        return self.claims_to_augment
+
+    def decode(self, raw):
+        return tf.debugging.check_numerics(raw, "not a number")
+
+    def augment(self, inputs, seeds):
+        return inputs
+
+    def signatures(self):
+        spec = tf.TensorSpec((None, 8), tf.float32, name="vectors")
+        return (Signature("serving_default", spec, tf.identity),)
+
+
+class Words(Input):
+    """A string, kept as it is."""
+
+    @property
+    def spec(self):
+        return tf.TensorSpec((), tf.string)
+
+    @property
+    def is_augmented(self):
+        return False
+
+    def decode(self, raw):
+        return raw
+
+    def augment(self, inputs, seeds):
+        return inputs
+
+    def signatures(self):
+        return (Signature("serving_default", tf.TensorSpec((None,), tf.string, name="words"), tf.identity),)
+
+
+class TinyDense(BackboneSource):
+    """Two dense stages, batch normalisation, dropout, and a skip connection over the second."""
+
+    def load(self, input_spec, pretrained=True):
+        inputs = keras.Input(input_spec.shape, dtype=input_spec.dtype.name)
+        x = keras.layers.Dense(6, name="bottom")(inputs)
+        x = skip = keras.layers.BatchNormalization(name="norm")(x)
+        x = keras.layers.Dropout(0.5)(x)
+        x = keras.layers.Dense(6, activation="relu", name="top")(x)
+        model = keras.Model(inputs, keras.layers.Add()([x, skip]))
+        return Backbone("tiny", model, layer_stages(model), self.batch_norm)
+
+
+class TinyWords(BackboneSource):
+    """Looks words up by their hash."""
+
+    def load(self, input_spec, pretrained=True):
+        inputs = keras.Input(input_spec.shape, dtype="string")
+        numbers = keras.layers.Hashing(100)(inputs)
+        model = keras.Model(inputs, keras.layers.Embedding(100, 6, name="words")(numbers))
+        return Backbone("words", model, layer_stages(model), self.batch_norm)
+
+
+def vector_split(size: int, seed: int = 0, part: str = "train") -> Split:
+    """Three classes of vectors that a linear model can tell apart."""
+    labels = (np.arange(size) % 3).astype("int32")
+    rows = np.random.default_rng(seed).normal(labels[:, None], 0.7, (size, 8)).astype("float32")
+    held = tf.constant(rows)
+    names = [f"{part}/{number}" for number in range(size)]
+    return Split(names, labels, lambda index: tf.gather(held, index))
+
+
+def word_split(size: int, part: str = "train") -> Split:
+    """Three classes, each with a word of its own."""
+    labels = (np.arange(size) % 3).astype("int32")
+    held = tf.constant([TARGET.names[label] for label in labels])
+    names = [f"{part}/{number}" for number in range(size)]
+    return Split(names, labels, lambda index: tf.gather(held, index))
+
+
+class Ramp(DataSource):
+    """Vectors in three classes, 22 of them to train on: the last batch is uneven."""
+
+    input: Input = Vectors()
+    batch_size: int = 4
+
+    def load(self, seed):
+        parts = [vector_split(22, 0), vector_split(9, 1, "validation"), vector_split(9, 2, "test")]
+        return Splits(*parts, TARGET, self.input)
+
+
+class Texts(DataSource):
+    """Words in three classes."""
+
+    input: Input = Words()
+    batch_size: int = 4
+
+    def load(self, seed):
+        parts = [word_split(24), word_split(9, "validation"), word_split(9, "test")]
+        return Splits(*parts, TARGET, self.input)
+
+
+def tiny_task(splits: Splits, head: Classifier = Classifier(), **backbone) -> Task:
+    """A task with the same weights each time."""
+    keras.utils.set_random_seed(0)
+    loaded = TinyDense(**backbone).load(splits.input.spec)
+    return assemble(loaded, head, splits.target, splits.input)
+
+
+def training(task: Task, **settings) -> Training:
+    """What holds for all phases, in a directory of its own."""
+    monitor = settings.pop("monitor", "accuracy")
+    settings.setdefault("batch_size", 4)
+    directory = settings.pop("directory", None) or Path(tempfile.mkdtemp())
+    return Training(directory, Best(task.model, monitor), **settings)
+
+
+def values(variables) -> list[np.ndarray]:
+    """Copies, to compare with later."""
+    return [np.array(variable.numpy()) for variable in variables]
+
+
+def same(variables, before) -> list[bool]:
+    """Says of each variable whether it is bit-identical to what it was."""
+    return [np.array_equal(v.numpy(), old) for v, old in zip(variables, before, strict=True)]
