@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -62,8 +63,8 @@ class UnfreezeTop(Unfreeze):
 
     def choose(self, backbone: Backbone) -> Sequence[Stage]:
         there = len(backbone.stages)
-        # Rounded up with a margin, since 0.1 * 30 is a little more than 3 in floats.
-        wanted = self.stages or -int(-(self.fraction or 0) * there // 1 + 1e-9)
+        # With a margin, since 0.1 * 30 is a little more than 3 in floats.
+        wanted = self.stages or math.ceil((self.fraction or 0) * there - 1e-9)
         if wanted > there:
             raise ConfigError(
                 where="stages",

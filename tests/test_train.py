@@ -226,7 +226,9 @@ def test_a_loss_that_is_no_number_stops_at_its_step_and_keeps_the_best(task, spl
     ],
     ids=["too many", "no match"],
 )
-def test_a_phase_that_does_not_fit_is_refused_before_the_first_step(task, splits, unfreeze, message):
+def test_a_phase_that_does_not_fit_is_refused_before_the_first_step(
+    task, splits, unfreeze, message
+):
     before = values(task.model.variables)
 
     with pytest.raises(ConfigError, match=message):

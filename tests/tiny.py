@@ -60,7 +60,11 @@ class Words(Input):
         return inputs
 
     def signatures(self):
-        return (Signature("serving_default", tf.TensorSpec((None,), tf.string, name="words"), tf.identity),)
+        return (
+            Signature(
+                "serving_default", tf.TensorSpec((None,), tf.string, name="words"), tf.identity
+            ),
+        )
 
 
 class TinyDense(BackboneSource):
@@ -125,11 +129,11 @@ class Texts(DataSource):
         return Splits(*parts, TARGET, self.input)
 
 
-def tiny_task(splits: Splits, head: Classifier = Classifier(), **backbone) -> Task:
+def tiny_task(splits: Splits, head: Classifier | None = None, **backbone) -> Task:
     """A task with the same weights each time."""
     keras.utils.set_random_seed(0)
     loaded = TinyDense(**backbone).load(splits.input.spec)
-    return assemble(loaded, head, splits.target, splits.input)
+    return assemble(loaded, head or Classifier(), splits.target, splits.input)
 
 
 def training(task: Task, **settings) -> Training:
