@@ -49,11 +49,17 @@ class Phase(Settings):
 def two_phase_recipe() -> tuple[Phase, ...]:
     """Returns the default phases; docs/decisions/0001-default-recipe.md has the figures."""
     return (
-        Phase(name="head", epochs=20, optimizer=Adam(learning_rate=1e-3), unfreeze=UnfreezeNone()),
+        Phase(
+            name="head",
+            epochs=20,
+            optimizer=Adam(learning_rate=1e-3),
+            schedule=Cosine(),
+            unfreeze=UnfreezeNone(),
+        ),
         Phase(
             name="finetune",
             epochs=5,
-            optimizer=Sgd(learning_rate=1e-3, momentum=0.9),
+            optimizer=Sgd(learning_rate=3e-3, momentum=0.9),
             schedule=Cosine(warmup_epochs=1),
             unfreeze=UnfreezeAll(),
         ),

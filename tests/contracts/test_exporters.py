@@ -1,0 +1,130 @@
+"""What every exporter promises. A new kind joins by one line in EXPORTERS."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny import Ramp, Texts, TinyDense, TinyWords
+
+from kft.errors import ExportError
+from kft.evaluate import evaluate
+from kft.exporters.saved_model import SavedModelExporter
+from kft.features import read
+from kft.heads.classifier import Classifier
+from kft.image.digits import Digits
+from kft.task import assemble
+
+EXPORTERS = [SavedModelExporter()]
+EXPORTER = pytest.mark.parametrize("exporter", EXPORTERS, ids=lambda made: made.kind)
+
+
+class Pixels(TinyDense):
+    """Takes pictures: their mean colour goes through the tiny backbone."""
+
+    def load(self, input_spec, pretrained=True):
+        inner = super().load(tf.TensorSpec((3,), tf.float32))
+        inputs = keras.Input(input_spec.shape, dtype=input_spec.dtype.name)
+        pooled = keras.layers.GlobalAveragePooling2D(dtype="float32")(
+            keras.layers.Rescaling(1 / 255)(inputs)
+        )
+        model = keras.Model(inputs, inner.model(pooled))
+        return replace(inner, model=model)
+
+
+DATA = {
+    "vectors": (Ramp(), TinyDense()),
+    "strings": (Texts(), TinyWords()),
+    "pictures": (Digits(input={"kind": "image", "size": [16, 16]}), Pixels()),
+}
+
+
+@pytest.fixture(scope="module", params=DATA, ids=str)
+def asked(request):
+    """A task with what it answers to its test split."""
+    source, backbone = DATA[request.param]
+    keras.utils.set_random_seed(0)
+    found = source.load(0)
+    found = replace(found, train=found.train.take(range(6)), test=found.test.take(range(9)))
+    reading = read(found, "stop")
+    task = assemble(backbone.load(found.input.spec), Classifier(), found.target, found.input)
+    return task, evaluate(task, reading.raw.test, reading.decoded.test, "test")
+
+
+@EXPORTER
+def test_a_clean_process_gets_the_answers_of_the_run(exporter, asked, tmp_path):
+    task, answers = asked
+
+    path = exporter.export(task, tmp_path)
+
+    assert path.parent == tmp_path
+    assert exporter.verify(path, task, answers) <= 1e-5
+
+
+@EXPORTER
+@pytest.mark.parametrize("asked", ["vectors"], indirect=True)
+def test_other_answers_than_those_of_the_run_are_an_error(exporter, asked, tmp_path):
+    task, answers = asked
+    path = exporter.export(task, tmp_path)
+    wrong = replace(answers, outputs=answers.outputs + 1e-3)
+    with pytest.raises(ExportError, match="differ from the run's own by up to 0.001"):
+        exporter.verify(path, task, wrong)
+
+
+@EXPORTER
+@pytest.mark.parametrize("asked", ["vectors"], indirect=True)
+def test_nothing_is_overwritten(exporter, asked, tmp_path):
+    task, _ = asked
+    (tmp_path / "saved_model").mkdir()
+
+    with pytest.raises(ExportError, match="is there already"):
+        exporter.export(task, tmp_path)
+
+    assert not list((tmp_path / "saved_model").iterdir())
+
+
+@EXPORTER
+@pytest.mark.parametrize("asked", ["vectors"], indirect=True)
+def test_a_model_that_cannot_be_loaded_is_an_error(exporter, asked, tmp_path):
+    task, answers = asked
+    (tmp_path / "saved_model").mkdir()
+    (tmp_path / "saved_model" / "saved_model.pb").write_bytes(b"no graph")
+
+    with pytest.raises(ExportError, match="a clean process cannot load and ask it"):
+        exporter.verify(tmp_path / "saved_model", task, answers)
+
+
+def test_a_saved_model_answers_with_labels_best_first_and_carries_them_as_text(tmp_path):
+    found = Ramp().load(0)
+    task = assemble(TinyDense().load(found.input.spec), Classifier(), found.target, found.input)
+
+    path = SavedModelExporter().export(task, tmp_path)
+
+    served = tf.saved_model.load(str(path))
+    answer = served.signatures["serving_default"](vectors=tf.ones((2, 8)))
+    probabilities = answer["probabilities"].numpy()
+    order = np.argsort(-probabilities, axis=1)
+    names = np.array(found.target.names, "S")[order]
+    np.testing.assert_array_equal(answer["classes"].numpy().astype("S"), names)
+    np.testing.assert_allclose(answer["scores"], np.take_along_axis(probabilities, order, 1))
+    assert (path / "assets" / "labels.txt").read_text().split() == list(found.target.names)
+
+
+def test_pictures_are_served_from_bytes_floats_and_integers_with_the_same_answer(tmp_path):
+    source, backbone = DATA["pictures"]
+    found = source.load(0)
+    task = assemble(backbone.load(found.input.spec), Classifier(), found.target, found.input)
+    encoded = found.train.fetch(tf.constant(0))
+    pixels = tf.io.decode_png(encoded, channels=3)[tf.newaxis]
+
+    path = SavedModelExporter().export(task, tmp_path)
+
+    served = tf.saved_model.load(str(path)).signatures
+    answers = [
+        served["serving_default"](image_bytes=encoded[tf.newaxis]),
+        served["serve_images"](images=tf.cast(pixels, tf.float32)),
+        served["serve_images_uint8"](images=pixels),
+    ]
+    for answer in answers[1:]:
+        np.testing.assert_allclose(answer["probabilities"], answers[0]["probabilities"], atol=1e-6)

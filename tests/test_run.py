@@ -1,0 +1,159 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tiny import Ramp
+
+from kft.config import RunConfig, load_config
+from kft.errors import ConfigError
+from kft.later import evaluate_run, export_run
+from kft.run import open_run, run
+
+PHASES = [
+    {"name": "head", "epochs": 3, "optimizer": {"kind": "adam"}, "unfreeze": {"kind": "none"}},
+    {"name": "tune", "epochs": 2, "optimizer": {"kind": "sgd"}, "unfreeze": {"kind": "all"}},
+]
+
+
+def config(directory, **settings) -> RunConfig:
+    return load_config(
+        {
+            "output_dir": str(directory),
+            "data": {"kind": "tiny:Ramp"},
+            "backbone": {"kind": "tiny:TinyDense"},
+            "phases": PHASES,
+            **settings,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    return run(config(tmp_path_factory.mktemp("runs") / "first"))
+
+
+def test_a_run_leaves_every_file_that_people_and_scripts_read(result):
+    there = {str(path.relative_to(result.directory)) for path in result.directory.rglob("*")}
+
+    assert {
+        "config.json",
+        "environment.json",
+        "target.json",
+        "split.csv",
+        "metrics.jsonl",
+        "checkpoints/best.weights.h5",
+        "scores.json",
+        "predictions.csv",
+        "figures/learning_curves.png",
+        "figures/confusion_matrix.png",
+        "tensorboard/train",
+        "export/saved_model/saved_model.pb",
+    } <= there
+    assert "skipped.csv" not in there
+
+
+def test_scores_hold_both_splits_and_both_phases(result):
+    scores = json.loads((result.directory / "scores.json").read_text())
+
+    assert scores == json.loads(json.dumps(result.scores))
+    assert scores["test"]["size"] == 9
+    assert [phase["name"] for phase in scores["phases"]] == ["head", "tune"]
+    assert scores["phases"][0]["features_kept"]
+    best = max(
+        scores["phases"], key=lambda phase: (phase["best"]["accuracy"], -phase["best"]["loss"])
+    )
+    assert scores["validation"]["accuracy"] == pytest.approx(best["best"]["accuracy"])
+    assert scores["validation"]["loss"] == pytest.approx(best["best"]["loss"], abs=1e-5)
+
+
+def test_predictions_and_split_name_every_example(result):
+    with (result.directory / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    with (result.directory / "split.csv").open() as file:
+        manifest = list(csv.DictReader(file))
+
+    assert [row["path"] for row in rows] == [f"test/{number}" for number in range(9)]
+    assert [row["label"] for row in rows] == ["low", "middle", "high"] * 3
+    hits = np.mean([row["label"] == row["prediction"] for row in rows])
+    assert hits == pytest.approx(result.scores["test"]["accuracy"])
+    assert sum(float(rows[0][name]) for name in ("low", "middle", "high")) == pytest.approx(1, 1e-4)
+    assert [row["split"] for row in manifest] == ["train"] * 22 + ["validation"] * 9 + ["test"] * 9
+
+
+def test_a_run_can_be_repeated_from_its_own_directory(result, tmp_path):
+    again = run(load_config(result.directory / "config.json", [f"output_dir={tmp_path / 'again'}"]))
+
+    for name in ("test", "validation"):
+        assert again.scores[name] == result.scores[name]
+
+
+def test_an_opened_run_scores_as_it_did(result):
+    scores = evaluate_run(result.directory)
+
+    assert scores["test"]["loss"] == pytest.approx(result.scores["test"]["loss"], abs=1e-6)
+    assert scores["validation"]["accuracy"] == result.scores["validation"]["accuracy"]
+
+
+def test_a_run_without_export_can_be_exported_later_and_only_once(tmp_path):
+    made = run(config(tmp_path / "bare", exporters=[]))
+    assert made.exports == {}
+
+    path, difference = export_run(made.directory)
+
+    assert tf.saved_model.contains_saved_model(str(path))
+    assert difference <= 1e-5
+    with pytest.raises(Exception, match="is there already"):
+        export_run(made.directory)
+
+
+def test_an_unknown_export_format_is_refused(result):
+    with pytest.raises(ConfigError, match="no exporter kind 'saved_modl'. Did you mean"):
+        export_run(result.directory, "saved_modl")
+
+
+def test_a_directory_that_is_not_empty_is_refused_and_untouched(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+
+    with pytest.raises(ConfigError, match="is not an empty directory"):
+        run(config(tmp_path))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_only_the_directory_of_a_run_can_be_opened(tmp_path):
+    with pytest.raises(ConfigError, match="not the directory of a run that has been trained"):
+        open_run(tmp_path)
+
+
+def test_select_last_keeps_the_last_epoch(tmp_path):
+    harm = {**PHASES[1], "optimizer": {"kind": "sgd", "learning_rate": 50.0}, "clip_norm": 1000}
+    made = {
+        select: run(
+            config(tmp_path / select, select=select, phases=[PHASES[0], harm], exporters=[])
+        ).scores
+        for select in ("best", "last")
+    }
+
+    last = made["last"]["phases"][1]["last"]
+    assert made["last"]["validation"]["accuracy"] == pytest.approx(last["accuracy"])
+    assert made["best"]["validation"]["accuracy"] > made["last"]["validation"]["accuracy"]
+
+
+def test_objects_of_ones_own_need_no_config_file(tmp_path):
+    from tiny import TinyDense
+
+    from kft.phase import Phase
+
+    made = run(
+        RunConfig(
+            output_dir=str(tmp_path / "objects"),
+            data=Ramp(),
+            backbone=TinyDense(),
+            phases=(Phase.model_validate(PHASES[0]),),
+            exporters=(),
+        )
+    )
+
+    assert load_config(made.directory / "config.json").data == Ramp()
