@@ -118,11 +118,16 @@ def room_for(size: int, spec: tf.TensorSpec) -> np.ndarray | None:
     """Returns an empty array for `size` tensors of `spec`, or None where it would not fit."""
     import numpy as np
 
-    if not spec.shape.is_fully_defined() or not (spec.dtype.is_floating or spec.dtype.is_integer):
+    if not fits(size, spec):
         return None
-    shape, dtype = (size, *spec.shape), spec.dtype.as_numpy_dtype
-    fits = int(np.prod(shape, dtype="int64")) * spec.dtype.size <= memory_budget()
-    return np.empty(shape, dtype) if fits else None
+    return np.empty((size, *spec.shape), spec.dtype.as_numpy_dtype)
+
+
+def fits(size: int, spec: tf.TensorSpec) -> bool:
+    """Says whether `size` tensors of `spec` may be kept in memory; those of unknown size not."""
+    if not spec.shape.is_fully_defined() or not (spec.dtype.is_floating or spec.dtype.is_integer):
+        return False
+    return bool(size * spec.shape.num_elements() * spec.dtype.size <= memory_budget())
 
 
 def fetcher(
@@ -161,7 +166,10 @@ def listing(bad: Mapping[str, str]) -> str:
 
 
 def outputs_of(model: keras.Model, split: Split, title: str) -> np.ndarray:
-    """Returns what `model` gives for every example of `split`, in order, in inference mode."""
+    """Returns what `model` gives for every example of `split`, in order, in inference mode.
+
+    The outputs are float32 ``(size, …)``.
+    """
     import numpy as np
     import tensorflow as tf
 
@@ -173,10 +181,11 @@ def outputs_of(model: keras.Model, split: Split, title: str) -> np.ndarray:
         split.fetch, num_parallel_calls=tf.data.AUTOTUNE
     )
     batches = examples.batch(PASS_SIZE).map(padded).prefetch(2)
-    outputs = [
-        infer(inputs).numpy() for inputs in track(batches, title, -(-split.size // PASS_SIZE))
-    ]
-    return np.concatenate(outputs)[: split.size]
+    outputs = np.empty((split.size, *model.output_shape[1:]), "float32")
+    for number, inputs in enumerate(track(batches, title, -(-split.size // PASS_SIZE))):
+        place = slice(number * PASS_SIZE, (number + 1) * PASS_SIZE)
+        outputs[place] = infer(inputs).numpy()[: split.size - place.start]
+    return outputs
 
 
 def padded(inputs: tf.Tensor) -> tf.Tensor:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from kft.backbone import Stage
 from kft.best import Best
 from kft.data import Split, Splits
-from kft.features import keep_features
+from kft.features import fits, keep_features
 from kft.task import Task
 
 if TYPE_CHECKING:
@@ -77,14 +77,24 @@ def whole(task: Task, splits: Splits, stages: Sequence[Stage]) -> Parts:
 def frozen(task: Task, splits: Splits) -> Parts:
     """Returns the parts of a phase that trains the head alone.
 
-    A frozen backbone without augmentation gives the same features in every epoch, so it runs
-    once. Validation is never augmented.
+    A frozen backbone gives the same features in every epoch, so it runs once over what is not
+    augmented, and validation never is. Features that do not fit in memory are computed anew.
     """
-    backbone = task.backbone.applied()
-    backbone.build((None, *task.input.spec.shape))
-    validation = keep_features(backbone, splits.validation, "Features of validation")
-    head = task.head_model
-    if task.input.is_augmented:
-        return replace(whole(task, splits, ()), validation=Part(head, validation))
-    kept = keep_features(backbone, splits.train, "Features of train")
-    return Parts((), Part(head, kept), Part(head, validation), features_kept=True)
+    parts = whole(task, splits, ())
+    if features_fit(task, splits.validation):
+        parts = replace(parts, validation=on_features(task, splits.validation, "validation"))
+    if parts.train.augment or not features_fit(task, splits.train):
+        return parts
+    return replace(parts, train=on_features(task, splits.train, "train"), features_kept=True)
+
+
+def features_fit(task: Task, split: Split) -> bool:
+    """Says whether the features of `split` may be kept in memory."""
+    import tensorflow as tf
+
+    return fits(split.size, tf.TensorSpec(task.backbone.model.output_shape[1:], tf.float32))
+
+
+def on_features(task: Task, split: Split, name: str) -> Part:
+    """Returns the head, with the features of `split` in memory."""
+    return Part(task.head_model, keep_features(task.backbone.model, split, f"Features of {name}"))

@@ -78,9 +78,9 @@ def test_features_do_not_depend_on_who_else_is_asked():
     task = tiny_task(Ramp().load(0))
     backwards = list(reversed(range(split.size)))
 
-    whole = outputs_of(task.backbone.applied(), split, "Features")
-    turned = outputs_of(task.backbone.applied(), split.take(backwards), "Features")
-    one = outputs_of(task.backbone.applied(), split.take([7]), "Features")
+    whole = outputs_of(task.backbone.model, split, "Features")
+    turned = outputs_of(task.backbone.model, split.take(backwards), "Features")
+    one = outputs_of(task.backbone.model, split.take([7]), "Features")
 
     assert whole.shape == (split.size, 6)
     np.testing.assert_array_equal(whole[backwards], turned)
@@ -91,7 +91,7 @@ def test_kept_features_are_those_of_the_backbone_and_keep_labels_and_names():
     split = vector_split(5)
     task = tiny_task(Ramp().load(0))
 
-    kept = keep_features(task.backbone.applied(), split, "Features")
+    kept = keep_features(task.backbone.model, split, "Features")
 
     inputs = tf.stack([split.fetch(index) for index in range(5)])
     expected = task.backbone.model(inputs, training=False)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tiny import Ramp, Texts, TinyWords, Vectors, same, tiny_task, training, values, vector_split
 
+from kft import features
 from kft.errors import ConfigError, TrainingError
 from kft.heads.classifier import Classifier
 from kft.optimizer import Adam, AdamW, Lion, RmsProp, Sgd
@@ -298,3 +299,12 @@ def test_a_smaller_training_set_than_one_batch_trains(task, splits):
     (result,) = train(task, small, [phase(batch_size=64)], training(task))
 
     assert np.isfinite(result.epochs[-1]["loss"])
+
+
+def test_features_that_do_not_fit_in_memory_are_computed_anew(task, splits, monkeypatch):
+    monkeypatch.setattr(features, "memory_budget", lambda: 9 * 6 * 4)
+
+    (result,) = train(task, splits, [phase()], training(task))
+
+    assert not result.features_kept
+    assert len(result.epochs) == 2

@@ -1,0 +1,130 @@
+"""kft against a plain Keras script: the same settings and splits, several seeds, paired.
+
+    python benchmarks/accuracy.py FOLDER [--seeds 5] [--size 96]
+
+FOLDER holds class folders of images. The plain script follows the Keras transfer-learning guide:
+``base_model(inputs, training=False)``, train the head, unfreeze all, compile again, train on. Both
+use the bundled MobileNetV2 and the phases of kft's default recipe. The plain script keeps the
+weights of the last epoch; kft those of the best.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import statistics
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+
+import kft
+
+WEIGHTS = Path(kft.__file__).parent / "weights/mobilenet_v2_1.0_224_imagenet_notop.weights.h5"
+
+
+def kft_accuracy(folder: Path, size: int, seed: int, directory: Path) -> float:
+    """Returns the test accuracy of a run of kft, which leaves its splits in `directory`."""
+    settings = {
+        "output_dir": str(directory),
+        "seed": seed,
+        "data": {
+            "kind": "folder",
+            "path": str(folder),
+            "input": {"kind": "image", "size": [size, size]},
+        },
+        "backbone": {"kind": "keras_application", "name": "MobileNetV2", "weights": "bundled"},
+        "exporters": [],
+    }
+    return float(kft.run(kft.load_config(settings)).scores["test"]["accuracy"])
+
+
+def plain_accuracy(folder: Path, size: int, seed: int, split: Path) -> float:
+    """Returns the test accuracy of a plain Keras script on the same splits."""
+    keras.utils.set_random_seed(seed)
+    data, classes = read_split(folder, size, split)
+    model, base = plain_model(size, classes)
+    (images, labels), held_out = data["train"], data["validation"]
+    steps = -(-len(labels) // 32)
+    for phase in kft.RunConfig.model_fields["phases"].get_default(call_default_factory=True):
+        base.trainable = phase.unfreeze.kind == "all"
+        model.compile(
+            plain_optimizer(phase, steps), "sparse_categorical_crossentropy", ["accuracy"]
+        )
+        model.fit(images, labels, 32, phase.epochs, validation_data=held_out, verbose=0)
+    return float(model.evaluate(*data["test"], verbose=0)[1])
+
+
+def read_split(
+    folder: Path, size: int, split: Path
+) -> tuple[dict[str, tuple[np.ndarray, np.ndarray]], int]:
+    """Returns images and labels by split, and the number of classes."""
+    with split.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = sorted({row["label"] for row in rows})
+    data = {}
+    for part in ("train", "validation", "test"):
+        chosen = [row for row in rows if row["split"] == part]
+        images = [
+            keras.utils.load_img(
+                folder / row["path"], target_size=(size, size), interpolation="bilinear"
+            )
+            for row in chosen
+        ]
+        labels = np.array([names.index(row["label"]) for row in chosen])
+        data[part] = np.stack([np.asarray(image, "float32") for image in images]), labels
+    return data, len(names)
+
+
+def plain_model(size: int, classes: int) -> tuple[keras.Model, keras.Model]:
+    """Returns the model of the Keras guide, and the pretrained part of it."""
+    base = keras.applications.MobileNetV2(
+        include_top=False, weights=str(WEIGHTS), input_shape=(size, size, 3)
+    )
+    inputs = keras.Input((size, size, 3))
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
+    x = keras.layers.GlobalAveragePooling2D()(base(x, training=False))
+    x = keras.layers.Dropout(0.2)(x)
+    return keras.Model(inputs, keras.layers.Dense(classes, activation="softmax")(x)), base
+
+
+def plain_optimizer(phase: kft.Phase, steps: int) -> keras.optimizers.Optimizer:
+    """Returns the optimizer of `phase` from Keras's own parts."""
+    warmup = int(phase.schedule.warmup_epochs * steps)
+    peak = phase.optimizer.learning_rate
+    rate = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=peak / warmup if warmup else peak,
+        decay_steps=phase.epochs * steps - warmup,
+        warmup_target=peak if warmup else None,
+        warmup_steps=warmup,
+    )
+    if phase.optimizer.kind == "adam":
+        return keras.optimizers.Adam(rate, global_clipnorm=phase.clip_norm)
+    return keras.optimizers.SGD(rate, momentum=0.9, global_clipnorm=phase.clip_norm)
+
+
+def main() -> None:
+    """Prints the accuracy of each seed and the paired differences."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--size", type=int, default=96)
+    chosen = parser.parse_args()
+    pairs = []
+    print("seed     kft   plain   difference", flush=True)
+    for seed in range(chosen.seeds):
+        with tempfile.TemporaryDirectory() as directory:
+            run = Path(directory, "run")
+            ours = kft_accuracy(chosen.folder, chosen.size, seed, run)
+            plain = plain_accuracy(chosen.folder, chosen.size, seed, run / "split.csv")
+        pairs.append((ours, plain))
+        print(f"{seed:4}  {ours:.4f}  {plain:.4f}      {ours - plain:+.4f}", flush=True)
+    differences = [ours - plain for ours, plain in pairs]
+    spread = statistics.stdev(differences) if len(differences) > 1 else 0.0
+    ours, plain = (statistics.mean(column) for column in zip(*pairs, strict=True))
+    print(f"mean  {ours:.4f}  {plain:.4f}      {statistics.mean(differences):+.4f} ± {spread:.4f}")
+
+
+if __name__ == "__main__":
+    main()
