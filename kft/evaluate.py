@@ -33,7 +33,7 @@ class Answers:
 
 def evaluate(task: Task, raw: Split, decoded: Split, name: str) -> Answers:
     """Returns what `task` answers to a split, given as found and decoded, and how good it is."""
-    outputs = outputs_of(task.model, decoded, f"Scoring {name}")
+    (outputs,) = outputs_of(task.model, decoded, f"Scoring {name}")
     loss = mean_loss(task, decoded, outputs)
     return Answers(raw, outputs, {"loss": loss, **class_scores(raw.labels, outputs, task.target)})
 

@@ -5,10 +5,9 @@ What is kept is again a `Split`: it fetches what the next part of the model take
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kft.data import Split, Splits
 from kft.errors import DataError
@@ -28,7 +27,9 @@ NAMED_IN_MESSAGE = 10
 
 def memory_budget() -> int:
     """Returns how many bytes one kept split may take: a quarter of the memory that is free."""
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+    import psutil
+
+    return int(psutil.virtual_memory().available) // 4
 
 
 @dataclass(frozen=True)
@@ -123,11 +124,18 @@ def room_for(size: int, spec: tf.TensorSpec) -> np.ndarray | None:
     return np.empty((size, *spec.shape), spec.dtype.as_numpy_dtype)
 
 
-def fits(size: int, spec: tf.TensorSpec) -> bool:
-    """Says whether `size` tensors of `spec` may be kept in memory; those of unknown size not."""
-    if not spec.shape.is_fully_defined() or not (spec.dtype.is_floating or spec.dtype.is_integer):
+def fits(size: int, *specs: tf.TensorSpec) -> bool:
+    """Says whether `size` tensors of each of `specs` may be kept in memory.
+
+    Those whose size is not known beforehand may not.
+    """
+    if not all(
+        spec.shape.is_fully_defined() and (spec.dtype.is_floating or spec.dtype.is_integer)
+        for spec in specs
+    ):
         return False
-    return bool(size * spec.shape.num_elements() * spec.dtype.size <= memory_budget())
+    each = sum(spec.shape.num_elements() * spec.dtype.size for spec in specs)
+    return bool(size * each <= memory_budget())
 
 
 def fetcher(
@@ -139,12 +147,14 @@ def fetcher(
     return from_memory(array)
 
 
-def from_memory(array: np.ndarray) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns what fetches rows of `array`."""
+def from_memory(*arrays: np.ndarray) -> Callable[[tf.Tensor], Any]:
+    """Returns what fetches a row of the array, or a tuple with a row of each of several."""
     import tensorflow as tf
 
-    rows = tf.constant(array)
-    return lambda index: tf.gather(rows, index)
+    held = [tf.constant(array) for array in arrays]
+    if len(held) == 1:
+        return lambda index: tf.gather(held[0], index)
+    return lambda index: tuple(tf.gather(rows, index) for rows in held)
 
 
 def why_bad(split: Split, input: Input, index: int) -> str:
@@ -165,27 +175,37 @@ def listing(bad: Mapping[str, str]) -> str:
     return "; ".join(shown) + (f"; and {more} more" if more else "")
 
 
-def outputs_of(model: keras.Model, split: Split, title: str) -> np.ndarray:
-    """Returns what `model` gives for every example of `split`, in order, in inference mode.
+def outputs_of(model: keras.Model, split: Split, title: str) -> list[np.ndarray]:
+    """Returns each output of `model` for every example of `split`, in order, in inference mode.
 
-    The outputs are float32 ``(size, …)``.
+    Every array has shape ``(size, …)``.
     """
     import numpy as np
     import tensorflow as tf
 
     @tf.function(reduce_retracing=True)
-    def infer(inputs: tf.Tensor) -> tf.Tensor:
-        return model(inputs, training=False)
+    def infer(inputs: tf.Tensor) -> list[tf.Tensor]:
+        return tf.nest.flatten(model(inputs, training=False))
 
     examples = tf.data.Dataset.range(split.size).map(
         split.fetch, num_parallel_calls=tf.data.AUTOTUNE
     )
     batches = examples.batch(PASS_SIZE).map(padded).prefetch(2)
-    outputs = np.empty((split.size, *model.output_shape[1:]), "float32")
+    arrays = [
+        np.empty((split.size, *spec.shape), spec.dtype.as_numpy_dtype) for spec in specs_of(model)
+    ]
     for number, inputs in enumerate(track(batches, title, -(-split.size // PASS_SIZE))):
         place = slice(number * PASS_SIZE, (number + 1) * PASS_SIZE)
-        outputs[place] = infer(inputs).numpy()[: split.size - place.start]
-    return outputs
+        for array, output in zip(arrays, infer(inputs), strict=True):
+            array[place] = output.numpy()[: split.size - place.start]
+    return arrays
+
+
+def specs_of(model: keras.Model) -> list[tf.TensorSpec]:
+    """Returns the shape and dtype of each output of `model`, without the batch dimension."""
+    import tensorflow as tf
+
+    return [tf.TensorSpec(tensor.shape[1:], tensor.dtype) for tensor in model.outputs]
 
 
 def padded(inputs: tf.Tensor) -> tf.Tensor:
@@ -196,9 +216,14 @@ def padded(inputs: tf.Tensor) -> tf.Tensor:
     return tf.gather(inputs, rows)
 
 
+def features_fit(model: keras.Model, split: Split) -> bool:
+    """Says whether the outputs of `model` for `split` may be kept in memory."""
+    return fits(split.size, *specs_of(model))
+
+
 def keep_features(model: keras.Model, split: Split, title: str) -> Split:
     """Returns `split` with the outputs of `model` in memory in place of its inputs.
 
-    `model` must be frozen and deterministic; its outputs have shape ``(batch, d)``.
+    `model` must be frozen and deterministic. Several outputs are fetched as a tuple.
     """
-    return replace(split, fetch=from_memory(outputs_of(model, split, title)))
+    return replace(split, fetch=from_memory(*outputs_of(model, split, title)))

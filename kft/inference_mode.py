@@ -23,8 +23,8 @@ class InferenceMode(keras.layers.Layer):
         return self.model(inputs, training=False)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """Returns ``(batch, d)``."""
-        return (input_shape[0], self.model.output_shape[-1])
+        """Returns ``(batch, d)``, the batch of unknown size."""
+        return (None, self.model.output_shape[-1])
 
     def get_config(self) -> dict[str, Any]:
         """Returns what `from_config` needs."""

@@ -1,16 +1,17 @@
-"""What a phase trains and validates: the whole model, or its head on kept features."""
+"""What a phase trains and validates: the whole model, or what follows the kept features."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from kft.backbone import Stage
 from kft.best import Best
+from kft.cut import cut
 from kft.data import Split, Splits
-from kft.features import fits, keep_features
+from kft.features import features_fit, keep_features
 from kft.task import Task
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """What a phase trains and validates: the whole model, or its head on kept features.
+    """What a phase trains and validates: the whole model, or what follows the kept features.
 
     Attributes:
         stages: Of the backbone, that the phase trains.
@@ -66,35 +67,35 @@ class Parts:
     features_kept: bool = False
 
 
-def whole(task: Task, splits: Splits, stages: Sequence[Stage]) -> Parts:
-    """Returns the parts of a phase that trains some of the backbone."""
-    augment = task.input.augment if task.input.is_augmented else None
-    return Parts(
-        stages, Part(task.model, splits.train, augment), Part(task.model, splits.validation)
-    )
+def parts_of(task: Task, splits: Splits, stages: Sequence[Stage]) -> Parts:
+    """Returns what a phase trains and validates, once the backbone trains `stages` alone.
 
-
-def frozen(task: Task, splits: Splits) -> Parts:
-    """Returns the parts of a phase that trains the head alone.
-
-    A frozen backbone gives the same features in every epoch, so it runs once over what is not
-    augmented, and validation never is. Features that do not fit in memory are computed anew.
+    What lies before the first trained layer gives the same values in every epoch, so it runs
+    once over what is not augmented, and validation never is. What does not fit in memory is
+    computed anew.
     """
-    parts = whole(task, splits, ())
-    if features_fit(task, splits.validation):
-        parts = replace(parts, validation=on_features(task, splits.validation, "validation"))
-    if parts.train.augment or not features_fit(task, splits.train):
-        return parts
-    return replace(parts, train=on_features(task, splits.train, "train"), features_kept=True)
+    augment = task.input.augment if task.input.is_augmented else None
+    train = Part(task.model, splits.train, augment)
+    validation = Part(task.model, splits.validation)
+    found = cut(task.backbone.model)
+    if found is None:
+        return Parts(stages, train, validation)
+    rest = task.head_model if found.suffix is None else rest_of(task, found.suffix)
+    if features_fit(found.prefix, splits.validation):
+        kept = keep_features(found.prefix, splits.validation, "Features of validation")
+        validation = Part(rest, kept)
+    if augment or not features_fit(found.prefix, splits.train):
+        return Parts(stages, train, validation)
+    kept = keep_features(found.prefix, splits.train, "Features of train")
+    return Parts(stages, Part(rest, kept), validation, features_kept=True)
 
 
-def features_fit(task: Task, split: Split) -> bool:
-    """Says whether the features of `split` may be kept in memory."""
-    import tensorflow as tf
+def rest_of(task: Task, suffix: keras.Model) -> keras.Model:
+    """Returns what follows the kept features: `suffix` in inference mode, then the head."""
+    import keras
 
-    return fits(split.size, tf.TensorSpec(task.backbone.model.output_shape[1:], tf.float32))
+    from kft.inference_mode import InferenceMode
 
-
-def on_features(task: Task, split: Split, name: str) -> Part:
-    """Returns the head, with the features of `split` in memory."""
-    return Part(task.head_model, keep_features(task.backbone.model, split, f"Features of {name}"))
+    inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype) for tensor in suffix.inputs]
+    features = InferenceMode(suffix, name="rest")(inputs if len(inputs) > 1 else inputs[0])
+    return keras.Model(inputs, task.head_model(features), name="rest_of_task")

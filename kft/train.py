@@ -12,7 +12,7 @@ from kft.batches import Order, evaluation_batches, training_batches
 from kft.class_weights import weigh
 from kft.data import Splits
 from kft.errors import ConfigError
-from kft.parts import Parts, Training, frozen, whole
+from kft.parts import Parts, Training, parts_of
 from kft.phase import Phase
 from kft.task import Task
 
@@ -60,7 +60,7 @@ def train(
     for phase, stages in zip(phases, chosen, strict=True):
         task.backbone.train_only(stages)
         if stages or parts is None or parts.stages:
-            parts = whole(task, splits, stages) if stages else frozen(task, splits)
+            parts = parts_of(task, splits, stages)
         first_epoch = sum(len(result.epochs) for result in results)
         results.append(train_phase(task, phase, parts, first_epoch, training))
     return tuple(results)

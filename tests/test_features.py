@@ -78,9 +78,9 @@ def test_features_do_not_depend_on_who_else_is_asked():
     task = tiny_task(Ramp().load(0))
     backwards = list(reversed(range(split.size)))
 
-    whole = outputs_of(task.backbone.model, split, "Features")
-    turned = outputs_of(task.backbone.model, split.take(backwards), "Features")
-    one = outputs_of(task.backbone.model, split.take([7]), "Features")
+    (whole,) = outputs_of(task.backbone.model, split, "Features")
+    (turned,) = outputs_of(task.backbone.model, split.take(backwards), "Features")
+    (one,) = outputs_of(task.backbone.model, split.take([7]), "Features")
 
     assert whole.shape == (split.size, 6)
     np.testing.assert_array_equal(whole[backwards], turned)

@@ -126,6 +126,26 @@ def test_kept_features_give_the_weights_that_the_whole_model_gives(optimizer):
         assert a["val_loss"] == pytest.approx(b["val_loss"], abs=1e-5)
 
 
+@pytest.mark.parametrize("batch_norm", ["frozen", "inference"])
+def test_kept_activations_give_the_weights_that_the_whole_model_gives(batch_norm):
+    """The top is unfrozen, and a skip connection crosses the boundary."""
+    trained = []
+    for claims in (False, True):
+        splits = Ramp(input=Vectors(claims_to_augment=claims)).load(0)
+        task = tiny_task(splits, Classifier(dropout=0.5), batch_norm=batch_norm)
+        phases = [phase("head"), phase("top", epochs=3, unfreeze=UnfreezeTop(stages=1))]
+        results = train(task, splits, phases, training(task))
+        trained.append((results[1], values(task.model.variables)))
+
+    (kept, kept_weights), (whole, whole_weights) = trained
+    assert (kept.features_kept, whole.features_kept) == (True, False)
+    assert kept.trained_parameters == whole.trained_parameters
+    for a, b in zip(kept_weights, whole_weights, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+    for a, b in zip(kept.epochs, whole.epochs, strict=True):
+        assert a["val_loss"] == pytest.approx(b["val_loss"], abs=1e-5)
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(splits):
     weights = []
     for seed in (3, 3, 4):

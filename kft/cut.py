@@ -1,0 +1,59 @@
+"""Cuts a backbone where training begins: what lies before gives the same values every epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """Two models that share the layers of one.
+
+    Attributes:
+        prefix: From the inputs to the tensors at the boundary; all of it is frozen.
+        suffix: From those to the features; None if nothing is left to train.
+    """
+
+    prefix: keras.Model
+    suffix: keras.Model | None
+
+
+def cut(model: keras.Model) -> Cut | None:
+    """Returns `model` cut before everything that its trainable variables have a say in.
+
+    There may be several tensors at the boundary, where skip connections cross it. None where
+    cutting gains nothing, since no weights lie before the boundary, or where the graph cannot
+    be seen, as in a model that is trained in part and is not Functional.
+    """
+    import keras
+    from keras.src.models import Functional
+
+    if not model.trainable_variables:
+        return Cut(model, None)
+    if not isinstance(model, Functional):
+        return None
+    boundary = boundary_tensors(model)
+    crossing = boundary[0] if len(boundary) == 1 else boundary
+    prefix = keras.Model(model.input, crossing, name="prefix")
+    if not prefix.variables:
+        return None
+    return Cut(prefix, keras.Model(crossing, model.output, name="suffix"))
+
+
+def boundary_tensors(model: keras.Model) -> list[keras.KerasTensor]:
+    """Returns the tensors that frozen layers compute and others use, input side first."""
+    live: set[int] = set()
+    boundary: dict[int, keras.KerasTensor] = {}
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            trains = bool(getattr(node.operation, "trainable_variables", ()))
+            inputs = node.arguments.keras_tensors
+            if not trains and not any(id(tensor) in live for tensor in inputs):
+                continue
+            live.update(id(tensor) for tensor in node.outputs)
+            boundary |= {id(tensor): tensor for tensor in inputs if id(tensor) not in live}
+    return list(boundary.values())
