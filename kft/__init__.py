@@ -4,6 +4,9 @@ Everything the command line does is one function here. Importing kft imports no 
 """
 
 import importlib
+import sys
+from types import ModuleType
+from typing import Any
 
 _HOMES = {
     "load_config": "kft.config",
@@ -18,6 +21,7 @@ _HOMES = {
     "evaluate_run": "kft.later",
     "export_run": "kft.later",
     "init_config": "kft.init",
+    "from_datasets": "kft.sources.dataset",
     "Input": "kft.input",
     "Signature": "kft.input",
     "DataSource": "kft.data",
@@ -43,7 +47,20 @@ _HOMES = {
 __all__ = sorted(_HOMES)  # noqa: PLE0605
 
 
-def __getattr__(name: str) -> object:
+class _Api(ModuleType):
+    """The package: `kft.run` is the function, although Python binds the module of that name."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Puts the public function where the import of its module would put the module."""
+        if name in _HOMES and isinstance(value, ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Api
+
+
+def __getattr__(name: str) -> Any:
     """Imports a public name from its home when it is first used."""
     if name not in _HOMES:
         raise AttributeError(f"module 'kft' has no attribute {name!r}")

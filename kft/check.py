@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from kft.best import Best
+from kft.class_weights import weigh
 from kft.config import RunConfig
 from kft.counts import class_counts
+from kft.data import Splits
 from kft.errors import KftError
 from kft.features import decode_all
 from kft.plan import fresh_task, plan_phases
@@ -43,15 +46,44 @@ def check(config: RunConfig) -> CheckResult:
         DataError: The source finds nothing at all.
     """
     splits = config.data.load(config.seed)
-    bad = {
-        name: why
-        for part, split in splits.by_name().items()
-        for name, why in decode_all(split, splits.input, f"Reading {part}").bad.items()
-    }
-    skipped = config.data.on_bad_input == "skip"
-    faults = [] if skipped else [f"{name}: cannot be read ({why})" for name, why in bad.items()]
-    try:
-        plan_phases(config, splits, fresh_task(config, splits))
-    except KftError as error:
-        faults.append(str(error))
+    bad: dict[str, str] = {}
+    faults = []
+    for part, split in splits.by_name().items():
+        found = decode_all(split, splits.input, f"Reading {part}").bad
+        bad.update(found)
+        if config.data.on_bad_input == "stop":
+            faults += [f"{name}: cannot be read ({why})" for name, why in found.items()]
+        elif len(found) == split.size:
+            faults.append(f"{part}: none of its {split.size} examples can be read")
+    faults += wrong_settings(config, splits)
     return CheckResult(class_counts(splits), bad, splits.notes, tuple(faults))
+
+
+def wrong_settings(config: RunConfig, splits: Splits) -> list[str]:
+    """Returns what does not fit together, each one message; the first keeps no other back."""
+    faults = []
+    for look in (look_at_phases, look_at_class_weights, look_at_callbacks):
+        try:
+            look(config, splits)
+        except KftError as error:
+            faults.append(str(error))
+    return faults
+
+
+def look_at_phases(config: RunConfig, splits: Splits) -> None:
+    """Builds the model, and raises KftError if a phase or the monitor does not fit it."""
+    task = fresh_task(config, splits)
+    plan_phases(config, splits, task)
+    known = ["loss", *(metric.name for metric in task.head.metrics())]
+    Best(task.model, config.monitor).check_monitor(known)
+
+
+def look_at_class_weights(config: RunConfig, splits: Splits) -> None:
+    """Raises ConfigError if the class weights do not fit the classes."""
+    weigh(splits.train, splits.target, config.class_weights)
+
+
+def look_at_callbacks(config: RunConfig, splits: Splits) -> None:
+    """Raises ConfigError if a callback cannot be made."""
+    for callback in config.callbacks:
+        callback.build()

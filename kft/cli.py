@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,17 +31,26 @@ class KftGroup(click.Group):
         try:
             # A copy of standard error, since TensorFlow's noise is taken off the real one.
             terminal = os.fdopen(os.dup(2), "w", encoding="utf-8")
-            with shown_on(Console(file=terminal)):
+            with terminal, shown_on(Console(file=terminal)):
                 return super().invoke(ctx)
         except KftError as error:
             click.echo(f"Error: {error}", err=True)
             ctx.exit(error.exit_code)
+        except OSError as error:
+            # Of a file that the user named, such as one in a folder that may not be written to.
+            if error.filename is None:
+                raise
+            click.echo(f"Error: {error.filename}: {error.strerror}. Name another.", err=True)
+            ctx.exit(1)
+
+
+TRUST = click.option("--trust", multiple=True, metavar="PACKAGE", help="Run its code.")
 
 
 def with_config(command: Callable[..., None]) -> Callable[..., None]:
     """Gives a command the options that say which config to use."""
     for option in (
-        click.option("--trust", multiple=True, metavar="PACKAGE", help="Allow its classes."),
+        TRUST,
         click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a key."),
         click.argument("config"),
     ):
@@ -52,14 +62,33 @@ def load(config: str, overrides: tuple[str, ...], trust: tuple[str, ...]) -> "Ru
     """Returns the config that the options of `with_config` name."""
     from kft.config import load_config
 
-    if trust:
-        sys.path.insert(0, str(Path.cwd()))
-    return load_config(config, overrides, trust)
+    if not trust:
+        return load_config(config, overrides, trust)
+    from kft.quiet import without_noise
+
+    sys.path.insert(0, str(Path.cwd()))
+    # A class of the user's may import TensorFlow.
+    with nullcontext() if is_verbose() else without_noise():
+        return load_config(config, overrides, trust)
+
+
+def refuse_untrusted(run_dir: str, trust: tuple[str, ...]) -> None:
+    """Raises ConfigError if the config of a run, perhaps of someone else's, names foreign code."""
+    from kft.run_dir import CONFIG
+
+    config = Path(run_dir) / CONFIG
+    if config.is_file():
+        load(str(config), (), trust)
+
+
+def is_verbose() -> bool:
+    """Says whether ``--verbose`` was given."""
+    return bool(click.get_current_context().find_root().params["verbose"])
 
 
 def start_tensorflow() -> None:
     """Imports TensorFlow, in silence unless ``--verbose`` was given."""
-    if not click.get_current_context().find_root().params["verbose"]:
+    if not is_verbose():
         from kft.quiet import import_tensorflow_quietly
 
         import_tensorflow_quietly()
@@ -69,7 +98,7 @@ def show(thing: Any) -> None:
     """Prints a rich renderable."""
     from rich.console import Console
 
-    Console(soft_wrap=False).print(thing, highlight=False)
+    Console(markup=False, emoji=False, highlight=False).print(thing)
 
 
 @click.group(cls=KftGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -82,7 +111,10 @@ def main(verbose: bool) -> None:
 @main.command()
 @with_config
 def run(config: str, overrides: tuple[str, ...], trust: tuple[str, ...]) -> None:
-    """Train, evaluate and export as CONFIG says: a file, or a name such as quickstart."""
+    """Train, evaluate and export as CONFIG says.
+
+    CONFIG is a JSON file, or the name of a config that comes with kft, such as quickstart.
+    """
     loaded = load(config, overrides, trust)
     start_tensorflow()
     from kft.run import run as run_config
@@ -115,7 +147,10 @@ def check(
 @with_config
 @click.option("--stages", is_flag=True, help="List every stage of the backbone.")
 def plan(config: str, overrides: tuple[str, ...], trust: tuple[str, ...], stages: bool) -> None:
-    """Say what CONFIG would train when, at which rate; trains and downloads nothing."""
+    """Say what CONFIG would train, when and how fast.
+
+    It trains and downloads nothing.
+    """
     loaded = load(config, overrides, trust)
     start_tensorflow()
     from kft.plan import plan as plan_config
@@ -129,9 +164,18 @@ def plan(config: str, overrides: tuple[str, ...], trust: tuple[str, ...], stages
 @click.argument("model")
 @click.argument("files", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
-@click.option("--top", default=3, show_default=True, help="Classes to show of each.")
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Classes to show of each.",
+)
 def predict(model: str, files: tuple[str, ...], as_json: bool, top: int) -> None:
-    """Predict FILES with MODEL: the directory of a run, or a SavedModel."""
+    """Predict FILES with the model of a run.
+
+    MODEL is the directory of a run, or a SavedModel.
+    """
     start_tensorflow()
     from kft.predict import predict_each
     from kft.show import prediction_line, prediction_table
@@ -148,11 +192,13 @@ def predict(model: str, files: tuple[str, ...], as_json: bool, top: int) -> None
 
 
 @main.command()
+@TRUST
 @click.argument("run_dir")
 @click.argument("data", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print all scores as JSON.")
-def evaluate(run_dir: str, data: str | None, as_json: bool) -> None:
-    """Score the run in RUN_DIR again, or on the class folders in DATA."""
+def evaluate(run_dir: str, data: str | None, as_json: bool, trust: tuple[str, ...]) -> None:
+    """Score a run again, or on the class folders in DATA."""
+    refuse_untrusted(run_dir, trust)
     start_tensorflow()
     from kft.later import evaluate_run
     from kft.show import score_table
@@ -165,10 +211,12 @@ def evaluate(run_dir: str, data: str | None, as_json: bool) -> None:
 
 
 @main.command()
+@TRUST
 @click.argument("run_dir")
 @click.option("--format", "kind", default="saved_model", show_default=True)
-def export(run_dir: str, kind: str) -> None:
-    """Write the model of the run in RUN_DIR for a server, and verify it."""
+def export(run_dir: str, kind: str, trust: tuple[str, ...]) -> None:
+    """Write the model of a run for a server, and verify it."""
+    refuse_untrusted(run_dir, trust)
     start_tensorflow()
     from kft.later import export_run
 
@@ -202,7 +250,10 @@ def backbones(as_json: bool) -> None:
 @click.argument("folder")
 @click.option("--output", type=click.Path(path_type=Path), help="Default: FOLDER's name.json.")
 def init(folder: str, output: Path | None) -> None:
-    """Write a config for the class folders in FOLDER, and say why it is as it is."""
+    """Write a config for a folder of class folders.
+
+    It says why it chose what it wrote.
+    """
     start_tensorflow()
     from kft.init import init_config
     from kft.show import init_summary

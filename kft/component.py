@@ -7,6 +7,7 @@ the settings. Disk, network and TensorFlow wait for the method that does the wor
 import difflib
 import importlib
 import inspect
+import json
 import os
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Self, cast
@@ -69,6 +70,8 @@ def suggest_key(fault: Mapping[str, Any], keys: Iterable[str]) -> InitErrorDetai
 def closest(word: str, known: Iterable[str]) -> str:
     """Returns ``. Did you mean 'x'?``, or ``. Known: …`` where nothing known is near `word`."""
     choices = sorted(known)
+    if not choices:
+        return ""
     near = difflib.get_close_matches(word, choices, n=1)
     return f". Did you mean {near[0]!r}?" if near else f". Known: {', '.join(choices)}"
 
@@ -95,6 +98,10 @@ class Component(Settings):
     def _resolve_kind(
         cls, value: Any, build: ModelWrapValidatorHandler[Self], info: ValidationInfo
     ) -> Self:
+        if isinstance(value, str):
+            raise PydanticCustomError(
+                "not_an_object", f'should be an object, such as {{"kind": {json.dumps(value)}}}'
+            )
         if not isinstance(value, dict) or not (inspect.isabstract(cls) or "kind" in value):
             return build(value)
         trusted = (info.context or {}).get("trust")
@@ -115,9 +122,11 @@ class Component(Settings):
         """Gives a contract one branch for each kind, and one for a user's own class."""
         if not inspect.isabstract(cls):
             return kind_schema(cls, handler.resolve_ref_schema(handler(core_schema)))
+        kinds = [find_component(cls.role, kind, None) for kind in CATALOG[cls.role]]
+        # Pydantic does not ask the kinds themselves here, which would add their ``kind``.
         branches = [
-            handler(find_component(cls.role, kind, None).__pydantic_core_schema__)
-            for kind in CATALOG[cls.role]
+            kind_schema(kind, handler.resolve_ref_schema(handler(kind.__pydantic_core_schema__)))
+            for kind in kinds
         ]
         own = {"type": "object", "properties": {"kind": {"type": "string", "pattern": ":"}}}
         return {"oneOf": [*branches, {**own, "required": ["kind"], "title": "your own class"}]}
@@ -157,6 +166,9 @@ def own_class(role: str, kind: str, trusted: Iterable[str] | None) -> type[Compo
     found = import_name(kind)
     if not (isinstance(found, type) and issubclass(found, Component) and found.role == role):
         raise PydanticCustomError("not_a_component", f"{kind!r} is not a {role} component")
+    if inspect.isabstract(found):
+        missing = ", ".join(sorted(found.__abstractmethods__))
+        raise PydanticCustomError("abstract", f"{kind!r} is abstract: it lacks {missing}")
     return found
 
 

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     ConfigDict,
     Field,
-    NonNegativeInt,
     PositiveFloat,
     ValidationError,
     ValidationInfo,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, to_jsonable_python
 
 from kft.backbone import BackboneSource
 from kft.component import AbsolutePath, Settings, import_name, trusted_or_fault
@@ -26,8 +26,10 @@ from kft.data import DataSource
 from kft.errors import ConfigError
 from kft.exporter import Exporter
 from kft.exporters.saved_model import SavedModelExporter
+from kft.faults import describe, is_echo
 from kft.head import Head
 from kft.heads.classifier import Classifier
+from kft.override import apply_override
 from kft.phase import Phase, two_phase_recipe
 
 
@@ -52,13 +54,19 @@ class UserCallback(Settings):
         """Returns a fresh callback: one that has seen a phase carries its state over.
 
         Raises:
-            ConfigError: The class is not there, or does not take these settings.
+            ConfigError: There is no such callback, or it does not take these settings.
         """
+        import keras
+
         try:
-            return import_name(self.kind)(**(self.model_extra or {}))  # type: ignore[operator]
+            made = import_name(self.kind)
+            # Only a callback is called: ``keras`` is trusted, but can fetch files and load code.
+            if not (isinstance(made, type) and issubclass(made, keras.callbacks.Callback)):
+                raise TypeError("it is no subclass of keras.callbacks.Callback")
+            return made(**(self.model_extra or {}))
         except (PydanticCustomError, TypeError, ValueError) as error:
             raise ConfigError(
-                f"callbacks {self.kind!r}", f"cannot be made: {error}", "Correct its settings"
+                f"callbacks {self.kind!r}", f"cannot be made: {error}", "Correct it"
             ) from error
 
 
@@ -77,9 +85,12 @@ class RunConfig(Settings):
             each class counts in the loss.
     """
 
-    schema_: Annotated[str | None, Field(alias="$schema", exclude=True)] = None
+    # For editors; kft forgets it, so that a run's own config equals the one it was given.
+    schema_: Annotated[
+        str | None, Field(alias="$schema", exclude=True), AfterValidator(lambda _: None)
+    ] = None
     output_dir: AbsolutePath
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     data: DataSource
     backbone: BackboneSource
     head: Head = Classifier()
@@ -102,9 +113,17 @@ class RunConfig(Settings):
 
     def to_json(self) -> str:
         """Returns the config with every default filled in, as `load_config` reads it."""
-        return json.dumps(
-            self.model_dump(mode="json", by_alias=True, serialize_as_any=True), indent=2
-        )
+        return json.dumps(kind_first(in_json(self)), indent=2, ensure_ascii=False)
+
+
+def kind_first(value: Any) -> Any:
+    """Returns JSON `value` with ``kind`` at the head of each object, as people write it."""
+    if isinstance(value, list):
+        return [kind_first(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    keys = sorted(value, key=lambda key: key != "kind")
+    return {key: kind_first(value[key]) for key in keys}
 
 
 def load_config(
@@ -120,17 +139,24 @@ def load_config(
     Raises:
         ConfigError: It is not a run config; names every setting at fault.
     """
-    name, settings = ("config", dict(source)) if isinstance(source, Mapping) else read_json(source)
+    name, settings = ("config", source) if isinstance(source, Mapping) else read_json(source)
+    settings = copied(settings)
     for override in overrides:
-        apply_override(settings, override)
+        apply_override(settings, override, default_of)
     when = f"{datetime.now():%Y%m%d-%H%M%S}"
     settings.setdefault("output_dir", f"runs/{Path(name).stem}-{when}")
     context = {"trust": None if trust is None else tuple(trust)}
     try:
         return RunConfig.model_validate(settings, context=context)
     except ValidationError as error:
-        faults = "".join(f"\n  {describe(dict(fault))}" for fault in error.errors())
-        raise ConfigError(name, f"not a run config:{faults}\n", "Correct it") from error
+        faults = [describe(dict(fault)) for fault in error.errors() if not is_echo(dict(fault))]
+        count = "a setting is" if len(faults) == 1 else f"{len(faults)} settings are"
+        raise ConfigError(
+            where=name,
+            problem=f"{count} wrong",
+            fix="".join(["Correct:", *(f"\n  {fault}" for fault in faults), "\n"])
+            + "`kft schema` knows every key",
+        ) from error
 
 
 def read_json(source: str | Path) -> tuple[str, dict[str, Any]]:
@@ -140,7 +166,8 @@ def read_json(source: str | Path) -> tuple[str, dict[str, Any]]:
     if not path.exists() and str(source) == path.name and shipped.is_file():
         path = Path(str(shipped))
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")
+        settings = json.loads(text, object_pairs_hook=object_of)
     except OSError as error:
         names = ", ".join(shipped_configs())
         raise ConfigError(
@@ -155,55 +182,36 @@ def read_json(source: str | Path) -> tuple[str, dict[str, Any]]:
     return str(source), settings
 
 
+def object_of(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns a JSON object, or raises ValueError where a key would silently win over another."""
+    keys = [key for key, _ in pairs]
+    twice = next((key for key in keys if keys.count(key) > 1), None)
+    if twice is not None:
+        raise ValueError(f"an object has the key {twice!r} twice")
+    return dict(pairs)
+
+
+def copied(value: Any) -> Any:
+    """Returns `value` with its objects and lists copied; components are taken as they are."""
+    if isinstance(value, Mapping):
+        return {key: copied(inner) for key, inner in value.items()}
+    return [copied(inner) for inner in value] if isinstance(value, list) else value
+
+
 def shipped_configs() -> list[str]:
     """Returns the names of the configs that come with kft."""
     folder = resources.files("kft") / "configs"
     return sorted(Path(file.name).stem for file in folder.iterdir() if file.name.endswith(".json"))
 
 
-def apply_override(settings: dict[str, Any], override: str) -> None:
-    """Sets ``a.b=value`` in `settings`; the value is JSON, or else a word."""
-    path, equals, text = override.partition("=")
-    if not equals or not path:
-        raise ConfigError(f"--set {override}", "has no '='", "Write it as a.b=value")
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = text
-    *parents, last = path.replace("[", ".").replace("]", "").split(".")
-    node: Any = settings
-    for key in parents:
-        node = step_into(node, key, override)
-    if isinstance(node, list):
-        node[list_index(node, last, override)] = value
-    else:
-        node[last] = value
+def default_of(key: str) -> Any:
+    """Returns what a config that does not say `key` has there, as JSON would hold it."""
+    field = RunConfig.model_fields.get(key)
+    if field is None or field.is_required():
+        return None
+    return in_json(field.get_default(call_default_factory=True))
 
 
-def step_into(node: Any, key: str, override: str) -> Any:
-    """Returns what `key` names in a list or an object, which gets one if it is not there."""
-    inner = node[list_index(node, key, override)] if isinstance(node, list) else node.get(key, {})
-    if not isinstance(inner, list | dict):
-        raise ConfigError(f"--set {override}", f"{key!r} is {inner!r}, not an object", "Correct it")
-    if isinstance(node, dict):
-        node[key] = inner
-    return inner
-
-
-def list_index(node: list[Any], key: str, override: str) -> int:
-    """Returns `key` as a number of an entry of the list `node`."""
-    if not key.isdigit() or int(key) >= len(node):
-        raise ConfigError(
-            f"--set {override}",
-            f"{key!r} is no entry of a list of {len(node)}",
-            "Give its number, counted from 0",
-        )
-    return int(key)
-
-
-def describe(fault: dict[str, Any]) -> str:
-    """Returns one pydantic fault as ``phases[1].epochs: Input should be … (got 0)``."""
-    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in fault["loc"])
-    where = "".join(steps).removeprefix(".")
-    got = "" if isinstance(fault["input"], dict | list | bytes) else f" (got {fault['input']!r})"
-    return f"{where}: {fault['msg']}{got}" if where else f"{fault['msg']}{got}"
+def in_json(value: Any) -> Any:
+    """Returns settings as JSON would hold them."""
+    return to_jsonable_python(value, by_alias=True, serialize_as_any=True)

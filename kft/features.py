@@ -185,7 +185,7 @@ def outputs_of(model: keras.Model, split: Split, title: str) -> list[np.ndarray]
 
     @tf.function(reduce_retracing=True)
     def infer(inputs: tf.Tensor) -> list[tf.Tensor]:
-        return tf.nest.flatten(model(inputs, training=False))
+        return list(tf.nest.flatten(model(inputs, training=False)))
 
     examples = tf.data.Dataset.range(split.size).map(
         split.fetch, num_parallel_calls=tf.data.AUTOTUNE

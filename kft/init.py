@@ -70,8 +70,8 @@ def choose(settings: dict[str, Any], splits: Splits) -> dict[str, str]:
         "backbone": "its ImageNet weights come with kft, so nothing is downloaded; "
         "`kft backbones` lists stronger ones",
         "phases": "left out: the default trains the head, then everything at a low rate",
-        "data.input.augment": "left out: so the frozen backbone runs over the data just once. If "
-        'validation falls far behind training, add {"kind": "flip"} and {"kind": "zoom"}',
+        "data.input.augment": "left out, so that the frozen backbone runs over the data only once. "
+        'If validation falls far behind training, add {"kind": "flip"} and {"kind": "zoom"}',
     }
     if max(counts) > UNEVEN * min(counts):
         settings["class_weights"] = "balanced"

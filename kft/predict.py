@@ -13,6 +13,8 @@ from kft.run_dir import SAVED_MODEL
 if TYPE_CHECKING:
     import numpy as np
 
+GRAPH_STATE = ("Graph execution error", "Detected at node", "<stack traces", "[[{{node")
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -74,8 +76,15 @@ def predict_each(model: str | Path, examples: Sequence[str | Path | np.ndarray])
         try:
             found.append(Prediction(name, ask(served, raw)))
         except tf.errors.OpError as error:
-            bad[name] = str(error.message).splitlines()[0]
+            bad[name] = reason(str(error.message))
     return Predictions(tuple(found), bad)
+
+
+def reason(message: str) -> str:
+    """Returns what `message`, of an op in a served graph, says beside the state of the graph."""
+    lines = [line.strip() for line in message.splitlines()]
+    told = [line for line in lines if line and not line.startswith(GRAPH_STATE)]
+    return told[0].removeprefix("assertion failed: ").rstrip(".") if told else message
 
 
 def saved_model_of(path: Path) -> Path:

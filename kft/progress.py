@@ -14,23 +14,26 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 _console: ContextVar[Console | None] = ContextVar("console", default=None)
+_epoch_bar: ContextVar[EpochBar | None] = ContextVar("epoch_bar", default=None)
 
 
 @contextmanager
 def shown_on(console: Console) -> Iterator[None]:
-    """Shows progress on `console` while the context lasts."""
-    token = _console.set(console)
+    """Shows progress on `console` while the context lasts, and leaves it tidy after an error."""
+    before = _console.set(console)
     try:
         yield
     finally:
-        _console.reset(token)
+        _console.reset(before)
+        if (left := _epoch_bar.get()) is not None:
+            left.close()
 
 
 def say(message: str) -> None:
     """Shows one line, if anyone is looking."""
     console = _console.get()
     if console is not None:
-        console.print(message, highlight=False)
+        console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 def track(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:
@@ -58,11 +61,11 @@ def bar(console: Console) -> Progress:
     )
 
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         console=console,
         transient=True,
     )
@@ -76,6 +79,7 @@ class EpochBar:
         self._bar = bar(console) if console is not None and console.is_terminal else None
         if self._bar is not None:
             self._bar.start()
+            _epoch_bar.set(self)
             self._task = self._bar.add_task(title, total=steps, note="")
 
     def advance(self, note: str) -> None:

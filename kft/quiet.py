@@ -11,9 +11,7 @@ def import_tensorflow_quietly() -> None:
 
     Errors of TensorFlow's C++ that matter reach Python as exceptions.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    warnings.simplefilter("ignore")
-    with no_stderr():
+    with without_noise():
         import keras  # noqa: F401
         import tensorflow as tf
     tf.get_logger().setLevel("ERROR")
@@ -21,11 +19,13 @@ def import_tensorflow_quietly() -> None:
 
 
 @contextmanager
-def no_stderr() -> Iterator[None]:
-    """Sends what C++ writes to standard error nowhere.
+def without_noise() -> Iterator[None]:
+    """Sends what is written to standard error nowhere, and silences warnings from now on.
 
     TensorFlow 2.21 writes its first lines before it reads TF_CPP_MIN_LOG_LEVEL.
     """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    warnings.simplefilter("ignore")
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:

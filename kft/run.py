@@ -19,7 +19,7 @@ from kft.parts import Training
 from kft.progress import say
 from kft.report import scores, write_beginning, write_end
 from kft.run_dir import BEST_WEIGHTS, CONFIG, EXPORT, TARGET
-from kft.task import Task, assemble
+from kft.task import Task, assemble, save_weights
 from kft.train import PhaseResult, train
 
 FULL_DISK = ("No space left on device", "File too large", "Disk quota exceeded")
@@ -57,6 +57,8 @@ def run_in(directory: Path, config: RunConfig) -> RunResult:
     """Does what `config` says in an empty `directory`."""
     import keras
 
+    for callback in config.callbacks:
+        callback.build()  # only to know before the work begins that it can be made
     keras.utils.set_random_seed(config.seed)
     found = config.data.load(config.seed)
     task = assemble(config.backbone.load(found.input.spec), config.head, found.target, found.input)
@@ -80,8 +82,15 @@ def new_directory(config: RunConfig) -> Path:
             problem="is not an empty directory",
             fix="Name another, or move it away: a run overwrites nothing",
         )
-    (directory / BEST_WEIGHTS).parent.mkdir(parents=True)
-    (directory / CONFIG).write_text(config.to_json() + "\n", encoding="utf-8")
+    try:
+        (directory / BEST_WEIGHTS).parent.mkdir(parents=True)
+        (directory / CONFIG).write_text(config.to_json() + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            where=f"output_dir {config.output_dir!r}",
+            problem=f"cannot be written: {error.strerror}",
+            fix="Name a directory that you may write to, on a disk with room",
+        ) from error
     return directory
 
 
@@ -125,12 +134,12 @@ def train_and_keep(
         if best.record is None:
             raise
         best.restore()
-        task.model.save_weights(directory / BEST_WEIGHTS)
+        save_weights(task, directory / BEST_WEIGHTS)
         say(f"Kept the weights of epoch {best.record['epoch']} in {directory / BEST_WEIGHTS}")
         raise error
     if config.select == "best":
         best.restore()
-    task.model.save_weights(directory / BEST_WEIGHTS)
+    save_weights(task, directory / BEST_WEIGHTS)
     return phases
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
@@ -18,13 +20,20 @@ if TYPE_CHECKING:
     from kft.run import RunResult
 
 MANY_CLASSES = 20
+TOP_5 = "top_5_accuracy"
+NUMBERS = ("epochs", "best", "at epoch", "last", "time")
 
 
 def table(*columns: str, right: Sequence[str] = ()) -> Table:
-    """Returns an empty table; the columns in `right` hold numbers."""
+    """Returns an empty table; the columns in `right` hold numbers. Nothing is cut off."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        made.add_column(column, justify="right" if column in right else "left")
+        made.add_column(
+            column,
+            justify="right" if column in right else "left",
+            overflow="fold",
+            no_wrap=column in right,
+        )
     return made
 
 
@@ -47,13 +56,11 @@ def run_summary(result: RunResult) -> RenderableType:
         phases,
         Text(gain(scores["phases"])),
         "",
+        Text("The model that was kept", style="bold"),
         score_table({name: scores[name] for name in scores if name != "phases"}),
         "",
         *whereabouts(result),
     )
-
-
-NUMBERS = ("epochs", "best", "at epoch", "last", "time")
 
 
 def gain(phases: Sequence[Mapping[str, Any]]) -> str:
@@ -75,30 +82,39 @@ def percent(share: float) -> str:
 
 def score_table(scores: Mapping[str, Mapping[str, Any]]) -> RenderableType:
     """Returns the scores of each split, one row each."""
-    shown = table("split", "examples", "accuracy", "loss", "macro F1", right=("examples",))
+    top = [TOP_5] if any(TOP_5 in score for score in scores.values()) else []
+    columns = ("examples", "accuracy", *(["top 5"] if top else []), "macro F1", "loss")
+    shown = table("split", *columns, right=columns)
     for name, score in scores.items():
-        shown.add_row(
-            name,
-            str(score["size"]),
-            percent(score["accuracy"]),
-            f"{score['loss']:.4f}",
-            f"{score['macro']['f1']:.4f}",
-        )
+        shares = [score["accuracy"], *(score[key] for key in top), score["macro"]["f1"]]
+        shown.add_row(name, str(score["size"]), *map(percent, shares), f"{score['loss']:.4f}")
     return shown
 
 
 def whereabouts(result: RunResult) -> list[RenderableType]:
-    """Returns where things are, and what to do next."""
-    lines = [Text(f"Everything is in {result.directory}", style="bold")]
-    lines.append(Text("  scores.json, predictions.csv, figures/, tensorboard/, checkpoints/"))
+    """Returns where things are, and what to do next, each line fit to be copied."""
+    directory = near(result.directory)
+    lines = [
+        f"Everything is in {directory}",
+        "  scores.json, predictions.csv, figures/, tensorboard/, checkpoints/",
+    ]
     for path, difference in result.exports.items():
-        lines.append(Text(f"  {path.relative_to(result.directory)}: verified in a clean process "))
-        lines[-1].append(f"(largest difference {difference:.0e})")
+        agrees = f"to {difference:.0e}" if difference else "to the last bit"
+        lines.append(f"  {path.relative_to(result.directory)}: answers as the run does, {agrees}")
     if result.exports:
-        lines.append(Text(f"Predict:  kft predict {result.directory} FILES…", style="bold"))
-        serve = "Serve:    tf.saved_model.load, or TensorFlow Serving, with TensorFlow alone"
-        lines.append(Text(serve))
-    return list(lines)
+        lines += [
+            "",
+            f"Predict:  kft predict {quote(directory)} FILES…",
+            f"Score:    kft evaluate {quote(directory)} FOLDER",
+            "Serve:    TensorFlow Serving, or tf.saved_model.load without kft",
+        ]
+    return [Text(line, no_wrap=True, overflow="ignore") for line in lines]
+
+
+def near(path: Path) -> str:
+    """Returns `path` as it is written from here, if it lies below."""
+    here = Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def count_table(counts: Mapping[str, Mapping[str, int]]) -> RenderableType:
@@ -115,30 +131,39 @@ def count_table(counts: Mapping[str, Mapping[str, int]]) -> RenderableType:
 
 def plan_summary(plan: Plan) -> RenderableType:
     """Returns what a run would do."""
-    phases = table("phase", "epochs", "steps", "trains", "parameters", "optimizer", "rate")
+    columns = ("epochs", "steps", "parameters")
+    phases = table("phase", *columns, "optimizer", "rate", right=columns)
     for phase in plan.phases:
         phases.add_row(
             phase.name,
             str(phase.epochs),
             str(phase.steps_per_epoch * phase.epochs),
-            trains(phase.stages, len(plan.stages)),
-            f"{phase.trained_parameters:,} of {plan.parameters:,}",
+            f"{phase.trained_parameters:,}",
             phase.optimizer,
             rates(phase.learning_rates),
         )
-    features = [Text(f"{phase.name}: features {phase.features}") for phase in plan.phases]
+    parts = [
+        Text(
+            f"{phase.name}: trains {trains(phase.stages, len(plan.stages))}. Features are "
+            f"{phase.features}"
+        )
+        for phase in plan.phases
+    ]
     notes = [Text(f"note: {note}") for note in plan.notes]
-    title = Text(f"{plan.backbone}, {len(plan.stages)} stages", style="bold")
-    return Group(count_table(plan.counts), *notes, "", title, phases, "", *features)
+    title = f"{plan.backbone}: {len(plan.stages)} stages, {plan.parameters:,} parameters in all"
+    return Group(
+        count_table(plan.counts), *notes, "", Text(title, style="bold"), phases, "", *parts
+    )
 
 
 def trains(stages: Sequence[str], there: int) -> str:
     """Returns which stages train, in a few words."""
     if not stages:
-        return "head"
+        return "the head alone"
     if len(stages) == there:
-        return "head, all stages"
-    return f"head, {len(stages)} stages from {stages[0]}"
+        return "the head and all stages"
+    noun = "stage" if len(stages) == 1 else "stages"
+    return f"the head and {len(stages)} {noun} from {stages[0]}"
 
 
 def rates(learning_rates: Sequence[float]) -> str:
@@ -189,8 +214,8 @@ def prediction_line(prediction: Prediction) -> str:
 
 def backbone_table(backbones: Sequence[Mapping[str, Any]]) -> RenderableType:
     """Returns the backbones, one row each."""
-    columns = ("name", "parameters", "MB", "ImageNet top-1", "smallest image", "weights here")
-    shown = table(*columns, right=columns[1:5])
+    columns = ("parameters", "MB", "ImageNet", "smallest")
+    shown = table("name", *columns, "weights here", right=columns)
     for backbone in backbones:
         shown.add_row(
             backbone["name"],
@@ -208,8 +233,9 @@ def init_summary(written: InitResult) -> RenderableType:
     reasons = table("key", "why")
     for key, why in written.reasons.items():
         reasons.add_row(key, why)
+    path = quote(str(written.path))
     return Group(
         Text(f"Wrote {written.path}", style="bold"),
         reasons,
-        Text(f"Next: kft plan {written.path}, then kft run {written.path}"),
+        Text(f"Next: kft plan {path}, then kft run {path}", no_wrap=True, overflow="ignore"),
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kft.backbone import Backbone
@@ -12,6 +14,9 @@ from kft.input import Input
 
 if TYPE_CHECKING:
     import keras
+
+# Bytes that HDF5 takes for one variable besides its values, at most.
+HDF5_OVERHEAD = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,3 +46,22 @@ def assemble(backbone: Backbone, head: Head, target: Target, input: Input) -> Ta
     outputs = head_model(backbone.applied()(inputs))
     model = keras.Model(inputs, outputs, name="task")
     return Task(model, head_model, backbone, head, target, input)
+
+
+def save_weights(task: Task, path: Path) -> None:
+    """Writes the weights of `task` to `path`.
+
+    Raises:
+        OSError: The disk is full, found before HDF5 begins: h5py 3 ends the process when it
+            runs out of room (seen with h5py 3.14).
+    """
+    variables = [variable.value for variable in task.model.variables]
+    room = sum(value.dtype.size * math.prod(value.shape) + HDF5_OVERHEAD for value in variables)
+    block = bytes(1 << 20)
+    try:
+        with path.open("wb") as file:
+            for start in range(0, room, len(block)):
+                file.write(block[: room - start])
+    finally:
+        path.unlink(missing_ok=True)
+    task.model.save_weights(path)

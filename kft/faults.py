@@ -1,0 +1,46 @@
+"""What pydantic finds wrong with a config, in the words of JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+LONGEST_GOT = 60
+
+
+def is_echo(fault: dict[str, Any]) -> bool:
+    """Says whether `fault` only repeats others.
+
+    A list is short of its entries at fault; a union is told of each of its types.
+    """
+    kind, value, place = fault["type"], fault["input"], fault["loc"] or ("",)
+    if kind == "too_short":
+        return bool(value)
+    told = {"literal_error": dict, "dict_type": str}.get(kind)
+    return "[" in str(place[-1]) and told is type(value)
+
+
+def describe(fault: dict[str, Any]) -> str:
+    """Returns one pydantic fault as ``phases[1].epochs: should be … (got 0)``."""
+    # Pydantic puts the branches of a union, such as literal['best'], between the keys.
+    steps = [step for step in fault["loc"] if isinstance(step, int) or "[" not in step]
+    where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    message = in_json_words(fault["msg"]) + got(fault)
+    return f"{where.removeprefix('.')}: {message}" if where else message
+
+
+def in_json_words(message: str) -> str:
+    """Returns a `message` of pydantic without the words of Python."""
+    message = re.sub(r"^(Input|String|Tuple) ", "", message).replace("Field required", "is missing")
+    message = re.sub(r"a valid dictionary( or instance of \w+)?$", "an object", message)
+    return message.replace("a valid tuple", "a list").replace(" after validation", "")
+
+
+def got(fault: dict[str, Any]) -> str:
+    """Returns the value at fault, where the message would not be clear without it."""
+    value, is_type = fault["input"], fault["type"].endswith("_type")
+    if fault["type"] == "missing" or (isinstance(value, dict | list) and not is_type):
+        return ""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return f" (got {text if len(text) <= LONGEST_GOT else text[:LONGEST_GOT] + '…'})"

@@ -1,0 +1,66 @@
+"""Rules that hold for every module. Which module may import which stands in setup.cfg."""
+
+import ast
+import io
+import re
+import tokenize
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "kft"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+MODALITIES = {"image", "images", "pixel", "pixels", "picture", "token", "tokens", "audio"}
+KNOW_A_MODALITY = {
+    "catalog.py": "names every kind, those of a modality too",
+    "cli.py": "its `backbones` lists those for images",
+    "init.py": "writes configs for folders of images",
+}
+
+
+def ids(path: Path) -> str:
+    return str(path.relative_to(PACKAGE))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=ids)
+def test_a_module_fits_on_a_few_screens(module):
+    assert len(module.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+@pytest.mark.parametrize("module", MODULES, ids=ids)
+def test_there_is_no_assert_outside_tests(module):
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+
+    assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+
+
+@pytest.mark.parametrize(
+    "module",
+    [path for path in MODULES if "image" not in ids(path) and ids(path) not in KNOW_A_MODALITY],
+    ids=ids,
+)
+def test_code_outside_a_modality_does_not_know_it(module):
+    assert not (words_of_code(module) & MODALITIES)
+
+
+def test_only_modules_that_know_a_modality_are_excepted():
+    for name in KNOW_A_MODALITY:
+        assert words_of_code(PACKAGE / name) & MODALITIES, f"{name} needs no exception"
+
+
+def words_of_code(module: Path) -> set[str]:
+    """The words of names and strings; prose, in comments and docstrings, may give examples."""
+    source = module.read_text(encoding="utf-8")
+    prose = {
+        node.value
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    lines = {number for node in prose for number in range(node.lineno, node.end_lineno + 1)}
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return {
+        word
+        for token in tokens
+        if token.type != tokenize.COMMENT and token.start[0] not in lines
+        for word in re.findall(r"[a-z]+", token.string.lower())
+    }
