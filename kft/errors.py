@@ -14,7 +14,8 @@ class KftError(Exception):
     exit_code = 1
 
     def __init__(self, where: str, problem: str, fix: str) -> None:
-        super().__init__(f"{where}: {problem}. {fix}.")
+        stop = "" if problem.endswith("?") else "."
+        super().__init__(f"{where}: {problem}{stop} {fix}.")
         self.where = where
         self.problem = problem
         self.fix = fix

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from kft.config import RunConfig
 from kft.counts import class_counts
+from kft.cut import cut
 from kft.data import Splits
 from kft.phase import Phase
 from kft.task import Task, assemble
@@ -96,7 +97,7 @@ def plan_phases(config: RunConfig, splits: Splits, task: Task) -> tuple[PhasePla
                 trained_parameters=parameters(task.model),
                 steps_per_epoch=steps,
                 learning_rates=learning_rates(phase, steps),
-                features=features(task, bool(stages)),
+                features=features(task),
             )
         )
     return tuple(plans)
@@ -111,10 +112,16 @@ def learning_rates(phase: Phase, steps: int) -> tuple[float, ...]:
     return tuple(float(rate(step)) for step in (0, *last))
 
 
-def features(task: Task, trains_backbone: bool) -> str:
-    """Returns whether the features of the training examples are computed once."""
-    if trains_backbone:
-        return "computed anew: the backbone trains"
+def features(task: Task) -> str:
+    """Returns whether the features of the training examples are computed once.
+
+    The backbone has been told what it trains.
+    """
+    found = cut(task.backbone.model)
+    if found is None:
+        return "computed anew: the backbone trains from its first layer on"
     if task.input.is_augmented:
         return "computed anew: the examples are augmented; those of validation once"
-    return "computed once"
+    if found.suffix is None:
+        return "computed once"
+    return "computed once, up to the first layer that trains"

@@ -49,13 +49,17 @@ def assemble(backbone: Backbone, head: Head, target: Target, input: Input) -> Ta
 
 
 def save_weights(task: Task, path: Path) -> None:
-    """Writes the weights of `task` to `path`.
+    """Writes the weights of `task` to `path`, without the state of its last optimizer.
 
     Raises:
         OSError: The disk is full, found before HDF5 begins: h5py 3 ends the process when it
             runs out of room (seen with h5py 3.14).
     """
-    variables = [variable.value for variable in task.model.variables]
+    import keras
+
+    # The task's own model is compiled, and Keras would write the optimizer's slots with it.
+    bare = keras.Model(task.model.input, task.model.output)
+    variables = [variable.value for variable in bare.variables]
     room = sum(value.dtype.size * math.prod(value.shape) + HDF5_OVERHEAD for value in variables)
     block = bytes(1 << 20)
     try:
@@ -64,4 +68,4 @@ def save_weights(task: Task, path: Path) -> None:
                 file.write(block[: room - start])
     finally:
         path.unlink(missing_ok=True)
-    task.model.save_weights(path)
+    bare.save_weights(path)

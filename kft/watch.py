@@ -17,7 +17,7 @@ import tensorflow as tf
 from kft.best import Best
 from kft.errors import TrainingError
 from kft.phase import Phase
-from kft.progress import EpochBar
+from kft.progress import EpochBar, say
 from kft.run_dir import METRICS, TENSORBOARD
 from kft.schedule import Plateau
 from kft.task import Task
@@ -110,6 +110,8 @@ class Recorder(keras.callbacks.Callback):
         with self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         self._summarise(record, list(scores))
+        told = ", ".join(f"{name} {record[f'val_{name}']:.4f}" for name in scores)
+        say(f"{self._phase.name}, epoch {epoch + 1}: validation {told} ({seconds:.1f} s)")
 
     def _summarise(self, record: dict[str, Any], names: list[str]) -> None:
         for name in names:

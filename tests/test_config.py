@@ -10,6 +10,7 @@ from kft.catalog import CATALOG
 from kft.config import UserCallback, load_config, shipped_configs
 from kft.errors import ConfigError
 from kft.phase import two_phase_recipe
+from kft.sources.folder import Folder
 
 DATA = {"kind": "folder", "path": "photos", "input": {"kind": "image"}}
 BACKBONE = {"kind": "keras_application", "name": "MobileNetV2", "weights": None}
@@ -175,6 +176,10 @@ def test_all_faults_are_told_at_once_with_their_paths():
         ({"phases": [7]}, "phases[0]: should be an object (got 7)"),
         ({"exporters": {"kind": "saved_model"}}, 'exporters: should be a list (got {"kind": "sav'),
         ({"class_weights": {"cat": -1}}, "class_weights.cat: should be greater than 0 (got -1)"),
+        ({"class_weights": "even"}, "class_weights: should be 'balanced' (got \"even\")"),
+        ({"seed": 2**32}, "seed: should be less than 4294967296 (got 4294967296)"),
+        ({"seed": float("nan")}, "seed: should be a finite number"),
+        ({"exporters": [{"kind": "saved_model", "x": 1}]}, "exporters[0].x: unknown key (got 1)"),
         ({"callbacks": [{"kind": "abc"}]}, "callbacks[0].kind: should match pattern"),
         ({"output_dir": "x" * 99, "seed": "y" * 99}, f'(got "{"y" * 59}…)'),
     ],
@@ -200,6 +205,7 @@ def test_phases_of_one_name_are_refused():
     [
         ('{"seed": 1,\n "data": }', r"is not JSON: Expecting value: line 2 column 10"),
         ("[1]", "holds list, not an object"),
+        ('{"seed": 1, "data": {"kind": "a", "kind": "b"}}', "an object has the key 'kind' twice"),
         ("", "is not JSON: Expecting value: line 1 column 1"),
     ],
 )
@@ -234,6 +240,8 @@ def test_a_config_that_is_not_there_is_told_with_those_that_come_with_kft(tmp_pa
         ("phases.0.optimizer.learning_rate=1e-5", lambda c: c.phases[0].optimizer.learning_rate),
         ("data.input.size=[32, 48]", lambda config: config.data.input.size == (32, 48)),
         ("data.path=a=b", lambda config: config.data.path.endswith("/a=b")),
+        ("head.dropout=0.3", lambda config: config.head.dropout == 0.3),
+        ("exporters=[]", lambda config: config.exporters == ()),
         ("head.kind=classifier", lambda config: config.head.kind == "classifier"),
         ("class_weights.cats=2", lambda config: config.class_weights == {"cats": 2.0}),
         ("phases.0.early_stopping.patience=2", lambda c: c.phases[0].early_stopping.patience == 2),
@@ -278,6 +286,20 @@ def test_overriding_changes_nothing_the_caller_holds():
     load_config(settings, ["data.batch_size=9"])
 
     assert settings == SMALL
+
+
+def test_an_object_of_the_caller_is_taken_as_it_is_with_overrides_beside_it():
+    data = Folder(path="photos", input={"kind": "image"})
+
+    config = load_config({"data": data, "backbone": BACKBONE}, ["seed=2"])
+
+    assert config.data is data
+
+
+def test_a_fault_is_told_once_where_two_types_are_taken():
+    told = fault({**SMALL, "class_weights": {"cat": 0}})
+
+    assert told.count("class_weights") == 1
 
 
 def test_a_class_of_the_user_needs_trust_and_its_module_is_not_imported(tmp_path, monkeypatch):

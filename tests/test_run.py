@@ -96,6 +96,13 @@ def test_an_opened_run_scores_as_it_did(result):
     assert scores["validation"]["accuracy"] == result.scores["validation"]["accuracy"]
 
 
+def test_the_weights_are_kept_without_the_state_of_an_optimizer(result):
+    import h5py
+
+    with h5py.File(result.directory / "checkpoints" / "best.weights.h5") as file:
+        assert "optimizer" not in file
+
+
 def test_a_run_without_export_can_be_exported_later_and_only_once(tmp_path):
     made = run(config(tmp_path / "bare", exporters=[]))
     assert made.exports == {}
