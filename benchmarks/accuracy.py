@@ -18,6 +18,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from PIL import Image
 
 import kft
 
@@ -66,15 +67,18 @@ def read_split(
     data = {}
     for part in ("train", "validation", "test"):
         chosen = [row for row in rows if row["split"] == part]
-        images = [
-            keras.utils.load_img(
-                folder / row["path"], target_size=(size, size), interpolation="bilinear"
-            )
-            for row in chosen
-        ]
+        images = [on_white(folder / row["path"], size) for row in chosen]
         labels = np.array([names.index(row["label"]) for row in chosen])
-        data[part] = np.stack([np.asarray(image, "float32") for image in images]), labels
+        data[part] = np.stack(images), labels
     return data, len(names)
+
+
+def on_white(path: Path, size: int) -> np.ndarray:
+    """Returns a picture as float32 ``(size, size, 3)``, what is transparent white, as in kft."""
+    picture = Image.open(path).convert("RGBA")
+    paper = Image.new("RGBA", picture.size, "white")
+    opaque = Image.alpha_composite(paper, picture).convert("RGB")
+    return np.asarray(opaque.resize((size, size), Image.Resampling.BILINEAR), "float32")
 
 
 def plain_model(size: int, classes: int) -> tuple[keras.Model, keras.Model]:
