@@ -51,7 +51,9 @@ def plain_accuracy(folder: Path, size: int, seed: int, split: Path) -> float:
     for phase in kft.RunConfig.model_fields["phases"].get_default(call_default_factory=True):
         base.trainable = phase.unfreeze.kind == "all"
         model.compile(
-            plain_optimizer(phase, steps), "sparse_categorical_crossentropy", ["accuracy"]
+            optimizer=plain_optimizer(phase, steps),
+            loss="sparse_categorical_crossentropy",
+            metrics=["accuracy"],
         )
         model.fit(images, labels, 32, phase.epochs, validation_data=held_out, verbose=0)
     return float(model.evaluate(*data["test"], verbose=0)[1])
