@@ -82,7 +82,9 @@ def parts_of(task: Task, splits: Splits, stages: Sequence[Stage]) -> Parts:
         return Parts(stages, train, validation)
     rest = task.head_model if found.suffix is None else rest_of(task, found.suffix)
     if features_fit(found.prefix, splits.validation):
-        kept = keep_features(found.prefix, splits.validation, "Computing the features of validation")
+        kept = keep_features(
+            found.prefix, splits.validation, "Computing the features of validation"
+        )
         validation = Part(rest, kept)
     if augment or not features_fit(found.prefix, splits.train):
         return Parts(stages, train, validation)
