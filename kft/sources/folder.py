@@ -10,7 +10,7 @@ from kft.component import AbsolutePath
 from kft.data import DataSource, Split, Splits, Target
 from kft.errors import DataError
 from kft.sources.folder_notes import count_endings, listing_notes, split_notes
-from kft.sources.layout import Example, find_layout, natural, quoted
+from kft.sources.layout import Example, Layout, find_layout, natural, quoted
 from kft.sources.listing import Listing, list_below
 from kft.sources.split_rule import SplitRule, assign, require_every_class
 
@@ -35,10 +35,7 @@ class Folder(DataSource):
     split: SplitRule = SplitRule()
 
     def load(self, seed: int) -> Splits:
-        listing = list_below(self.path)
-        readable = self._readable(listing)
-        layout = find_layout(self._where, listing.tops())
-        examples = [found for path in readable if (found := layout.example(path))]
+        listing, readable, layout, examples = self._found()
         classes = self._classes(examples, readable)
         assigned = self._assigned(examples, seed)
         splits = {
@@ -66,10 +63,7 @@ class Folder(DataSource):
         Raises:
             DataError: A class is none of them.
         """
-        listing = list_below(self.path)
-        readable = self._readable(listing)
-        layout = find_layout(self._where, listing.tops())
-        examples = [found for path in readable if (found := layout.example(path))]
+        *_, examples = self._found()
         strays = {example.label for example in examples} - {*target.names}
         if strays or not examples:
             raise DataError(
@@ -81,6 +75,14 @@ class Folder(DataSource):
                 fix=f"Name its folders as the model's classes: {quoted(target.names)}",
             )
         return self._split(examples, target.names)
+
+    def _found(self) -> tuple[Listing, list[str], Layout, list[Example]]:
+        """Returns what lies below the path, what of it is readable, its layout and examples."""
+        listing = list_below(self.path)
+        readable = self._readable(listing)
+        layout = find_layout(self._where, listing.tops())
+        examples = [found for path in readable if (found := layout.example(path))]
+        return listing, readable, layout, examples
 
     @property
     def _where(self) -> str:
