@@ -10,8 +10,9 @@ from kft.counts import class_counts
 from kft.cut import cut
 from kft.data import Splits
 from kft.phase import Phase
+from kft.segments import segments_of
 from kft.task import Task, assemble
-from kft.train import chosen_stages, parameters
+from kft.train import parameters
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def plan_phases(config: RunConfig, splits: Splits, task: Task) -> tuple[PhasePla
     """Returns what each phase would do to `task`, whose trainable state it changes."""
     plans = []
     for number, phase in enumerate(config.phases):
-        stages = chosen_stages(task, phase, number)
+        stages = segments_of(task, phase, number)[-1].stages
         task.backbone.train_only(stages)
         batch_size = phase.batch_size or config.data.batch_size
         steps = -(-splits.train.size // batch_size)

@@ -7,17 +7,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kft.backbone import Stage
 from kft.batches import Order, evaluation_batches, training_batches
 from kft.class_weights import weigh
-from kft.data import Splits
-from kft.errors import ConfigError
-from kft.parts import Parts, Training, parts_of
+from kft.data import Split, Splits
+from kft.divergence import Diverged, Limits
+from kft.parts import Part, Parts, Training, parts_of
 from kft.phase import Phase
+from kft.segments import Segment, segments_of
 from kft.task import Task
 
 if TYPE_CHECKING:
     import keras
+
+    from kft.watch import Watch
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,9 @@ class PhaseResult:
     Attributes:
         epochs: A record of each, as a line of ``metrics.jsonl``.
         best: The record with the best monitored score.
+        before: The validation scores before the first step, as in a record; what the phase gained
+            is its best less these.
+        rollbacks: When and why it went back to the last good epoch, as in ``scores.json``.
         trained_parameters: How many numbers the phase could change.
         trained_stages: How many stages of the backbone.
         features_kept: Whether the frozen backbone ran over the data just once.
@@ -36,10 +41,35 @@ class PhaseResult:
     name: str
     epochs: tuple[Mapping[str, Any], ...]
     best: Mapping[str, Any]
+    before: Mapping[str, Any]
+    rollbacks: tuple[Mapping[str, Any], ...]
     trained_parameters: int
     trained_stages: int
     features_kept: bool
     seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What all phases share: what is trained, on what, and how."""
+
+    task: Task
+    splits: Splits
+    training: Training
+    limits: Limits
+
+
+@dataclass(frozen=True, eq=False)
+class Reached:
+    """Where training stands, for the next segment to go on from.
+
+    Attributes:
+        epoch: Number of the next epoch, counted from 0 over the run.
+        parts: What was trained last.
+    """
+
+    epoch: int
+    parts: Parts
 
 
 def train(
@@ -49,65 +79,99 @@ def train(
 
     Raises:
         ConfigError: A phase does not fit the backbone; found before anything is trained.
-        TrainingError: The loss is not a number any more.
+        TrainingError: The loss is not a number any more, or grows and grows.
     """
     training.best.check_monitor(["loss", *(metric.name for metric in task.head.metrics())])
-    chosen = [chosen_stages(task, phase, number) for number, phase in enumerate(phases)]
+    planned = [segments_of(task, phase, number) for number, phase in enumerate(phases)]
     weighted = weigh(splits.train, splits.target, training.class_weights)
-    splits = replace(splits, train=weighted)
+    job = Job(task, replace(splits, train=weighted), training, Limits())
     results: list[PhaseResult] = []
-    parts = None
-    for phase, stages in zip(phases, chosen, strict=True):
-        task.backbone.train_only(stages)
-        if stages or parts is None or parts.stages:
-            parts = parts_of(task, splits, stages)
-        first_epoch = sum(len(result.epochs) for result in results)
-        results.append(train_phase(task, phase, parts, first_epoch, training))
+    reached: Reached | None = None
+    for phase, segments in zip(phases, planned, strict=True):
+        result, reached = train_phase(job, phase, segments, reached)
+        results.append(result)
     return tuple(results)
 
 
-def chosen_stages(task: Task, phase: Phase, number: int) -> Sequence[Stage]:
-    """Returns the stages that phase `number` trains, or says where the config asks too much."""
-    try:
-        return phase.unfreeze.choose(task.backbone)
-    except ConfigError as error:
-        where = f"phases[{number}].unfreeze.{error.where}"
-        raise ConfigError(where, error.problem, error.fix) from error
-
-
 def train_phase(
-    task: Task, phase: Phase, parts: Parts, first_epoch: int, training: Training
-) -> PhaseResult:
-    """Runs one phase: compiles, fits, and records every epoch."""
-    from kft.watch import watchers
+    job: Job, phase: Phase, segments: Sequence[Segment], reached: Reached | None
+) -> tuple[PhaseResult, Reached]:
+    """Runs one phase, segment by segment; returns what it did and where training stands."""
+    from kft.watch import Watch
 
     started = time.perf_counter()
-    batch_size = phase.batch_size or training.batch_size
-    steps = -(-parts.train.split.size // batch_size)
-    model = parts.train.model
-    compile_for(phase, task, parts, steps)
-    order = Order(training.seed, first_epoch, phase.epochs, batch_size)
-    batches = training_batches(parts.train.split, task.target, order, parts.train.augment)
-    validation = evaluation_batches(parts.validation.split, task.target, batch_size)
-    recorder, callbacks = watchers(task, phase, parts, validation, training)
-    model.fit(
-        batches,
-        initial_epoch=first_epoch,
-        epochs=first_epoch + phase.epochs,
-        steps_per_epoch=steps,
+    watch = Watch(job.task, phase, job.training, job.limits)
+    kept = []
+    for segment in segments:
+        now = reached = train_segment(job, phase, segment, reached, watch)
+        kept.append(now.parts.features_kept)
+        if watch.stopped:
+            break
+    watch.close()
+    records = watch.recorder.records
+    result = PhaseResult(
+        name=phase.name,
+        epochs=tuple(records),
+        best=job.training.best.among(records),
+        before=watch.recorder.before,
+        rollbacks=tuple(watch.last_good.rollbacks),
+        trained_parameters=parameters(job.task.model),
+        trained_stages=len(now.parts.stages),
+        features_kept=all(kept),
+        seconds=time.perf_counter() - started,
+    )
+    return result, now
+
+
+def train_segment(
+    job: Job, phase: Phase, segment: Segment, reached: Reached | None, watch: Watch
+) -> Reached:
+    """Trains one segment, going back to the last good epoch wherever training diverges."""
+    parts = parts_for(job, segment, reached)
+    batch_size = phase.batch_size or job.training.batch_size
+    compile_for(phase, job.task, parts, steps_per_epoch(parts.train.split, batch_size))
+    validation = evaluation_batches(parts.validation.split, job.task.target, batch_size)
+    epoch = reached.epoch if reached else 0
+    end = epoch + segment.epochs
+    watch.begin(parts, validation, epoch)
+    while True:
+        order = Order(job.training.seed, epoch, end - epoch, batch_size)
+        try:
+            fit(job.task, parts.train, order, watch.callbacks)
+        except Diverged as found:
+            epoch = watch.last_good.go_back(found)
+        else:
+            return Reached(watch.last_good.epoch, parts)
+
+
+def parts_for(job: Job, segment: Segment, reached: Reached | None) -> Parts:
+    """Returns what `segment` trains and validates, the backbone set to train its stages alone."""
+    job.task.backbone.train_only(segment.stages)
+    if reached and not segment.stages and not reached.parts.stages:
+        return reached.parts
+    return parts_of(job.task, job.splits, segment.stages)
+
+
+def fit(task: Task, part: Part, order: Order, callbacks: Sequence[Any]) -> None:
+    """Trains the model of `part` for the epochs of `order`.
+
+    Raises:
+        Diverged: An epoch went wrong; its steps have been taken all the same.
+    """
+    part.model.fit(
+        training_batches(part.split, task.target, order, part.augment),
+        initial_epoch=order.first_epoch,
+        epochs=order.first_epoch + order.epochs,
+        steps_per_epoch=steps_per_epoch(part.split, order.batch_size),
         callbacks=callbacks,
         shuffle=False,
         verbose=0,
     )
-    return PhaseResult(
-        name=phase.name,
-        epochs=tuple(recorder.records),
-        best=training.best.among(recorder.records),
-        trained_parameters=parameters(task.model),
-        trained_stages=len(parts.stages),
-        features_kept=parts.features_kept,
-        seconds=time.perf_counter() - started,
-    )
+
+
+def steps_per_epoch(split: Split, batch_size: int) -> int:
+    """Returns how many batches an epoch has; the last may hold fewer examples."""
+    return -(-split.size // batch_size)
 
 
 def compile_for(phase: Phase, task: Task, parts: Parts, steps: int) -> None:
@@ -127,6 +191,7 @@ def compile_for(phase: Phase, task: Task, parts: Parts, steps: int) -> None:
             metrics=task.head.metrics(),
             jit_compile=False,
         )
+    optimizer.build(parts.train.model.trainable_variables)
 
 
 def parameters(model: keras.Model) -> int:

@@ -29,6 +29,14 @@ class Unfreeze(Component):
             ConfigError: They are not there; ``where`` is relative to this component.
         """
 
+    def by_epoch(self, backbone: Backbone, epochs: int) -> Sequence[Sequence[Stage]]:
+        """Returns the stages that each of `epochs` trains: those chosen, unless a kind says more.
+
+        Raises:
+            ConfigError: As `choose`.
+        """
+        return [self.choose(backbone)] * epochs
+
 
 class UnfreezeNone(Unfreeze):
     """Trains the head alone."""

@@ -15,9 +15,10 @@ import keras
 import tensorflow as tf
 
 from kft.best import Best
-from kft.errors import TrainingError
+from kft.divergence import Limits
 from kft.phase import Phase
 from kft.progress import EpochBar, say
+from kft.rollback import Guard, LastGood
 from kft.run_dir import METRICS, TENSORBOARD
 from kft.schedule import Plateau
 from kft.task import Task
@@ -26,42 +27,43 @@ if TYPE_CHECKING:
     from kft.parts import Parts, Training
 
 
-def watchers(
-    task: Task, phase: Phase, parts: Parts, validation: tf.data.Dataset, training: Training
-) -> tuple[Recorder, list[keras.callbacks.Callback]]:
-    """Returns the recorder of one phase and all its callbacks, in the order they need."""
-    recorder = Recorder(phase, parts, validation, training)
-    callbacks = [
-        Guard(phase.name),
-        Bar(phase.name),
-        recorder,
-        Selection(training.best, phase, recorder),
-        *(ForUser(callback, task.model) for callback in training.callbacks()),
-    ]
-    return recorder, callbacks
+class Watch:
+    """All callbacks of one phase, which may call `fit` several times.
 
+    Attributes:
+        callbacks: In the order they need.
+        recorder: Has the records of the epochs.
+        last_good: Goes back where training diverges.
+    """
 
-class Guard(keras.callbacks.Callback):
-    """Stops at the first step whose loss is not a number."""
+    def __init__(self, task: Task, phase: Phase, training: Training, limits: Limits) -> None:
+        self.last_good = LastGood(phase.name)
+        self.recorder = Recorder(phase, training, limits, self.last_good)
+        self._for_user = [ForUser(callback, task.model) for callback in training.callbacks()]
+        self.callbacks = [
+            Guard(),
+            Bar(phase.name),
+            self.recorder,
+            Selection(training.best, phase, self.recorder),
+            *self._for_user,
+            self.last_good,
+        ]
 
-    def __init__(self, phase: str) -> None:
-        super().__init__()
-        self._phase = phase
+    def begin(self, parts: Parts, validation: tf.data.Dataset, epoch: int) -> None:
+        """Looks at compiled `parts` from `epoch` on, counted from 0 over the run."""
+        self.recorder.begin(parts, validation, epoch)
+        self.last_good.hold(parts.train.model, epoch)
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Remembers the epoch, for the message."""
-        self._epoch = epoch
+    @property
+    def stopped(self) -> bool:
+        """Whether a callback has ended the phase."""
+        return bool(self.recorder.model.stop_training)
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Raises TrainingError if the loss is not finite."""
-        loss = float((logs or {}).get("loss", 0.0))
-        if not math.isfinite(loss):
-            raise TrainingError(
-                where=f"phase {self._phase!r}, epoch {self._epoch + 1}, step {batch + 1}",
-                problem=f"the loss is {loss}",
-                fix="Lower the learning rate of the phase, set its clip_norm to 1, or give its "
-                "schedule a warm-up",
-            )
+    def close(self) -> None:
+        """Ends the phase for those who see it as one."""
+        self.recorder.close()
+        for callback in self._for_user:
+            callback.close()
 
 
 class Recorder(keras.callbacks.Callback):
@@ -69,21 +71,40 @@ class Recorder(keras.callbacks.Callback):
 
     Not the ``validation_data`` of `fit`, since the validated model may be another than the
     trained one: the features of validation are kept even where training is augmented.
+
+    Attributes:
+        records: Of the epochs that count, as lines of ``metrics.jsonl``.
+        before: The validation scores before the first step of the phase, and the epoch they
+            are of.
     """
 
     def __init__(
-        self, phase: Phase, parts: Parts, validation: tf.data.Dataset, training: Training
+        self, phase: Phase, training: Training, limits: Limits, last_good: LastGood
     ) -> None:
         super().__init__()
         self.records: list[dict[str, Any]] = []
+        self.before: dict[str, Any] = {}
         self._phase = phase
-        self._parts = parts
-        self._validation = validation
+        self._limits = limits
+        self._last_good = last_good
         self._metrics = training.directory / METRICS
         self._writers = {
             name: tf.summary.create_file_writer(str(training.directory / TENSORBOARD / name))
             for name in ("train", "validation")
         }
+
+    def begin(self, parts: Parts, validation: tf.data.Dataset, epoch: int) -> None:
+        """Looks at `parts` from `epoch` on, counted from 0; the first time, as they are before."""
+        self._parts = parts
+        self._validation = validation
+        if not self.before:
+            self.before = {"epoch": epoch, **self._validated()}
+            self._limits.begin(self.before)
+
+    def _validated(self) -> dict[str, float]:
+        model = self._parts.validation.model
+        scores = model.evaluate(self._validation, verbose=0, return_dict=True)
+        return {f"val_{name}": float(score) for name, score in scores.items()}
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Starts the clock, which stops before validation."""
@@ -93,35 +114,35 @@ class Recorder(keras.callbacks.Callback):
         """Records the epoch and adds ``val_…`` to its `logs`; epochs count from 1 over the run."""
         logs = logs if logs is not None else {}
         seconds = time.perf_counter() - self._started
-        scores = self._parts.validation.model.evaluate(
-            self._validation, verbose=0, return_dict=True
-        )
-        logs.update({f"val_{name}": float(score) for name, score in scores.items()})
+        scores = self._validated()
+        logs.update(scores)
         rate = self.model.optimizer._learning_rate
         record = {
             "phase": self._phase.name,
             "epoch": epoch + 1,
             **{name: float(score) for name, score in logs.items()},
             "learning_rate": float(rate(self.model.optimizer.iterations - 1)),
+            "rollbacks": len(self._last_good.rollbacks),
             "seconds": round(seconds, 4),
             "examples_per_second": round(self._parts.train.split.size / seconds, 2),
         }
+        self._limits.check(record)
         self.records.append(record)
         with self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-        self._summarise(record, list(scores))
-        told = ", ".join(f"{name} {record[f'val_{name}']:.4f}" for name in scores)
+        self._summarise(record)
+        told = ", ".join(f"{key[4:]} {score:.4f}" for key, score in scores.items())
         say(f"{self._phase.name}, epoch {epoch + 1}: validation {told} ({seconds:.1f} s)")
 
-    def _summarise(self, record: dict[str, Any], names: list[str]) -> None:
-        for name in names:
+    def _summarise(self, record: dict[str, Any]) -> None:
+        for name in (key[4:] for key in record if key.startswith("val_")):
             for writer, key in (("train", name), ("validation", f"val_{name}")):
                 with self._writers[writer].as_default():
                     tf.summary.scalar(name, record[key], step=record["epoch"])
         with self._writers["train"].as_default():
             tf.summary.scalar("learning_rate", record["learning_rate"], step=record["epoch"])
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+    def close(self) -> None:
         """Closes TensorBoard's files."""
         for writer in self._writers.values():
             writer.close()
@@ -166,31 +187,40 @@ class Bar(keras.callbacks.Callback):
     def __init__(self, phase: str) -> None:
         super().__init__()
         self._phase = phase
+        self._bar: EpochBar | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Opens the bar."""
+        """Opens the bar, in place of that of an epoch that was given up."""
+        self.close()
         self._bar = EpochBar(f"{self._phase}, epoch {epoch + 1}", self.params["steps"])
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Moves the bar."""
-        self._bar.advance(f"loss {(logs or {}).get('loss', math.nan):.4f}")
+        if self._bar is not None:
+            self._bar.advance(f"loss {(logs or {}).get('loss', math.nan):.4f}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Takes the bar away."""
-        self._bar.close()
+        self.close()
 
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Takes it away after an epoch that was cut short, too."""
-        self._bar.close()
+    def close(self) -> None:
+        """Takes the bar away, if there is one."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 class ForUser(keras.callbacks.Callback):
-    """Shows a user's callback the whole model, also where only the head is being fitted."""
+    """Shows a user's callback the whole model, also where only the head is being fitted.
+
+    It sees one training for each phase, in however many parts that is done.
+    """
 
     def __init__(self, callback: keras.callbacks.Callback, whole: keras.Model) -> None:
         super().__init__()
         self._callback = callback
         self._whole = whole
+        self._begun = False
+        self._last_logs: dict[str, Any] | None = None
 
     def set_model(self, model: keras.Model) -> None:
         """Gives the callback the whole model, with the optimizer at work."""
@@ -204,6 +234,21 @@ class ForUser(keras.callbacks.Callback):
         super().set_params(params)
         self._callback.set_params(params)
 
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Tells the callback of the first beginning."""
+        if not self._begun:
+            self._callback.on_train_begin(logs)
+            self.model.stop_training |= self._whole.stop_training
+        self._begun = True
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Waits for the end of the phase."""
+        self._last_logs = logs
+
+    def close(self) -> None:
+        """Tells the callback of the end."""
+        self._callback.on_train_end(self._last_logs)
+
 
 def forward(hook: str) -> Callable[..., None]:
     """Returns a method that calls `hook` of the user's callback and obeys its wish to stop."""
@@ -216,5 +261,5 @@ def forward(hook: str) -> Callable[..., None]:
 
 
 for _when in ("begin", "end"):
-    for _what in ("train", "epoch", "train_batch", "test", "test_batch"):
+    for _what in ("epoch", "train_batch", "test", "test_batch"):
         setattr(ForUser, f"on_{_what}_{_when}", forward(f"on_{_what}_{_when}"))

@@ -1,0 +1,58 @@
+"""What counts as divergence, besides a loss that is no number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+class Diverged(Exception):
+    """An epoch that must not count.
+
+    Attributes:
+        epoch: Its number, counted from 0 over the run.
+        step: Number of the step that went wrong, or None if it shows in the epoch as a whole.
+        problem: What is wrong, with the values found.
+    """
+
+    def __init__(self, epoch: int, step: int | None, problem: str) -> None:
+        super().__init__(problem)
+        self.epoch = epoch
+        self.step = step
+        self.problem = problem
+
+
+class Limits:
+    """How high the losses of an epoch may be before it counts as diverged.
+
+    An epoch has diverged if its loss, on training *and* on validation examples, is more than
+    twice the lowest so far in the run, and nearer to the loss before the run's first step than
+    to that lowest. Overfitting raises the one alone, mixup and the like the other alone, and
+    noise is small beside what training has gained.
+    """
+
+    def __init__(self) -> None:
+        self._start: float | None = None
+        self._lowest: dict[str, float] = {}
+
+    def begin(self, before: Mapping[str, Any]) -> None:
+        """Takes the validation loss `before` the first step of a phase; the run's first counts."""
+        if self._start is None:
+            self._start = before["val_loss"]
+            self._lowest = {"loss": self._start, "val_loss": self._start}
+
+    def check(self, record: Mapping[str, Any]) -> None:
+        """Raises Diverged if `record`, of the epoch just ended, is beyond the limits."""
+        if not math.isfinite(record["val_loss"]):
+            raise Diverged(record["epoch"] - 1, None, f"the loss is {record['val_loss']}")
+        if all(record[key] > self._limit(key) for key in self._lowest):
+            lowest = self._lowest["loss"]
+            problem = f"the loss blew up to {record['loss']:.4g}, after {lowest:.4g}"
+            raise Diverged(record["epoch"] - 1, None, problem)
+        for key, value in self._lowest.items():
+            self._lowest[key] = min(value, record[key])
+
+    def _limit(self, key: str) -> float:
+        lowest = self._lowest[key]
+        return lowest + max(abs(lowest), ((self._start or 0.0) - lowest) / 2)

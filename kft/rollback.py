@@ -1,0 +1,90 @@
+"""When training diverges: back to the last good epoch, and on at half the rate.
+
+Reached from functions only, since it imports Keras.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+
+from kft.divergence import Diverged
+from kft.errors import TrainingError
+from kft.progress import say
+
+TRIES = 3
+
+
+class LastGood(keras.callbacks.Callback):
+    """Holds the state after the last good epoch of a phase, and goes back to it.
+
+    The state is all that a step changes: weights, statistics, the seeds of dropout, and the
+    slots and the count of the optimizer. Place it last, since it takes an epoch that ended for
+    a good one.
+
+    Attributes:
+        epoch: Number of the epoch that follows the last good one, counted from 0 over the run.
+        rollbacks: One entry for each time that it went back, as in ``scores.json``.
+    """
+
+    def __init__(self, phase: str) -> None:
+        super().__init__()
+        self.rollbacks: list[dict[str, Any]] = []
+        self.epoch = 0
+        self._phase = phase
+
+    def hold(self, model: keras.Model, epoch: int) -> None:
+        """Copies the state of `model` and its optimizer before `epoch`, counted from 0."""
+        self.epoch = epoch
+        self._variables = [*model.variables, *model.optimizer.variables]
+        self._values = [np.array(variable.numpy()) for variable in self._variables]
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Copies the state after a good epoch."""
+        self.hold(self.model, epoch + 1)
+
+    def go_back(self, found: Diverged) -> int:
+        """Restores the state, halves the rate, and returns the epoch to go on with.
+
+        Raises:
+            TrainingError: It has gone back three times in this phase.
+        """
+        if len(self.rollbacks) == TRIES:
+            raise self._given_up(found) from found
+        for variable, value in zip(self._variables, self._values, strict=True):
+            variable.assign(value)
+        scale = self.model.optimizer._learning_rate.scale
+        scale.assign(scale / 2)
+        record = {"epoch": found.epoch + 1, "problem": found.problem, "rate_scale": float(scale)}
+        self.rollbacks.append(record)
+        say(
+            f"{self._phase}, epoch {found.epoch + 1}: {found.problem}. Back to the end of epoch "
+            f"{self.epoch}, with half the learning rate ({len(self.rollbacks)} of {TRIES})"
+        )
+        return self.epoch
+
+    def _given_up(self, found: Diverged) -> TrainingError:
+        step = "" if found.step is None else f", step {found.step + 1}"
+        return TrainingError(
+            where=f"phase {self._phase!r}, epoch {found.epoch + 1}{step}",
+            problem=f"{found.problem}, even after the learning rate was halved {TRIES} times",
+            fix="Lower the learning rate of the phase, set its clip_norm to 1, or give its "
+            "schedule a warm-up",
+        )
+
+
+class Guard(keras.callbacks.Callback):
+    """Raises Diverged at the first step whose loss is not a number."""
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Remembers the epoch, for the message."""
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Looks at the loss."""
+        loss = float((logs or {}).get("loss", 0.0))
+        if not math.isfinite(loss):
+            raise Diverged(self._epoch, batch, f"the loss is {loss}")

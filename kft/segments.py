@@ -1,0 +1,43 @@
+"""A phase in segments: runs of epochs that train the same stages of the backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from kft.backbone import Stage
+from kft.errors import ConfigError
+from kft.phase import Phase
+from kft.task import Task
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """Epochs that follow one another and train the same stages; most phases are one segment.
+
+    Attributes:
+        stages: Of the backbone, input side first.
+        first: Number of its first epoch within the phase, counted from 0.
+        epochs: How many there are.
+    """
+
+    stages: Sequence[Stage]
+    first: int
+    epochs: int
+
+
+def segments_of(task: Task, phase: Phase, number: int) -> tuple[Segment, ...]:
+    """Returns the segments of phase `number`, or says where the config asks too much.
+
+    Raises:
+        ConfigError: The phase does not fit the backbone.
+    """
+    try:
+        by_epoch = phase.unfreeze.by_epoch(task.backbone, phase.epochs)
+    except ConfigError as error:
+        where = f"phases[{number}].unfreeze.{error.where}"
+        raise ConfigError(where, error.problem, error.fix) from error
+    names = [[stage.name for stage in stages] for stages in by_epoch]
+    runs = [list(run) for _, run in groupby(range(phase.epochs), key=lambda epoch: names[epoch])]
+    return tuple(Segment(by_epoch[run[0]], run[0], len(run)) for run in runs)
