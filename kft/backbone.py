@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
+BatchNorm = Literal["frozen", "inference", "train", "recalibrate"]
+
 
 @dataclass(frozen=True, eq=False)
 class Stage:
@@ -46,7 +48,7 @@ class Backbone:
     name: str
     model: keras.Model
     stages: tuple[Stage, ...]
-    batch_norm: Literal["frozen", "inference"] = "frozen"
+    batch_norm: BatchNorm = "frozen"
 
     def __post_init__(self) -> None:
         shape = self.model.output_shape
@@ -72,11 +74,15 @@ class Backbone:
             for variable in layer._trainable_variables:
                 variable.trainable = id(variable) in chosen
 
-    def applied(self) -> keras.layers.Layer:
-        """Returns the backbone as one layer that runs in inference mode, whatever `fit` says."""
+    def applied(self, part: keras.Model | None = None) -> keras.layers.Layer:
+        """Returns the backbone, or a `part` of its graph, as one layer.
+
+        It runs in inference mode, whatever `fit` says, but for what `batch_norm` lets train.
+        """
         from kft.inference_mode import InferenceMode
 
-        return InferenceMode(self.model, name="backbone")
+        model = self.model if part is None else part
+        return InferenceMode(model, self.batch_norm == "train", name="backbone")
 
 
 def batch_norm_variables(model: keras.Model) -> list[keras.Variable]:
@@ -148,12 +154,15 @@ class BackboneSource(Component):
 
     Attributes:
         batch_norm: ``frozen`` keeps statistics, gamma and beta as pretrained; ``inference`` keeps
-            the statistics and trains gamma and beta of unfrozen stages.
+            the statistics and trains gamma and beta of unfrozen stages; ``recalibrate`` does so
+            too, and before the phase and after each epoch takes their statistics anew from the
+            training examples; ``train`` has them normalise by their batch, as Keras does, whose
+            averages take hundreds of steps to follow. Dropout in the backbone stays off.
     """
 
     role: ClassVar[str] = "backbone"
 
-    batch_norm: Literal["frozen", "inference"] = "frozen"
+    batch_norm: BatchNorm = "frozen"
 
     @abstractmethod
     def load(self, input_spec: tf.TensorSpec, pretrained: bool = True) -> Backbone:

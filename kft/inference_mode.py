@@ -4,6 +4,8 @@ from typing import Any
 
 import keras
 
+from kft.batch_norm import batch_statistics, trained_norms
+
 
 @keras.saving.register_keras_serializable("kft")
 class InferenceMode(keras.layers.Layer):
@@ -12,23 +14,34 @@ class InferenceMode(keras.layers.Layer):
     In Keras 3 ``fit`` overrides the ``training=False`` of ``base(x, training=False)`` in a
     Functional model (keras-team/keras#20285), so batch statistics drift and dropout runs in a
     frozen backbone. The explicit argument inside a layer's own ``call`` has priority.
+
+    With `trains_batch_norm`, the batch normalisations that have something to train do follow the
+    outer model, and they alone.
     """
 
-    def __init__(self, model: keras.Model, **kwargs: Any) -> None:
+    def __init__(self, model: keras.Model, trains_batch_norm: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.model = model
+        self.trains_batch_norm = trains_batch_norm
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns the features of `inputs`, shape ``(batch, d)``."""
-        return self.model(inputs, training=False)
+        following = trained_norms(self.model) if training and self.trains_batch_norm else []
+        with batch_statistics(following):
+            return self.model(inputs, training=False)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """Returns ``(batch, d)``, the batch of unknown size."""
-        return (None, self.model.output_shape[-1])
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+        """Returns ``(batch, d)`` in the dtype of the model, the batch of unknown size."""
+        (features,) = self.model.outputs
+        return keras.KerasTensor((None, features.shape[-1]), dtype=features.dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Returns what `from_config` needs."""
-        return {**super().get_config(), "model": keras.saving.serialize_keras_object(self.model)}
+        return {
+            **super().get_config(),
+            "model": keras.saving.serialize_keras_object(self.model),
+            "trains_batch_norm": self.trains_batch_norm,
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "InferenceMode":

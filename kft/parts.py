@@ -93,11 +93,9 @@ def parts_of(task: Task, splits: Splits, stages: Sequence[Stage]) -> Parts:
 
 
 def rest_of(task: Task, suffix: keras.Model) -> keras.Model:
-    """Returns what follows the kept features: `suffix` in inference mode, then the head."""
+    """Returns what follows the kept features: `suffix` as the backbone runs, then the head."""
     import keras
 
-    from kft.inference_mode import InferenceMode
-
     inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype) for tensor in suffix.inputs]
-    features = InferenceMode(suffix, name="rest")(inputs if len(inputs) > 1 else inputs[0])
+    features = task.backbone.applied(suffix)(inputs if len(inputs) > 1 else inputs[0])
     return keras.Model(inputs, task.head_model(features), name="rest_of_task")

@@ -18,6 +18,7 @@ from kft.best import Best
 from kft.divergence import Limits
 from kft.phase import Phase
 from kft.progress import EpochBar, say
+from kft.recalibrate import Recalibration
 from kft.rollback import Guard, LastGood
 from kft.run_dir import METRICS, TENSORBOARD
 from kft.schedule import Plateau
@@ -39,10 +40,13 @@ class Watch:
     def __init__(self, task: Task, phase: Phase, training: Training, limits: Limits) -> None:
         self.last_good = LastGood(phase.name)
         self.recorder = Recorder(phase, training, limits, self.last_good)
+        exact = task.backbone.batch_norm == "recalibrate"
+        self._recalibrations = [Recalibration()] if exact else []
         self._for_user = [ForUser(callback, task.model) for callback in training.callbacks()]
         self.callbacks = [
             Guard(),
             Bar(phase.name),
+            *self._recalibrations,
             self.recorder,
             Selection(training.best, phase, self.recorder),
             *self._for_user,
@@ -51,6 +55,8 @@ class Watch:
 
     def begin(self, parts: Parts, validation: tf.data.Dataset, epoch: int) -> None:
         """Looks at compiled `parts` from `epoch` on, counted from 0 over the run."""
+        for callback in self._recalibrations:
+            callback.begin(parts.train.split)
         self.recorder.begin(parts, validation, epoch)
         self.last_good.hold(parts.train.model, epoch)
 
