@@ -31,6 +31,7 @@ from kft.head import Head
 from kft.heads.classifier import Classifier
 from kft.override import apply_override
 from kft.phase import Phase, two_phase_recipe
+from kft.precision import Precision
 
 
 class UserCallback(Settings):
@@ -83,6 +84,8 @@ class RunConfig(Settings):
             ``last``.
         class_weights: ``balanced``, a number for each class name, or null: what an example of
             each class counts in the loss.
+        precision: What the backbone computes in; ``mixed_bfloat16`` and ``mixed_float16`` are
+            faster on the GPUs that know them. Weights and the head are float32 always.
     """
 
     # For editors; kft forgets it, so that a run's own config equals the one it was given.
@@ -100,6 +103,7 @@ class RunConfig(Settings):
     monitor: str = "accuracy"
     select: Literal["best", "last"] = "best"
     class_weights: Literal["balanced"] | dict[str, PositiveFloat] | None = None
+    precision: Precision = "float32"
     callbacks: tuple[UserCallback, ...] = ()
     exporters: tuple[Exporter, ...] = (SavedModelExporter(),)
 

@@ -31,5 +31,5 @@ class Exporter(Component):
         """Returns the largest difference between what `path` answers and the run's `answers`.
 
         Raises:
-            ExportError: The difference is more than float32 explains.
+            ExportError: The difference is more than rounding explains.
         """

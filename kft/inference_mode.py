@@ -20,7 +20,9 @@ class InferenceMode(keras.layers.Layer):
     """
 
     def __init__(self, model: keras.Model, trains_batch_norm: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        # Without autocast, so that in mixed precision each layer inside casts for itself, and
+        # inputs come to the first one as they are.
+        super().__init__(autocast=False, **kwargs)
         self.model = model
         self.trains_batch_norm = trains_batch_norm
 

@@ -47,3 +47,11 @@ class PhaseRate(keras.optimizers.schedules.LearningRateSchedule):
     def from_config(cls, config: dict[str, Any]) -> PhaseRate:
         """Returns the rate that `get_config` described."""
         return cls(**{**config, "schedule": Schedule.model_validate(config["schedule"])})
+
+
+def rate_of(optimizer: keras.optimizers.Optimizer) -> PhaseRate:
+    """Returns the rate of `optimizer`; one that scales the loss leaves it to that inside."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
+    rate: PhaseRate = optimizer._learning_rate
+    return rate

@@ -13,6 +13,7 @@ import numpy as np
 
 from kft.divergence import Diverged
 from kft.errors import TrainingError
+from kft.phase_rate import rate_of
 from kft.progress import say
 
 TRIES = 3
@@ -56,7 +57,7 @@ class LastGood(keras.callbacks.Callback):
             raise self._given_up(found) from found
         for variable, value in zip(self._variables, self._values, strict=True):
             variable.assign(value)
-        scale = self.model.optimizer._learning_rate.scale
+        scale = rate_of(self.model.optimizer).scale
         scale.assign(scale / 2)
         record = {"epoch": found.epoch + 1, "problem": found.problem, "rate_scale": float(scale)}
         self.rollbacks.append(record)

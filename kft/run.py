@@ -16,6 +16,7 @@ from kft.errors import ConfigError, ExportError, TrainingError
 from kft.evaluate import Answers, evaluate
 from kft.features import Reading, read
 from kft.parts import Training
+from kft.precision import computing_in
 from kft.progress import say
 from kft.report import scores, write_beginning, write_end
 from kft.run_dir import BEST_WEIGHTS, CONFIG, EXPORT, TARGET
@@ -61,7 +62,9 @@ def run_in(directory: Path, config: RunConfig) -> RunResult:
         callback.build()  # only to know before the work begins that it can be made
     keras.utils.set_random_seed(config.seed)
     found = config.data.load(config.seed)
-    task = assemble(config.backbone.load(found.input.spec), config.head, found.target, found.input)
+    with computing_in(config.precision):
+        backbone = config.backbone.load(found.input.spec)
+    task = assemble(backbone, config.head, found.target, found.input)
     reading = read(found, config.data.on_bad_input)
     write_beginning(directory, reading.raw, reading.bad)
     phases = train_and_keep(config, task, reading, directory)
@@ -181,7 +184,8 @@ def open_run(directory: str | Path) -> tuple[RunConfig, Task]:
         )
     config = load_config(directory / CONFIG)
     target = json.loads((directory / TARGET).read_text(encoding="utf-8"))
-    backbone = config.backbone.load(config.data.input.spec, pretrained=False)
+    with computing_in(config.precision):
+        backbone = config.backbone.load(config.data.input.spec, pretrained=False)
     known = Target(target["kind"], tuple(target["names"]))
     task = assemble(backbone, config.head, known, config.data.input)
     task.model.load_weights(directory / BEST_WEIGHTS)

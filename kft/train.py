@@ -13,6 +13,7 @@ from kft.data import Split, Splits
 from kft.divergence import Diverged, Limits
 from kft.parts import Part, Parts, Training, parts_of
 from kft.phase import Phase
+from kft.precision import loss_scaled
 from kft.segments import Segment, segments_of
 from kft.task import Task
 
@@ -184,6 +185,7 @@ def compile_for(phase: Phase, task: Task, parts: Parts, steps: int) -> None:
     optimizer.exclude_from_weight_decay(
         var_list=[v for v in parts.train.model.trainable_variables if len(v.shape) < 2]
     )
+    optimizer = loss_scaled(optimizer, parts.train.model)
     for model in {id(part.model): part.model for part in (parts.train, parts.validation)}.values():
         model.compile(
             optimizer=optimizer if model is parts.train.model else "sgd",

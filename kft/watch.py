@@ -17,6 +17,7 @@ import tensorflow as tf
 from kft.best import Best
 from kft.divergence import Limits
 from kft.phase import Phase
+from kft.phase_rate import rate_of
 from kft.progress import EpochBar, say
 from kft.recalibrate import Recalibration
 from kft.rollback import Guard, LastGood
@@ -122,12 +123,12 @@ class Recorder(keras.callbacks.Callback):
         seconds = time.perf_counter() - self._started
         scores = self._validated()
         logs.update(scores)
-        rate = self.model.optimizer._learning_rate
+        rate = rate_of(self.model.optimizer)
         record = {
             "phase": self._phase.name,
             "epoch": epoch + 1,
             **{name: float(score) for name, score in logs.items()},
-            "learning_rate": float(rate(self.model.optimizer.iterations - 1)),
+            "learning_rate": float(rate(tf.maximum(self.model.optimizer.iterations - 1, 0))),
             "rollbacks": len(self._last_good.rollbacks),
             "seconds": round(seconds, 4),
             "examples_per_second": round(self._parts.train.split.size / seconds, 2),
@@ -174,7 +175,7 @@ class Selection(keras.callbacks.Callback):
             waited = min(self._stale(0.0), len(self._records) - self._last_cut)
             if waited >= schedule.patience:
                 self._last_cut = len(self._records)
-                scale = self.model.optimizer._learning_rate.scale
+                scale = rate_of(self.model.optimizer).scale
                 scale.assign(scale * schedule.factor)
 
     def _stale(self, min_delta: float) -> int:
