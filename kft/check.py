@@ -11,7 +11,7 @@ from kft.config import RunConfig
 from kft.counts import class_counts
 from kft.data import Splits
 from kft.errors import KftError
-from kft.features import decode_all
+from kft.features import decode_all, decoder_of
 from kft.plan import fresh_task, plan_phases
 
 
@@ -48,8 +48,9 @@ def check(config: RunConfig) -> CheckResult:
     splits = config.data.load(config.seed)
     bad: dict[str, str] = {}
     faults = []
+    decode = decoder_of(splits.input)
     for part, split in splits.by_name().items():
-        found = decode_all(split, splits.input, f"Reading {part}").bad
+        found = decode_all(split, splits.input, f"Reading {part}", decode).bad
         bad.update(found)
         if config.data.on_bad_input == "stop":
             faults += [f"{name}: cannot be read ({why})" for name, why in found.items()]

@@ -5,6 +5,7 @@ What is kept is again a `Split`: it fetches what the next part of the model take
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 # sizes, so a fixed one makes it independent of who asks.
 PASS_SIZE = 64
 NAMED_IN_MESSAGE = 10
+
+_inference: weakref.WeakKeyDictionary[keras.Model, Callable[[tf.Tensor], list[tf.Tensor]]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 def memory_budget() -> int:
@@ -54,8 +59,9 @@ def read(splits: Splits, on_bad_input: str) -> Reading:
     Raises:
         DataError: Some cannot be read and `on_bad_input` is ``stop``, or none can.
     """
+    decode = decoder_of(splits.input)
     passes = {
-        name: decode_all(split, splits.input, f"Reading {split.size} {name} examples")
+        name: decode_all(split, splits.input, f"Reading {split.size} {name} examples", decode)
         for name, split in splits.by_name().items()
     }
     bad = {name: why for part in passes.values() for name, why in part.bad.items()}
@@ -86,17 +92,34 @@ class SplitPass:
     bad: dict[str, str]
 
 
-def decode_all(split: Split, input: Input, title: str) -> SplitPass:
-    """Returns `split` without what cannot be read, as found and decoded."""
+def decoder_of(input: Input) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns `Input.decode` as one graph for all splits: that of pictures takes a second."""
+    import tensorflow as tf
+
+    decoder: Callable[[tf.Tensor], tf.Tensor] = tf.function(input.decode)
+    return decoder
+
+
+def decode_all(
+    split: Split,
+    input: Input,
+    title: str,
+    decode: Callable[[tf.Tensor], tf.Tensor] | None = None,
+) -> SplitPass:
+    """Returns `split` without what cannot be read, as found and decoded.
+
+    `decode` is the `decoder_of` the input, where other splits share it.
+    """
     import numpy as np
     import tensorflow as tf
 
+    decode = decode or decoder_of(input)
     array = room_for(split.size, input.spec)
     good = np.zeros(split.size, bool)
     examples = (
         tf.data.Dataset.range(split.size)
         .map(
-            lambda index: (index, input.decode(split.fetch(index))),
+            lambda index: (index, decode(split.fetch(index))),
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=False,
         )
@@ -183,10 +206,7 @@ def outputs_of(model: keras.Model, split: Split, title: str) -> list[np.ndarray]
     import numpy as np
     import tensorflow as tf
 
-    @tf.function(reduce_retracing=True)
-    def infer(inputs: tf.Tensor) -> list[tf.Tensor]:
-        return list(tf.nest.flatten(model(inputs, training=False)))
-
+    infer = inference_of(model)
     examples = tf.data.Dataset.range(split.size).map(
         split.fetch, num_parallel_calls=tf.data.AUTOTUNE
     )
@@ -199,6 +219,25 @@ def outputs_of(model: keras.Model, split: Split, title: str) -> list[np.ndarray]
         for array, output in zip(arrays, infer(inputs), strict=True):
             array[place] = output.numpy()[: split.size - place.start]
     return arrays
+
+
+def inference_of(model: keras.Model) -> Callable[[tf.Tensor], list[tf.Tensor]]:
+    """Returns what computes each output of `model` in inference mode, the same for all who ask.
+
+    One graph for all splits: to trace that of a large model takes seconds.
+    """
+    import tensorflow as tf
+
+    if model not in _inference:
+        # What is kept for as long as the model lives may not keep it alive.
+        weak = weakref.proxy(model)
+
+        @tf.function(reduce_retracing=True)
+        def infer(inputs: tf.Tensor) -> list[tf.Tensor]:
+            return list(tf.nest.flatten(weak(inputs, training=False)))
+
+        _inference[model] = infer
+    return _inference[model]
 
 
 def specs_of(model: keras.Model) -> list[tf.TensorSpec]:

@@ -193,7 +193,21 @@ def compile_for(phase: Phase, task: Task, parts: Parts, steps: int) -> None:
             metrics=task.head.metrics(),
             jit_compile=False,
         )
+        build_metrics(model, len(task.target.names))
     optimizer.build(parts.train.model.trainable_variables)
+
+
+def build_metrics(model: keras.Model, outputs: int) -> None:
+    """Makes the variables of the metrics of a compiled `model`.
+
+    Those made within the first step would have TensorFlow trace that step twice; the same goes
+    for the optimizer.
+    """
+    import numpy as np
+
+    answers = np.zeros((1, outputs), "float32")
+    model.compute_metrics(None, answers, answers, sample_weight=None)
+    model.reset_metrics()
 
 
 def parameters(model: keras.Model) -> int:
