@@ -82,9 +82,15 @@ def test_predictions_and_split_name_every_example(result):
     assert [row["split"] for row in manifest] == ["train"] * 22 + ["validation"] * 9 + ["test"] * 9
 
 
-def test_a_run_can_be_repeated_from_its_own_directory(result, tmp_path):
-    again = run(load_config(result.directory / "config.json", [f"output_dir={tmp_path / 'again'}"]))
+@pytest.fixture(scope="module")
+def again(result, tmp_path_factory):
+    """The same run from its own directory, but without an export."""
+    directory = tmp_path_factory.mktemp("runs") / "again"
+    overrides = [f"output_dir={directory}", "exporters=[]"]
+    return run(load_config(result.directory / "config.json", overrides))
 
+
+def test_a_run_can_be_repeated_from_its_own_directory(result, again):
     for name in ("test", "validation"):
         assert again.scores[name] == result.scores[name]
 
@@ -103,16 +109,15 @@ def test_the_weights_are_kept_without_the_state_of_an_optimizer(result):
         assert "optimizer" not in file
 
 
-def test_a_run_without_export_can_be_exported_later_and_only_once(tmp_path):
-    made = run(config(tmp_path / "bare", exporters=[]))
-    assert made.exports == {}
+def test_a_run_without_export_can_be_exported_later_and_only_once(again):
+    assert again.exports == {}
 
-    path, difference = export_run(made.directory)
+    path, difference = export_run(again.directory)
 
     assert tf.saved_model.contains_saved_model(str(path))
     assert difference <= 1e-5
     with pytest.raises(Exception, match="is there already"):
-        export_run(made.directory)
+        export_run(again.directory)
 
 
 def test_an_unknown_export_format_is_refused(result):
@@ -137,16 +142,13 @@ def test_only_the_directory_of_a_run_can_be_opened(tmp_path):
 def test_select_last_keeps_the_last_epoch(tmp_path):
     good = {**PHASES[0], "epochs": 5, "optimizer": {"kind": "adam", "learning_rate": 0.05}}
     harm = {**PHASES[1], "optimizer": {"kind": "adamw", "weight_decay": 500.0}}
-    made = {
-        select: run(
-            config(tmp_path / select, select=select, phases=[good, harm], exporters=[])
-        ).scores
-        for select in ("best", "last")
-    }
+    settings = {"select": "last", "phases": [good, harm], "exporters": []}
 
-    last = made["last"]["phases"][1]["last"]
-    assert made["last"]["validation"]["accuracy"] == pytest.approx(last["accuracy"])
-    assert made["best"]["validation"]["accuracy"] > made["last"]["validation"]["accuracy"]
+    scores = run(config(tmp_path / "last", **settings)).scores
+
+    head, harmed = scores["phases"]
+    assert scores["validation"]["accuracy"] == pytest.approx(harmed["last"]["accuracy"])
+    assert scores["validation"]["accuracy"] < head["best"]["accuracy"]
 
 
 def test_objects_of_ones_own_need_no_config_file(tmp_path):
