@@ -43,6 +43,7 @@ CATALOG: dict[str, dict[str, str]] = {
         "top": "kft.unfreeze:UnfreezeTop",
         "from": "kft.unfreeze:UnfreezeFrom",
         "match": "kft.unfreeze:UnfreezeMatch",
+        "gradual": "kft.unfreeze:UnfreezeGradual",
     },
     "exporter": {
         "saved_model": "kft.exporters.saved_model:SavedModelExporter",

@@ -115,6 +115,19 @@ class RunConfig(Settings):
             raise PydanticCustomError("twice", f"phases: two are named {twice[0]!r}. Rename one")
         return self
 
+    @model_validator(mode="after")
+    def _check_carrying(self) -> Self:
+        for number, phase in enumerate(self.phases):
+            before = self.phases[number - 1].optimizer if number else None
+            if phase.carry_optimizer and type(before) is not type(phase.optimizer):
+                there = "no phase before it" if before is None else f"{before.kind!r} before it"
+                raise PydanticCustomError(
+                    "carry_optimizer",
+                    f"phases[{number}].carry_optimizer: there is {there} and "
+                    f"{phase.optimizer.kind!r} in it. Set it to false, or make them the same",
+                )
+        return self
+
     def to_json(self) -> str:
         """Returns the config with every default filled in, as `load_config` reads it."""
         return json.dumps(kind_first(in_json(self)), indent=2, ensure_ascii=False)

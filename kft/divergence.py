@@ -44,8 +44,10 @@ class Limits:
 
     def check(self, record: Mapping[str, Any]) -> None:
         """Raises Diverged if `record`, of the epoch just ended, is beyond the limits."""
-        if not math.isfinite(record["val_loss"]):
-            raise Diverged(record["epoch"] - 1, None, f"the loss is {record['val_loss']}")
+        if not math.isfinite(record["val_loss"]) and math.isfinite(self._start or 0.0):
+            raise Diverged(
+                record["epoch"] - 1, None, f"the validation loss is {record['val_loss']}"
+            )
         if all(record[key] > self._limit(key) for key in self._lowest):
             lowest = self._lowest["loss"]
             problem = f"the loss blew up to {record['loss']:.4g}, after {lowest:.4g}"

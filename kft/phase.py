@@ -34,6 +34,8 @@ class Phase(Settings):
             one diverges at ordinary rates.
         unfreeze: The backbone stages to train besides the head.
         batch_size: Examples in one step; null takes that of the data.
+        carry_optimizer: Whether weights that the phase before trained by the same kind of
+            optimizer keep its averages of their gradients. Its schedule begins anew all the same.
     """
 
     name: Annotated[str, Field(min_length=1, pattern=r"^[\w.-]+$")]
@@ -44,6 +46,7 @@ class Phase(Settings):
     unfreeze: Unfreeze
     early_stopping: EarlyStopping | None = None
     batch_size: PositiveInt | None = None
+    carry_optimizer: bool = False
 
 
 def two_phase_recipe() -> tuple[Phase, ...]:

@@ -12,7 +12,7 @@ from kft.data import Splits
 from kft.phase import Phase
 from kft.segments import segments_of
 from kft.task import Task, assemble
-from kft.train import parameters
+from kft.train import parameters, steps_per_epoch
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class PhasePlan:
     """What one phase would do.
 
     Attributes:
-        stages: Names of the backbone stages that it trains, input side first.
+        stages: Names of the backbone stages that it trains in the end, input side first.
+        stage_counts: How many stages it trains, in turn; one number unless it unfreezes gradually.
         trained_parameters: How many numbers it could change, the head's included.
         steps_per_epoch: Optimizer steps.
         learning_rates: At the first step and at the end of each epoch.
@@ -31,6 +32,7 @@ class PhasePlan:
     epochs: int
     optimizer: str
     stages: tuple[str, ...]
+    stage_counts: tuple[int, ...]
     trained_parameters: int
     steps_per_epoch: int
     learning_rates: tuple[float, ...]
@@ -85,16 +87,18 @@ def plan_phases(config: RunConfig, splits: Splits, task: Task) -> tuple[PhasePla
     """Returns what each phase would do to `task`, whose trainable state it changes."""
     plans = []
     for number, phase in enumerate(config.phases):
-        stages = segments_of(task, phase, number)[-1].stages
+        segments = segments_of(task, phase, number)
+        stages = segments[-1].stages
         task.backbone.train_only(stages)
         batch_size = phase.batch_size or config.data.batch_size
-        steps = -(-splits.train.size // batch_size)
+        steps = steps_per_epoch(splits.train, batch_size)
         plans.append(
             PhasePlan(
                 name=phase.name,
                 epochs=phase.epochs,
                 optimizer=phase.optimizer.kind,
                 stages=tuple(stage.name for stage in stages),
+                stage_counts=tuple(len(segment.stages) for segment in segments),
                 trained_parameters=parameters(task.model),
                 steps_per_epoch=steps,
                 learning_rates=learning_rates(phase, steps),

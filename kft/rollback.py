@@ -20,32 +20,25 @@ TRIES = 3
 
 
 class LastGood(keras.callbacks.Callback):
-    """Holds the state after the last good epoch of a phase, and goes back to it.
+    """Holds the state after the last good epoch, and goes back to it.
 
     The state is all that a step changes: weights, statistics, the seeds of dropout, and the
-    slots and the count of the optimizer. Place it last, since it takes an epoch that ended for
-    a good one.
+    slots and the count of the optimizer.
 
     Attributes:
-        epoch: Number of the epoch that follows the last good one, counted from 0 over the run.
         rollbacks: One entry for each time that it went back, as in ``scores.json``.
     """
 
     def __init__(self, phase: str) -> None:
         super().__init__()
         self.rollbacks: list[dict[str, Any]] = []
-        self.epoch = 0
         self._phase = phase
 
-    def hold(self, model: keras.Model, epoch: int) -> None:
-        """Copies the state of `model` and its optimizer before `epoch`, counted from 0."""
-        self.epoch = epoch
-        self._variables = [*model.variables, *model.optimizer.variables]
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Copies the state, since whatever epoch came before was a good one."""
+        self._epoch = epoch
+        self._variables = [*self.model.variables, *self.model.optimizer.variables]
         self._values = [np.array(variable.numpy()) for variable in self._variables]
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Copies the state after a good epoch."""
-        self.hold(self.model, epoch + 1)
 
     def go_back(self, found: Diverged) -> int:
         """Restores the state, halves the rate, and returns the epoch to go on with.
@@ -62,10 +55,10 @@ class LastGood(keras.callbacks.Callback):
         record = {"epoch": found.epoch + 1, "problem": found.problem, "rate_scale": float(scale)}
         self.rollbacks.append(record)
         say(
-            f"{self._phase}, epoch {found.epoch + 1}: {found.problem}. Back to the end of epoch "
-            f"{self.epoch}, with half the learning rate ({len(self.rollbacks)} of {TRIES})"
+            f"{self._phase}, epoch {found.epoch + 1}: {found.problem}. Once more from its "
+            f"beginning, at half the learning rate ({len(self.rollbacks)} of {TRIES})"
         )
-        return self.epoch
+        return self._epoch
 
     def _given_up(self, found: Diverged) -> TrainingError:
         step = "" if found.step is None else f", step {found.step + 1}"

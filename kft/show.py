@@ -144,8 +144,8 @@ def plan_summary(plan: Plan) -> RenderableType:
         )
     parts = [
         Text(
-            f"{phase.name}: trains {trains(phase.stages, len(plan.stages))}. Features are "
-            f"{phase.features}"
+            f"{phase.name}: trains {trains(phase.stages, len(plan.stages))}"
+            f"{in_turn(phase.stage_counts)}. Features are {phase.features}"
         )
         for phase in plan.phases
     ]
@@ -164,6 +164,12 @@ def trains(stages: Sequence[str], there: int) -> str:
         return "the head and all stages"
     noun = "stage" if len(stages) == 1 else "stages"
     return f"the head and {len(stages)} {noun} from {stages[0]}"
+
+
+def in_turn(stage_counts: Sequence[int]) -> str:
+    """Returns how many stages train one after another, if their number grows."""
+    *first, last = stage_counts
+    return f", gradually: {', '.join(map(str, first))}, then {last}" if first else ""
 
 
 def rates(learning_rates: Sequence[float]) -> str:

@@ -67,10 +67,12 @@ class Reached:
     Attributes:
         epoch: Number of the next epoch, counted from 0 over the run.
         parts: What was trained last.
+        optimizer: That trained it.
     """
 
     epoch: int
     parts: Parts
+    optimizer: keras.optimizers.Optimizer
 
 
 def train(
@@ -101,7 +103,8 @@ def train_phase(
     from kft.watch import Watch
 
     started = time.perf_counter()
-    watch = Watch(job.task, phase, job.training, job.limits)
+    first_epoch = reached.epoch if reached else 0
+    watch = Watch(job.task, phase, job.training, job.limits, first_epoch)
     kept = []
     for segment in segments:
         now = reached = train_segment(job, phase, segment, reached, watch)
@@ -130,19 +133,33 @@ def train_segment(
     """Trains one segment, going back to the last good epoch wherever training diverges."""
     parts = parts_for(job, segment, reached)
     batch_size = phase.batch_size or job.training.batch_size
-    compile_for(phase, job.task, parts, steps_per_epoch(parts.train.split, batch_size))
+    optimizer = compile_for(phase, job.task, parts, steps_per_epoch(parts.train.split, batch_size))
+    take_over(optimizer, phase, segment, reached)
     validation = evaluation_batches(parts.validation.split, job.task.target, batch_size)
     epoch = reached.epoch if reached else 0
-    end = epoch + segment.epochs
     watch.begin(parts, validation, epoch)
-    while True:
+    end = epoch + segment.epochs
+    while epoch < end:
         order = Order(job.training.seed, epoch, end - epoch, batch_size)
         try:
             fit(job.task, parts.train, order, watch.callbacks)
         except Diverged as found:
             epoch = watch.last_good.go_back(found)
         else:
-            return Reached(watch.last_good.epoch, parts)
+            break
+    return Reached(watch.recorder.records[-1]["epoch"], parts, optimizer)
+
+
+def take_over(
+    optimizer: keras.optimizers.Optimizer, phase: Phase, segment: Segment, reached: Reached | None
+) -> None:
+    """Hands what is to be kept of the optimizer before on to a new one."""
+    from kft.slots import go_on, hand_on
+
+    if reached and segment.first:
+        go_on(reached.optimizer, optimizer)
+    elif reached and phase.carry_optimizer:
+        hand_on(reached.optimizer, optimizer)
 
 
 def parts_for(job: Job, segment: Segment, reached: Reached | None) -> Parts:
@@ -170,13 +187,13 @@ def fit(task: Task, part: Part, order: Order, callbacks: Sequence[Any]) -> None:
     )
 
 
-def steps_per_epoch(split: Split, batch_size: int) -> int:
-    """Returns how many batches an epoch has; the last may hold fewer examples."""
-    return -(-split.size // batch_size)
+def steps_per_epoch(split: Split, size: int) -> int:
+    """Returns how many steps an epoch takes, of `size` examples each; the last may hold fewer."""
+    return -(-split.size // size)
 
 
-def compile_for(phase: Phase, task: Task, parts: Parts, steps: int) -> None:
-    """Compiles what `parts` train and validate, with a new optimizer."""
+def compile_for(phase: Phase, task: Task, parts: Parts, steps: int) -> keras.optimizers.Optimizer:
+    """Compiles what `parts` train and validate, and returns the new optimizer, with its slots."""
     from kft.phase_rate import PhaseRate
 
     rate = PhaseRate(phase.optimizer.learning_rate, phase.schedule, phase.epochs, steps)
@@ -194,7 +211,9 @@ def compile_for(phase: Phase, task: Task, parts: Parts, steps: int) -> None:
             jit_compile=False,
         )
         build_metrics(model, len(task.target.names))
-    optimizer.build(parts.train.model.trainable_variables)
+    # At once, since what goes back to an earlier state needs the slots that it had.
+    parts.train.model.optimizer.build(parts.train.model.trainable_variables)
+    return parts.train.model.optimizer
 
 
 def build_metrics(model: keras.Model, outputs: int) -> None:

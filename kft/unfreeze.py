@@ -82,6 +82,44 @@ class UnfreezeTop(Unfreeze):
         return backbone.stages[there - wanted :]
 
 
+class UnfreezeGradual(Unfreeze):
+    """Trains the topmost stages at first, and then further down, a group of stages at a time.
+
+    Gradual unfreezing (Howard and Ruder 2018, arXiv 1801.06146). What is unfrozen stays so. There
+    is one optimizer and one schedule throughout, for the whole phase.
+
+    Attributes:
+        groups: Into how many parts the stages are divided, as equal in number as can be.
+        epochs_per_group: After how many epochs the next group joins in.
+    """
+
+    groups: PositiveInt = 4
+    epochs_per_group: PositiveInt = 1
+
+    def choose(self, backbone: Backbone) -> Sequence[Stage]:
+        there = len(backbone.stages)
+        if self.groups > there:
+            raise ConfigError(
+                where="groups",
+                problem=f"got {self.groups}, but the backbone {backbone.name!r} has {there} stages",
+                fix="Lower it",
+            )
+        return backbone.stages
+
+    def by_epoch(self, backbone: Backbone, epochs: int) -> Sequence[Sequence[Stage]]:
+        stages = self.choose(backbone)
+        needed = (self.groups - 1) * self.epochs_per_group + 1
+        if epochs < needed:
+            raise ConfigError(
+                where="groups",
+                problem=f"it takes {needed} epochs until the last of {self.groups} groups joins "
+                f"in, and the phase has {epochs}",
+                fix="Raise the epochs, or lower groups or epochs_per_group",
+            )
+        joined = [min(epoch // self.epochs_per_group + 1, self.groups) for epoch in range(epochs)]
+        return [stages[len(stages) - len(stages) * part // self.groups :] for part in joined]
+
+
 class UnfreezeFrom(Unfreeze):
     """Trains a stage and all above it.
 

@@ -38,20 +38,25 @@ class Watch:
         last_good: Goes back where training diverges.
     """
 
-    def __init__(self, task: Task, phase: Phase, training: Training, limits: Limits) -> None:
+    def __init__(
+        self, task: Task, phase: Phase, training: Training, limits: Limits, first_epoch: int
+    ) -> None:
         self.last_good = LastGood(phase.name)
         self.recorder = Recorder(phase, training, limits, self.last_good)
         exact = task.backbone.batch_norm == "recalibrate"
         self._recalibrations = [Recalibration()] if exact else []
-        self._for_user = [ForUser(callback, task.model) for callback in training.callbacks()]
+        self._for_user = [
+            ForUser(callback, task.model, first_epoch + phase.epochs)
+            for callback in training.callbacks()
+        ]
         self.callbacks = [
+            self.last_good,
             Guard(),
             Bar(phase.name),
             *self._recalibrations,
             self.recorder,
             Selection(training.best, phase, self.recorder),
             *self._for_user,
-            self.last_good,
         ]
 
     def begin(self, parts: Parts, validation: tf.data.Dataset, epoch: int) -> None:
@@ -59,7 +64,6 @@ class Watch:
         for callback in self._recalibrations:
             callback.begin(parts.train.split)
         self.recorder.begin(parts, validation, epoch)
-        self.last_good.hold(parts.train.model, epoch)
 
     @property
     def stopped(self) -> bool:
@@ -222,10 +226,11 @@ class ForUser(keras.callbacks.Callback):
     It sees one training for each phase, in however many parts that is done.
     """
 
-    def __init__(self, callback: keras.callbacks.Callback, whole: keras.Model) -> None:
+    def __init__(self, callback: keras.callbacks.Callback, whole: keras.Model, end: int) -> None:
         super().__init__()
         self._callback = callback
         self._whole = whole
+        self._end = end
         self._begun = False
         self._last_logs: dict[str, Any] | None = None
 
@@ -237,9 +242,9 @@ class ForUser(keras.callbacks.Callback):
         self._callback.set_model(self._whole)
 
     def set_params(self, params: dict[str, Any]) -> None:
-        """Hands the number of epochs and steps on."""
+        """Hands on the number of steps, and that of the epochs at the end of the phase."""
         super().set_params(params)
-        self._callback.set_params(params)
+        self._callback.set_params({**params, "epochs": self._end})
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Tells the callback of the first beginning."""

@@ -201,6 +201,22 @@ def test_phases_of_one_name_are_refused():
 
 
 @pytest.mark.parametrize(
+    ("first", "message"),
+    [
+        (True, "phases[0].carry_optimizer: there is no phase before it and 'adam' in it"),
+        (False, "phases[1].carry_optimizer: there is 'adam' before it and 'sgd' in it"),
+    ],
+)
+def test_an_optimizer_that_has_nothing_to_carry_on_is_refused(first, message):
+    head = {"name": "a", "epochs": 1, "optimizer": {"kind": "adam"}, "unfreeze": {"kind": "none"}}
+    tune = {**head, "name": "b", "optimizer": {"kind": "sgd"}, "carry_optimizer": True}
+
+    phases = [{**head, "carry_optimizer": first}, tune]
+
+    assert message in fault({**SMALL, "phases": phases})
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ('{"seed": 1,\n "data": }', r"is not JSON: Expecting value: line 2 column 10"),

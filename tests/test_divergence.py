@@ -41,8 +41,15 @@ def test_an_epoch_that_loses_what_training_gained_has_diverged(start, good, loss
         (2.4, [(0.1, 0.2)], 2.0, 0.2),
         (2.4, [(0.001, 0.002)], 0.02, 0.03),
         (2.4, [], 2.7, 2.6),
+        (float("nan"), [], 2.7, float("nan")),
     ],
-    ids=["overfitting", "mixup begins", "noise of tiny losses", "no progress yet"],
+    ids=[
+        "overfitting",
+        "mixup begins",
+        "noise of tiny losses",
+        "no progress yet",
+        "never a number",
+    ],
 )
 def test_an_epoch_that_is_only_worse_has_not(start, good, loss, val_loss):
     limits(start, *good).check(record(loss, val_loss))
