@@ -33,7 +33,9 @@ class Phase(Settings):
         clip_norm: Bound of the norm of all gradients together; null is none. Fine-tuning without
             one diverges at ordinary rates.
         unfreeze: The backbone stages to train besides the head.
-        batch_size: Examples in one step; null takes that of the data.
+        batch_size: Examples that are worked on at once; null takes that of the data.
+        accumulate_steps: How many such batches make one step: their gradients are added up, so the
+            step is that of a batch so many times larger, in the memory of one.
         carry_optimizer: Whether weights that the phase before trained by the same kind of
             optimizer keep its averages of their gradients. Its schedule begins anew all the same.
     """
@@ -46,6 +48,7 @@ class Phase(Settings):
     unfreeze: Unfreeze
     early_stopping: EarlyStopping | None = None
     batch_size: PositiveInt | None = None
+    accumulate_steps: PositiveInt = 1
     carry_optimizer: bool = False
 
 

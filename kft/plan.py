@@ -91,7 +91,7 @@ def plan_phases(config: RunConfig, splits: Splits, task: Task) -> tuple[PhasePla
         stages = segments[-1].stages
         task.backbone.train_only(stages)
         batch_size = phase.batch_size or config.data.batch_size
-        steps = steps_per_epoch(splits.train, batch_size)
+        steps = steps_per_epoch(splits.train, batch_size * phase.accumulate_steps)
         plans.append(
             PhasePlan(
                 name=phase.name,

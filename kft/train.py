@@ -132,22 +132,34 @@ def train_segment(
 ) -> Reached:
     """Trains one segment, going back to the last good epoch wherever training diverges."""
     parts = parts_for(job, segment, reached)
+    live = accumulating(parts, phase, job.training)
     batch_size = phase.batch_size or job.training.batch_size
-    optimizer = compile_for(phase, job.task, parts, steps_per_epoch(parts.train.split, batch_size))
+    step_size = batch_size * phase.accumulate_steps
+    optimizer = compile_for(phase, job.task, live, steps_per_epoch(parts.train.split, step_size))
     take_over(optimizer, phase, segment, reached)
     validation = evaluation_batches(parts.validation.split, job.task.target, batch_size)
     epoch = reached.epoch if reached else 0
-    watch.begin(parts, validation, epoch)
+    watch.begin(live, validation, epoch)
     end = epoch + segment.epochs
     while epoch < end:
-        order = Order(job.training.seed, epoch, end - epoch, batch_size)
+        order = Order(job.training.seed, epoch, end - epoch, step_size)
         try:
-            fit(job.task, parts.train, order, watch.callbacks)
+            fit(job.task, live.train, order, watch.callbacks)
         except Diverged as found:
             epoch = watch.last_good.go_back(found)
         else:
             break
     return Reached(watch.recorder.records[-1]["epoch"], parts, optimizer)
+
+
+def accumulating(parts: Parts, phase: Phase, training: Training) -> Parts:
+    """Returns `parts` with a model that works each batch off in parts, if `phase` accumulates."""
+    from kft.accumulate import in_parts
+
+    if phase.accumulate_steps == 1:
+        return parts
+    model = in_parts(parts.train.model, phase.batch_size or training.batch_size)
+    return replace(parts, train=replace(parts.train, model=model))
 
 
 def take_over(
