@@ -1,5 +1,6 @@
 """Training that diverges goes back to the last good epoch, at half the rate."""
 
+import io
 import json
 
 import keras
@@ -17,10 +18,11 @@ from kft.unfreeze import UnfreezeNone
 
 
 class Spoil(keras.callbacks.Callback):
-    """Makes a weight no number in the midst of an epoch, as often as told."""
+    """Spoils the weights by a factor in the midst of an epoch, as often as told."""
 
-    def __init__(self, epoch, times):
+    def __init__(self, epoch, times, factor=np.nan):
         super().__init__()
+        self.factor = factor
         self.spoilt = []
         self.begun = []
         self.left = times
@@ -40,7 +42,7 @@ class Spoil(keras.callbacks.Callback):
         if batch == 3 and self.now == self.epoch and self.left:
             self.left -= 1
             kernel = self.model.trainable_variables[0]
-            kernel.assign(kernel * np.nan)
+            kernel.assign(kernel * self.factor)
 
 
 def trained(spoil, how=None, **settings):
@@ -74,9 +76,9 @@ def test_a_retried_epoch_begins_with_the_weights_slots_seeds_and_batches_it_had(
 
 def test_a_later_epoch_goes_back_to_the_one_before_it_and_says_so():
     spoil = Spoil(2, times=2)
-    console = Console(width=200, record=True, quiet=True)
+    told = io.StringIO()
 
-    with shown_on(console):
+    with shown_on(Console(file=told, width=200)):
         result, weights = trained(spoil)
 
     assert spoil.begun == ["training", 0, 1, 2, 2, 2, "over"]
@@ -84,6 +86,23 @@ def test_a_later_epoch_goes_back_to_the_one_before_it_and_says_so():
         {"epoch": 3, "problem": "the loss is nan", "rate_scale": 0.5},
         {"epoch": 3, "problem": "the loss is nan", "rate_scale": 0.25},
     )
+    assert (
+        "head, epoch 3: the loss is nan. Once more from its beginning, at half the learning rate "
+        "(2 of 3)\n"
+    ) in told.getvalue()
     rates = [record["learning_rate"] for record in result.epochs]
     assert rates == pytest.approx([0.01, 0.01, 0.0025])
     assert all(np.isfinite(weight).all() for weight in weights)
+
+
+def test_a_loss_that_blows_up_takes_its_epoch_back_too_and_nobody_is_told_of_its_end(tmp_path):
+    spoil = Spoil(2, times=1, factor=-1000.0)
+
+    result, _ = trained(spoil, {"directory": tmp_path})
+
+    (rollback,) = result.rollbacks
+    assert (rollback["epoch"], rollback["rate_scale"]) == (3, 0.5)
+    assert rollback["problem"].startswith("the loss blew up to ")
+    assert [record["epoch"] for record in result.epochs] == [1, 2, 3]
+    assert all(record["val_loss"] < 3 for record in result.epochs)
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 3
