@@ -82,7 +82,8 @@ class Backbone:
         from kft.inference_mode import InferenceMode
 
         model = self.model if part is None else part
-        return InferenceMode(model, self.batch_norm == "train", name="backbone")
+        follows = self.batch_norm in ("train", "recalibrate")
+        return InferenceMode(model, follows, name="backbone")
 
 
 def batch_norm_variables(model: keras.Model) -> list[keras.Variable]:
@@ -154,10 +155,11 @@ class BackboneSource(Component):
 
     Attributes:
         batch_norm: ``frozen`` keeps statistics, gamma and beta as pretrained; ``inference`` keeps
-            the statistics and trains gamma and beta of unfrozen stages; ``recalibrate`` does so
-            too, and before the phase and after each epoch takes their statistics anew from the
-            training examples; ``train`` has them normalise by their batch, as Keras does, whose
-            averages take hundreds of steps to follow. Dropout in the backbone stays off.
+            the statistics and trains gamma and beta of unfrozen stages; ``train`` has these
+            normalise by their batch, and moves their averages with the momentum of the model,
+            which takes hundreds of steps; ``recalibrate`` does so too, and takes exact statistics
+            from a pass over the training examples after each epoch. Dropout in the backbone stays
+            off.
     """
 
     role: ClassVar[str] = "backbone"
