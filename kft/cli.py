@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kft.cache_cli import cache
 from kft.errors import KftError
 
 if TYPE_CHECKING:
@@ -106,6 +107,9 @@ def show(thing: Any) -> None:
 @click.version_option(package_name="kft")
 def main(verbose: bool) -> None:
     """Fine-tune a pretrained Keras model in phases, as one JSON file says."""
+
+
+main.add_command(cache)
 
 
 @main.command()
