@@ -26,12 +26,16 @@ class Order:
         first_epoch: Number of the first epoch, counted over the whole run from 0.
         epochs: How many follow one another.
         batch_size: Examples in a batch; the last of an epoch may hold fewer.
+        views: Which variant of the examples the epochs take in turn: epoch ``e`` that at
+            ``e % len(views)``. A split that has several fetches variant ``v`` of an example at
+            ``index + v * size``.
     """
 
     seed: int
     first_epoch: int
     epochs: int
     batch_size: int
+    views: tuple[int, ...] = (0,)
 
 
 def training_batches(
@@ -46,10 +50,13 @@ def training_batches(
     """
     import tensorflow as tf
 
-    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        indices = shuffled(split.size, order.seed, epoch)
-        batches = labelled(split, target, indices, order.batch_size)
+    views = tf.constant(order.views, "int64")
 
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        first = tf.gather(views, epoch % len(order.views)) * split.size
+        indices = shuffled(split.size, order.seed, epoch, order.batch_size)
+        rows = indices if order.views == (0,) else indices.map(lambda index: first + index)
+        batches = labelled(split, target, rows, order.batch_size)
         if augment is None:
             return batches
         vary = varied_by(augment, order.seed, epoch)
@@ -75,18 +82,22 @@ def evaluation_batches(split: Split, target: Target, batch_size: int) -> tf.data
     """Returns ``(inputs, labels)`` in the order of the split, labels dense ``(batch, k)``."""
     import tensorflow as tf
 
-    batches = labelled(split, target, tf.data.Dataset.range(split.size), batch_size)
+    indices = tf.data.Dataset.range(split.size).batch(batch_size)
+    batches = labelled(split, target, indices, batch_size)
     return batches.map(lambda _, inputs, labels, weights: (inputs, labels)).prefetch(2)
 
 
-def shuffled(size: int, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
-    """Returns the indices of a split in the order of one epoch, in constant memory."""
+def shuffled(size: int, seed: int, epoch: tf.Tensor, batch_size: int) -> tf.data.Dataset:
+    """Returns batches of the indices of a split in the order of one epoch, in constant memory."""
     import tensorflow as tf
 
     key = tf.stack([tf.constant(seed, "int64"), tf.cast(epoch, "int64")])
-    return tf.data.Dataset.range(size).map(
-        lambda index: tf.random.experimental.index_shuffle(index, key, size - 1)
-    )
+
+    def batch_from(start: tf.Tensor) -> tf.Tensor:
+        places = tf.range(start, tf.minimum(start + batch_size, size))
+        return tf.random.experimental.index_shuffle(places, key, size - 1)
+
+    return tf.data.Dataset.range(0, size, batch_size).map(batch_from)
 
 
 def example_seeds(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
@@ -98,9 +109,9 @@ def example_seeds(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
 
 
 def labelled(
-    split: Split, target: Target, indices: tf.data.Dataset, batch_size: int
+    split: Split, target: Target, rows: tf.data.Dataset, batch_size: int
 ) -> tf.data.Dataset:
-    """Returns batches ``(index, inputs, labels, weights)`` of the examples at `indices`."""
+    """Returns ``(indices, inputs, labels, weights)`` of batches of `rows`, as `Order` has them."""
     import numpy as np
     import tensorflow as tf
 
@@ -108,13 +119,11 @@ def labelled(
     ones = np.ones(split.size, "float32")
     weights = tf.constant(ones if split.weights is None else split.weights)
 
-    def with_label(index: tf.Tensor, inputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def with_label(row: tf.Tensor, inputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        index = row % split.size
         label = tf.gather(labels, index)
         if target.kind == "class":
             label = tf.one_hot(label, len(target.names))
         return index, inputs, label, tf.gather(weights, index)
 
-    examples = indices.map(
-        lambda index: (index, split.fetch(index)), num_parallel_calls=tf.data.AUTOTUNE
-    )
-    return examples.batch(batch_size).map(with_label)
+    return split.fetched(rows, batch_size).map(with_label)

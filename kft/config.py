@@ -31,6 +31,7 @@ from kft.head import Head
 from kft.heads.classifier import Classifier
 from kft.override import apply_override
 from kft.phase import Phase, two_phase_recipe
+from kft.place import CacheDtype, CacheMode, Keeping
 from kft.precision import Precision
 
 
@@ -86,6 +87,14 @@ class RunConfig(Settings):
             each class counts in the loss.
         precision: What the backbone computes in; ``mixed_bfloat16`` and ``mixed_float16`` are
             faster on the GPUs that know them. Weights and the head are float32 always.
+        cache: Where what frozen layers give is kept, so that they run over the data once.
+            ``auto``: on disk for the next run, as far as there is room, and in memory if it fits.
+            ``memory``: there alone. ``disk``: there alone, so that memory stays free. ``off``: it
+            is computed anew in each epoch.
+        cache_views: How many augmented variants of each training example to keep; the epochs take
+            them in turn. 0 keeps none: each epoch has its own, and computes it.
+        cache_dtype: What to keep it as. ``float16`` takes half the room; a number is off by at
+            most 0.05 %, or by 3e-8 if it is smaller than 6e-5.
     """
 
     # For editors; kft forgets it, so that a run's own config equals the one it was given.
@@ -104,8 +113,16 @@ class RunConfig(Settings):
     select: Literal["best", "last"] = "best"
     class_weights: Literal["balanced"] | dict[str, PositiveFloat] | None = None
     precision: Precision = "float32"
+    cache: CacheMode = "auto"
+    cache_views: Annotated[int, Field(ge=0)] = 0
+    cache_dtype: CacheDtype = "float32"
     callbacks: tuple[UserCallback, ...] = ()
     exporters: tuple[Exporter, ...] = (SavedModelExporter(),)
+
+    @property
+    def keeping(self) -> Keeping:
+        """How features are kept."""
+        return Keeping(self.cache, self.cache_views, self.cache_dtype)
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:

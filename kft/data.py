@@ -40,12 +40,16 @@ class Split:
         fetch: The raw example of an int64 scalar index, in TensorFlow ops. What it gives is what
             `Input.decode` takes.
         weights: How much each example counts in the loss, float32 ``(size,)``; None is 1.
+        fetches_many: Whether `fetch` also takes a vector of indices, and gives a batch.
+        digests: Of each decoded example, uint8 ``(size, 16)``; None until it has been decoded.
     """
 
     names: Sequence[str]
     labels: np.ndarray
     fetch: Callable[[tf.Tensor], tf.Tensor]
     weights: np.ndarray | None = None
+    fetches_many: bool = False
+    digests: np.ndarray | None = None
 
     @property
     def size(self) -> int:
@@ -65,7 +69,24 @@ class Split:
             labels=self.labels[kept],
             fetch=lambda index: self.fetch(tf.gather(numbers, index)),
             weights=None if self.weights is None else self.weights[kept],
+            digests=None if self.digests is None else self.digests[kept],
         )
+
+    def fetched(self, indices: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+        """Returns ``(indices, examples)`` of batches of int64 `indices`, each ``(batch,)``.
+
+        All but the last must hold `batch_size`.
+        """
+        import tensorflow as tf
+
+        if self.fetches_many:
+            return indices.map(lambda index: (index, self.fetch(index)))
+        each = indices.unbatch().map(
+            lambda index: (index, self.fetch(index)), num_parallel_calls=tf.data.AUTOTUNE
+        )
+        # Without it Keras takes the end of the data for a lack of data.
+        counted = tf.data.experimental.assert_cardinality(indices.cardinality())
+        return each.batch(batch_size).apply(counted)
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,18 @@
-"""Nothing that is deterministic is computed twice: decoded examples and frozen features are kept.
+"""Every example is decoded once, and a frozen model runs over a split at one fixed batch size.
 
-What is kept is again a `Split`: it fetches what the next part of the model takes.
+What is kept in memory is again a `Split`: it fetches what the next part of the model takes.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kft.data import Split, Splits
 from kft.errors import DataError
+from kft.feature_key import DIGEST_BYTES, digest_each
 from kft.input import Input
 from kft.progress import track
 
@@ -28,6 +29,10 @@ NAMED_IN_MESSAGE = 10
 _inference: weakref.WeakKeyDictionary[keras.Model, Callable[[tf.Tensor], list[tf.Tensor]]] = (
     weakref.WeakKeyDictionary()
 )
+
+
+# Makes a variant of a batch of inputs; the indices of the examples come first.
+Vary = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]
 
 
 def memory_budget() -> int:
@@ -115,6 +120,7 @@ def decode_all(
 
     decode = decode or decoder_of(input)
     array = room_for(split.size, input.spec)
+    digests = np.zeros((split.size, DIGEST_BYTES), "uint8")
     good = np.zeros(split.size, bool)
     examples = (
         tf.data.Dataset.range(split.size)
@@ -129,13 +135,15 @@ def decode_all(
     )
     for indices, inputs in track(examples, title, -(-split.size // PASS_SIZE)):
         good[indices.numpy()] = True
+        digests[indices.numpy()] = digest_each(inputs.numpy())
         if array is not None:
             array[indices.numpy()] = inputs.numpy()
     kept = np.flatnonzero(good).tolist()
     raw = split if good.all() else split.take(kept)
     array = array if array is None or good.all() else array[kept]
+    decoded = replace(raw, **decoded_fetch(array, raw, input), digests=digests[kept])
     bad = {split.names[i]: why_bad(split, input, i) for i in np.flatnonzero(~good).tolist()}
-    return SplitPass(raw, replace(raw, fetch=fetcher(array, raw, input)), bad)
+    return SplitPass(raw, decoded, bad)
 
 
 def room_for(size: int, spec: tf.TensorSpec) -> np.ndarray | None:
@@ -161,13 +169,11 @@ def fits(size: int, *specs: tf.TensorSpec) -> bool:
     return bool(size * each <= memory_budget())
 
 
-def fetcher(
-    array: np.ndarray | None, split: Split, input: Input
-) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns what fetches decoded examples: out of `array`, or by decoding them again."""
+def decoded_fetch(array: np.ndarray | None, split: Split, input: Input) -> dict[str, Any]:
+    """Returns how a split fetches decoded examples: out of `array`, or by decoding them again."""
     if array is None:
-        return lambda index: input.decode(split.fetch(index))
-    return from_memory(array)
+        return {"fetch": lambda index: input.decode(split.fetch(index)), "fetches_many": False}
+    return {"fetch": from_memory(array), "fetches_many": True}
 
 
 def from_memory(*arrays: np.ndarray) -> Callable[[tf.Tensor], Any]:
@@ -204,21 +210,37 @@ def outputs_of(model: keras.Model, split: Split, title: str) -> list[np.ndarray]
     Every array has shape ``(size, …)``.
     """
     import numpy as np
-    import tensorflow as tf
 
-    infer = inference_of(model)
-    examples = tf.data.Dataset.range(split.size).map(
-        split.fetch, num_parallel_calls=tf.data.AUTOTUNE
-    )
-    batches = examples.batch(PASS_SIZE).map(padded).prefetch(2)
     arrays = [
         np.empty((split.size, *spec.shape), spec.dtype.as_numpy_dtype) for spec in specs_of(model)
     ]
-    for number, inputs in enumerate(track(batches, title, -(-split.size // PASS_SIZE))):
-        place = slice(number * PASS_SIZE, (number + 1) * PASS_SIZE)
-        for array, output in zip(arrays, infer(inputs), strict=True):
-            array[place] = output.numpy()[: split.size - place.start]
+    start = 0
+    for outputs in output_batches(model, split, title):
+        for array, output in zip(arrays, outputs, strict=True):
+            array[start : start + len(output)] = output
+        start += len(outputs[0])
     return arrays
+
+
+def output_batches(
+    model: keras.Model, split: Split, title: str, vary: Vary | None = None
+) -> Iterator[list[np.ndarray]]:
+    """Yields what `outputs_of` returns, of `PASS_SIZE` examples at a time, the last ones fewer.
+
+    The examples are those that `vary` makes of a batch and its indices, if it is given.
+    """
+    import tensorflow as tf
+
+    infer = inference_of(model)
+    batches = split.fetched(tf.data.Dataset.range(split.size).batch(PASS_SIZE), PASS_SIZE)
+    if vary is not None:
+        batches = batches.map(vary, num_parallel_calls=tf.data.AUTOTUNE)
+    else:
+        batches = batches.map(lambda _, inputs: inputs)
+    batches = batches.map(padded).prefetch(2)
+    for number, inputs in enumerate(track(batches, title, -(-split.size // PASS_SIZE))):
+        size = min(PASS_SIZE, split.size - number * PASS_SIZE)
+        yield [output.numpy()[:size] for output in infer(inputs)]
 
 
 def inference_of(model: keras.Model) -> Callable[[tf.Tensor], list[tf.Tensor]]:
@@ -244,7 +266,9 @@ def specs_of(model: keras.Model) -> list[tf.TensorSpec]:
     """Returns the shape and dtype of each output of `model`, without the batch dimension."""
     import tensorflow as tf
 
-    return [tf.TensorSpec(tensor.shape[1:], tensor.dtype) for tensor in model.outputs]
+    # Not `outputs`, which only a Functional model has.
+    outputs = tf.nest.flatten(model.output)
+    return [tf.TensorSpec(tensor.shape[1:], tensor.dtype) for tensor in outputs]
 
 
 def padded(inputs: tf.Tensor) -> tf.Tensor:
@@ -253,16 +277,3 @@ def padded(inputs: tf.Tensor) -> tf.Tensor:
 
     rows = tf.minimum(tf.range(PASS_SIZE), tf.shape(inputs)[0] - 1)
     return tf.gather(inputs, rows)
-
-
-def features_fit(model: keras.Model, split: Split) -> bool:
-    """Says whether the outputs of `model` for `split` may be kept in memory."""
-    return fits(split.size, *specs_of(model))
-
-
-def keep_features(model: keras.Model, split: Split, title: str) -> Split:
-    """Returns `split` with the outputs of `model` in memory in place of its inputs.
-
-    `model` must be frozen and deterministic. Several outputs are fetched as a tuple.
-    """
-    return replace(split, fetch=from_memory(*outputs_of(model, split, title)))

@@ -9,14 +9,22 @@ from typing import TYPE_CHECKING, Literal
 
 from kft.backbone import Stage
 from kft.best import Best
-from kft.cut import cut
+from kft.cut import Cut, cut
 from kft.data import Split, Splits
-from kft.features import features_fit, keep_features
+from kft.feature_key import digest_layers
+from kft.keep import Keeper, Wanted
+from kft.place import OFF, Keeping
 from kft.task import Task
+from kft.views import Views, views_of
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+
+UNCUT = "computed anew: the backbone trains from its first layer on"
+AUGMENTED = (
+    "computed anew: the examples are augmented, and cache_views is 0; those of validation once"
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,7 @@ class Training:
         batch_size: Examples in one step, where a phase does not say.
         class_weights: How much each class counts in the loss.
         callbacks: Makes the user's callbacks, afresh for each phase.
+        keeping: Where what frozen layers give is kept.
     """
 
     directory: Path
@@ -38,6 +47,7 @@ class Training:
     batch_size: int = 32
     class_weights: Literal["balanced"] | Mapping[str, float] | None = None
     callbacks: Callable[[], Sequence[keras.callbacks.Callback]] = tuple
+    keeping: Keeping = Keeping()
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +56,13 @@ class Part:
 
     Attributes:
         augment: As `Input.augment`, or None.
+        views: Which variant of the examples the epochs take in turn, as `Order.views`.
     """
 
     model: keras.Model
     split: Split
     augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None
+    views: tuple[int, ...] = (0,)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,37 +71,73 @@ class Parts:
 
     Attributes:
         stages: Of the backbone, that the phase trains.
+        features: Whether the features of training are kept and where, or why not, for people.
+        features_kept: Whether the frozen part ran over the training examples just once.
     """
 
     stages: Sequence[Stage]
     train: Part
     validation: Part
+    features: str
     features_kept: bool = False
 
 
-def parts_of(task: Task, splits: Splits, stages: Sequence[Stage]) -> Parts:
+def parts_of(
+    task: Task, splits: Splits, stages: Sequence[Stage], keeper: Keeper, epochs: range
+) -> Parts:
     """Returns what a phase trains and validates, once the backbone trains `stages` alone.
 
     What lies before the first trained layer gives the same values in every epoch, so it runs
-    once over what is not augmented, and validation never is. What does not fit in memory is
-    computed anew.
+    once over what is not augmented, and validation never is; of augmented examples, over the
+    views that are to be kept. What cannot be kept is computed anew.
     """
     augment = task.input.augment if task.input.is_augmented else None
     train = Part(task.model, splits.train, augment)
     validation = Part(task.model, splits.validation)
     found = cut(task.backbone.model)
     if found is None:
-        return Parts(stages, train, validation)
+        return Parts(stages, train, validation, UNCUT)
     rest = task.head_model if found.suffix is None else rest_of(task, found.suffix)
-    if features_fit(found.prefix, splits.validation):
-        kept = keep_features(
-            found.prefix, splits.validation, "Computing the features of validation"
-        )
-        validation = Part(rest, kept)
-    if augment or not features_fit(found.prefix, splits.train):
-        return Parts(stages, train, validation)
-    kept = keep_features(found.prefix, splits.train, "Computing the features of train")
-    return Parts(stages, Part(rest, kept), validation, features_kept=True)
+    kept = keeper.keep(Wanted(found.prefix, splits.validation, "validation"))
+    if kept.split is not None:
+        validation = Part(rest, kept.split)
+    views = views_of(task.input, keeper.seed, keeper.keeping.views, epochs)
+    if views is None:
+        return Parts(stages, train, validation, anew(AUGMENTED, keeper))
+    kept = keeper.keep(Wanted(found.prefix, splits.train, "train", views))
+    if kept.split is None:
+        return Parts(stages, train, validation, kept.told)
+    train = Part(rest, kept.split, views=views.order)
+    return Parts(stages, train, validation, once(found, views, kept.told), features_kept=True)
+
+
+def planned_features(task: Task, splits: Splits, keeper: Keeper, epochs: range) -> str:
+    """Returns what `Parts.features` would be; computes nothing.
+
+    The backbone has been told what it trains.
+    """
+    found = cut(task.backbone.model)
+    if found is None:
+        return UNCUT
+    views = views_of(task.input, keeper.seed, keeper.keeping.views, epochs)
+    if views is None:
+        return anew(AUGMENTED, keeper)
+    is_nameable = digest_layers(found.prefix) is not None
+    place = keeper.place(Wanted(found.prefix, splits.train, "train", views), is_nameable)
+    return place.told if place.is_nowhere else once(found, views, place.told)
+
+
+def anew(why: str, keeper: Keeper) -> str:
+    """Returns why features are computed anew: because it is wished, or else `why`."""
+    return OFF if keeper.keeping.mode == "off" else why
+
+
+def once(found: Cut, views: Views, where: str) -> str:
+    """Returns that features are computed once, how often, how far, and `where` they are."""
+    count = len(views.variants)
+    of_views = "" if count == 1 else f" for each of {count} views of an example"
+    up_to = "" if found.suffix is None else ", up to the first layer that trains"
+    return f"computed once{of_views}{up_to}: {where}"
 
 
 def rest_of(task: Task, suffix: keras.Model) -> keras.Model:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kft.config import RunConfig
 from kft.counts import class_counts
-from kft.cut import cut
 from kft.data import Splits
+from kft.keep import Keeper
+from kft.parts import planned_features
 from kft.phase import Phase
-from kft.segments import segments_of
+from kft.segments import Segment, segments_of
 from kft.task import Task, assemble
 from kft.train import parameters, steps_per_epoch
 
@@ -25,7 +26,7 @@ class PhasePlan:
         trained_parameters: How many numbers it could change, the head's included.
         steps_per_epoch: Optimizer steps.
         learning_rates: At the first step and at the end of each epoch.
-        features: Whether the backbone's outputs are computed once, and why not if not.
+        features: Whether those of training are computed once and where they are kept, or why not.
     """
 
     name: str
@@ -86,10 +87,12 @@ def fresh_task(config: RunConfig, splits: Splits) -> Task:
 def plan_phases(config: RunConfig, splits: Splits, task: Task) -> tuple[PhasePlan, ...]:
     """Returns what each phase would do to `task`, whose trainable state it changes."""
     plans = []
+    keeper = Keeper(config.keeping, config.seed, task.backbone.name)
+    first_epoch = 0
     for number, phase in enumerate(config.phases):
         segments = segments_of(task, phase, number)
+        features = planned(task, splits, segments, keeper, first_epoch)
         stages = segments[-1].stages
-        task.backbone.train_only(stages)
         batch_size = phase.batch_size or config.data.batch_size
         steps = steps_per_epoch(splits.train, batch_size * phase.accumulate_steps)
         plans.append(
@@ -102,10 +105,24 @@ def plan_phases(config: RunConfig, splits: Splits, task: Task) -> tuple[PhasePla
                 trained_parameters=parameters(task.model),
                 steps_per_epoch=steps,
                 learning_rates=learning_rates(phase, steps),
-                features=features(task),
+                features=features,
             )
         )
+        first_epoch += phase.epochs
     return tuple(plans)
+
+
+def planned(
+    task: Task, splits: Splits, segments: Sequence[Segment], keeper: Keeper, first_epoch: int
+) -> str:
+    """Returns whether each segment keeps features; leaves the backbone as the last trains it."""
+    told = []
+    for segment in segments:
+        task.backbone.train_only(segment.stages)
+        first = first_epoch + segment.first
+        epochs = range(first, first + segment.epochs)
+        told.append(planned_features(task, splits, keeper, epochs))
+    return "; then ".join(dict.fromkeys(told))
 
 
 def learning_rates(phase: Phase, steps: int) -> tuple[float, ...]:
@@ -115,18 +132,3 @@ def learning_rates(phase: Phase, steps: int) -> tuple[float, ...]:
     rate = PhaseRate(phase.optimizer.learning_rate, phase.schedule, phase.epochs, steps)
     last = [epoch * steps - 1 for epoch in range(1, phase.epochs + 1)]
     return tuple(float(rate(step)) for step in (0, *last))
-
-
-def features(task: Task) -> str:
-    """Returns whether the features of the training examples are computed once.
-
-    The backbone has been told what it trains.
-    """
-    found = cut(task.backbone.model)
-    if found is None:
-        return "computed anew: the backbone trains from its first layer on"
-    if task.input.is_augmented:
-        return "computed anew: the examples are augmented; those of validation once"
-    if found.suffix is None:
-        return "computed once"
-    return "computed once, up to the first layer that trains"

@@ -79,6 +79,7 @@ def scores(answers: Mapping[str, Answers], phases: Sequence[PhaseResult]) -> dic
                 "trained_parameters": phase.trained_parameters,
                 "trained_stages": phase.trained_stages,
                 "features_kept": phase.features_kept,
+                "features": phase.features,
                 "rollbacks": [dict(rollback) for rollback in phase.rollbacks],
                 "before": validation_scores(phase.before),
                 "best": validation_scores(phase.best),

@@ -130,6 +130,7 @@ def train_and_keep(
         batch_size=config.data.batch_size,
         class_weights=config.class_weights,
         callbacks=lambda: [callback.build() for callback in config.callbacks],
+        keeping=config.keeping,
     )
     try:
         phases = train(task, reading.decoded, config.phases, training)

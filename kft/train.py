@@ -11,6 +11,7 @@ from kft.batches import Order, evaluation_batches, training_batches
 from kft.class_weights import weigh
 from kft.data import Split, Splits
 from kft.divergence import Diverged, Limits
+from kft.keep import Keeper
 from kft.parts import Part, Parts, Training, parts_of
 from kft.phase import Phase
 from kft.precision import loss_scaled
@@ -36,6 +37,7 @@ class PhaseResult:
         trained_parameters: How many numbers the phase could change.
         trained_stages: How many stages of the backbone.
         features_kept: Whether the frozen backbone ran over the data just once.
+        features: Where they were kept, or why not, for people.
         seconds: Wall time.
     """
 
@@ -47,6 +49,7 @@ class PhaseResult:
     trained_parameters: int
     trained_stages: int
     features_kept: bool
+    features: str
     seconds: float
 
 
@@ -58,6 +61,7 @@ class Job:
     splits: Splits
     training: Training
     limits: Limits
+    keeper: Keeper
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,13 +70,15 @@ class Reached:
 
     Attributes:
         epoch: Number of the next epoch, counted from 0 over the run.
-        parts: What was trained last.
-        optimizer: That trained it.
+        optimizer: That trained last.
+        features_kept: As `Parts`, which must not be held themselves: the next ones need the room.
+        features: Likewise.
     """
 
     epoch: int
-    parts: Parts
     optimizer: keras.optimizers.Optimizer
+    features_kept: bool
+    features: str
 
 
 def train(
@@ -87,7 +93,8 @@ def train(
     training.best.check_monitor(["loss", *(metric.name for metric in task.head.metrics())])
     planned = [segments_of(task, phase, number) for number, phase in enumerate(phases)]
     weighted = weigh(splits.train, splits.target, training.class_weights)
-    job = Job(task, replace(splits, train=weighted), training, Limits())
+    keeper = Keeper(training.keeping, training.seed, task.backbone.name)
+    job = Job(task, replace(splits, train=weighted), training, Limits(), keeper)
     results: list[PhaseResult] = []
     reached: Reached | None = None
     for phase, segments in zip(phases, planned, strict=True):
@@ -105,10 +112,10 @@ def train_phase(
     started = time.perf_counter()
     first_epoch = reached.epoch if reached else 0
     watch = Watch(job.task, phase, job.training, job.limits, first_epoch)
-    kept = []
+    trained: list[Reached] = []
     for segment in segments:
-        now = reached = train_segment(job, phase, segment, reached, watch)
-        kept.append(now.parts.features_kept)
+        reached = train_segment(job, phase, segment, reached, watch)
+        trained.append(reached)
         if watch.stopped:
             break
     watch.close()
@@ -120,36 +127,38 @@ def train_phase(
         before=watch.recorder.before,
         rollbacks=tuple(watch.last_good.rollbacks),
         trained_parameters=parameters(job.task.model),
-        trained_stages=len(now.parts.stages),
-        features_kept=all(kept),
+        trained_stages=len(segment.stages),
+        features_kept=all(each.features_kept for each in trained),
+        features="; then ".join(dict.fromkeys(each.features for each in trained)),
         seconds=time.perf_counter() - started,
     )
-    return result, now
+    return result, trained[-1]
 
 
 def train_segment(
     job: Job, phase: Phase, segment: Segment, reached: Reached | None, watch: Watch
 ) -> Reached:
     """Trains one segment, going back to the last good epoch wherever training diverges."""
-    parts = parts_for(job, segment, reached)
+    epoch = reached.epoch if reached else 0
+    end = epoch + segment.epochs
+    parts = parts_for(job, segment, range(epoch, end))
     live = accumulating(parts, phase, job.training)
     batch_size = phase.batch_size or job.training.batch_size
     step_size = batch_size * phase.accumulate_steps
     optimizer = compile_for(phase, job.task, live, steps_per_epoch(parts.train.split, step_size))
     take_over(optimizer, phase, segment, reached)
     validation = evaluation_batches(parts.validation.split, job.task.target, batch_size)
-    epoch = reached.epoch if reached else 0
     watch.begin(live, validation, epoch)
-    end = epoch + segment.epochs
     while epoch < end:
-        order = Order(job.training.seed, epoch, end - epoch, step_size)
+        order = Order(job.training.seed, epoch, end - epoch, step_size, parts.train.views)
         try:
             fit(job.task, live.train, order, watch.callbacks)
         except Diverged as found:
             epoch = watch.last_good.go_back(found)
         else:
             break
-    return Reached(watch.recorder.records[-1]["epoch"], parts, optimizer)
+    epoch = watch.recorder.records[-1]["epoch"]
+    return Reached(epoch, optimizer, parts.features_kept, parts.features)
 
 
 def accumulating(parts: Parts, phase: Phase, training: Training) -> Parts:
@@ -174,12 +183,10 @@ def take_over(
         hand_on(reached.optimizer, optimizer)
 
 
-def parts_for(job: Job, segment: Segment, reached: Reached | None) -> Parts:
+def parts_for(job: Job, segment: Segment, epochs: range) -> Parts:
     """Returns what `segment` trains and validates, the backbone set to train its stages alone."""
     job.task.backbone.train_only(segment.stages)
-    if reached and not segment.stages and not reached.parts.stages:
-        return reached.parts
-    return parts_of(job.task, job.splits, segment.stages)
+    return parts_of(job.task, job.splits, segment.stages, job.keeper, epochs)
 
 
 def fit(task: Task, part: Part, order: Order, callbacks: Sequence[Any]) -> None:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +9,8 @@ from kft.batches import Order, evaluation_batches, example_seeds, shuffled, trai
 
 
 def order_of(seed, epoch, size=50):
-    return [int(index) for index in shuffled(size, seed, tf.constant(epoch, tf.int64))]
+    batches = shuffled(size, seed, tf.constant(epoch, tf.int64), 7)
+    return [int(index) for batch in batches for index in batch]
 
 
 def test_an_epoch_is_a_permutation_that_seed_and_epoch_decide():
@@ -48,8 +51,6 @@ def test_a_later_epoch_is_the_same_wherever_training_began():
 
 
 def test_labels_are_one_hot_and_weights_follow_their_examples():
-    from dataclasses import replace
-
     split = vector_split(7)
     split = replace(split, weights=np.arange(7, dtype="float32"))
 
@@ -89,3 +90,26 @@ def test_evaluation_keeps_the_order_of_the_split():
 
     rows = np.concatenate([inputs for inputs, _ in batches])
     np.testing.assert_array_equal(rows, np.stack([split.fetch(i) for i in range(7)]))
+
+
+def test_epochs_take_the_variants_of_the_examples_in_turn():
+    """Each example is fetched as the number of its row."""
+    split = replace(vector_split(6), fetch=tf.identity, fetches_many=True)
+
+    batches = training_batches(split, TARGET, Order(0, 1, 3, 6, views=(1, 0)), None)
+
+    rows, labels = zip(*((row.numpy(), label.numpy()) for row, label, _ in batches), strict=True)
+    assert [sorted(epoch) for epoch in rows] == [[*range(6)], [*range(6, 12)], [*range(6)]]
+    for row, label in zip(rows, labels, strict=True):
+        np.testing.assert_array_equal(label.argmax(axis=1), row % 6 % 3)
+
+
+def test_examples_fetched_at_once_come_in_the_same_batches_as_those_fetched_alone():
+    split = vector_split(10)
+
+    alone = training_batches(split, TARGET, Order(0, 0, 2, 4), None)
+    at_once = training_batches(replace(split, fetches_many=True), TARGET, Order(0, 0, 2, 4), None)
+
+    for one, other in zip(alone, at_once, strict=True):
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_array_equal(a, b)

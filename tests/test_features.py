@@ -7,7 +7,7 @@ from tiny import Ramp, Words, tiny_task, vector_split, word_split
 
 from kft import features
 from kft.errors import DataError
-from kft.features import decode_all, keep_features, outputs_of, read
+from kft.features import decode_all, outputs_of, read
 
 
 def spoilt(split, rows):
@@ -85,20 +85,6 @@ def test_features_do_not_depend_on_who_else_is_asked():
     assert whole.shape == (split.size, 6)
     np.testing.assert_array_equal(whole[backwards], turned)
     np.testing.assert_array_equal(whole[7:8], one)
-
-
-def test_kept_features_are_those_of_the_backbone_and_keep_labels_and_names():
-    split = vector_split(5)
-    task = tiny_task(Ramp().load(0))
-
-    kept = keep_features(task.backbone.model, split, "Features")
-
-    inputs = tf.stack([split.fetch(index) for index in range(5)])
-    expected = task.backbone.model(inputs, training=False)
-    found = np.stack([kept.fetch(index) for index in range(5)])
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert kept.labels is split.labels
-    assert kept.names is split.names
 
 
 def test_the_memory_budget_is_a_part_of_what_is_free():

@@ -22,13 +22,14 @@ from tiny import (
 from kft.config import load_config
 from kft.cut import cut
 from kft.exporters.saved_model import tolerance_of
-from kft.features import keep_features
 from kft.heads.classifier import Classifier
 from kft.inference_mode import InferenceMode
+from kft.keep import Keeper, Wanted
 from kft.later import evaluate_run
 from kft.optimizer import Sgd
 from kft.parts import parts_of
 from kft.phase import Phase
+from kft.place import Keeping
 from kft.precision import compute_dtypes, computing_in, loss_scaled
 from kft.run import open_run, run
 from kft.task import assemble, save_weights
@@ -123,9 +124,11 @@ def test_kept_features_have_the_dtype_that_the_backbone_gives(precision):
     task, splits = mixed_task(precision)
     task.backbone.train_only(())
 
-    split = keep_features(cut(task.backbone.model).prefix, splits.train, "Computing")
+    kept = Keeper(Keeping("memory"), 0, "tiny").keep(
+        Wanted(cut(task.backbone.model).prefix, splits.train, "train")
+    )
 
-    assert split.fetch(tf.constant(0)).dtype.name == precision.removeprefix("mixed_")
+    assert kept.split.fetch(tf.constant(0)).dtype.name == precision.removeprefix("mixed_")
 
 
 @pytest.mark.parametrize(
@@ -141,7 +144,8 @@ def test_the_loss_is_scaled_where_float16_layers_train(precision, stages, scaled
     task, splits = mixed_task(precision)
     chosen = task.backbone.stages[2 - stages :]
     task.backbone.train_only(chosen)
-    model = parts_of(task, splits, chosen).train.model
+    keeper = Keeper(Keeping("memory"), 0, "tiny")
+    model = parts_of(task, splits, chosen, keeper, range(1)).train.model
 
     optimizer = loss_scaled(keras.optimizers.SGD(), model)
 

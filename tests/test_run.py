@@ -61,6 +61,9 @@ def test_scores_hold_both_splits_and_both_phases(result):
     assert scores["test"]["size"] == 9
     assert [phase["name"] for phase in scores["phases"]] == ["head", "tune"]
     assert scores["phases"][0]["features_kept"]
+    assert "528 bytes in memory, and on disk for the next run" in scores["phases"][0]["features"]
+    assert not scores["phases"][1]["features_kept"]
+    assert "trains from its first layer on" in scores["phases"][1]["features"]
     best = max(
         scores["phases"], key=lambda phase: (phase["best"]["accuracy"], -phase["best"]["loss"])
     )

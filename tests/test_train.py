@@ -1,17 +1,31 @@
 """The promises of the engine: phases train what they name, and nothing else moves."""
 
 import json
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
-from tiny import Ramp, Texts, TinyWords, Vectors, same, tiny_task, training, values, vector_split
+from tiny import (
+    Ramp,
+    Shaken,
+    Texts,
+    TinyWords,
+    Vectors,
+    same,
+    tiny_task,
+    training,
+    values,
+    vector_split,
+)
 
 from kft import features
 from kft.errors import ConfigError, TrainingError
 from kft.heads.classifier import Classifier
 from kft.optimizer import Adam, AdamW, Lion, RmsProp, Sgd
 from kft.phase import EarlyStopping, Phase
+from kft.place import Keeping
+from kft.progress import shown_on
 from kft.schedule import Plateau
 from kft.task import assemble
 from kft.train import train
@@ -162,6 +176,50 @@ def test_kept_activations_give_the_weights_that_the_whole_model_gives(batch_norm
         np.testing.assert_allclose(a, b, atol=2e-5)
     for a, b in zip(kept.epochs, whole.epochs, strict=True):
         assert a["val_loss"] == pytest.approx(b["val_loss"], abs=1e-5)
+
+
+def test_features_on_disk_give_the_weights_that_no_cache_gives():
+    """The top is unfrozen, and a skip connection crosses the boundary."""
+    trained = []
+    for mode in ("off", "disk"):
+        splits = Ramp().load(0)
+        task = tiny_task(splits, Classifier(dropout=0.5))
+        how = training(task, keeping=Keeping(mode))
+        (result,) = train(task, splits, [phase(unfreeze=UnfreezeTop(stages=1))], how)
+        trained.append((result, values(task.model.variables)))
+
+    (off, off_weights), (disk, disk_weights) = trained
+    assert off.features == "computed anew: cache is off"
+    assert disk.features == "computed once, up to the first layer that trains: 1.1 kB on disk"
+    for a, b in zip(off_weights, disk_weights, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+def test_as_many_views_as_epochs_give_the_weights_that_fresh_augmentation_gives():
+    trained = []
+    for views in (0, 3):
+        splits = Ramp(input=Shaken()).load(0)
+        task = tiny_task(splits, Classifier(dropout=0.5))
+        how = training(task, keeping=Keeping("memory", views))
+        (result,) = train(task, splits, [phase(epochs=3)], how)
+        trained.append((result, values(task.model.variables)))
+
+    (fresh, fresh_weights), (kept, kept_weights) = trained
+    assert (fresh.features_kept, kept.features_kept) == (False, True)
+    assert "cache_views is 0" in fresh.features
+    assert kept.features == "computed once for each of 3 views of an example: 1.6 kB in memory"
+    for a, b in zip(fresh_weights, kept_weights, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+def test_a_phase_computes_no_features_that_the_one_before_had(task, splits):
+    phases = [phase(name, epochs=1, unfreeze=UnfreezeTop(stages=1)) for name in ("top", "on")]
+    lines = []
+
+    with shown_on(SimpleNamespace(is_terminal=False, print=lambda line, **_: lines.append(line))):
+        train(task, splits, phases, training(task))
+
+    assert lines == ["Computing the features of validation", "Computing the features of train"]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(splits):
@@ -345,4 +403,7 @@ def test_features_that_do_not_fit_in_memory_are_computed_anew(task, splits, monk
     (result,) = train(task, splits, [phase()], training(task))
 
     assert not result.features_kept
+    assert result.features == (
+        "computed anew: 528 bytes are more than the 216 bytes of memory that they may have"
+    )
     assert len(result.epochs) == 2

@@ -13,6 +13,7 @@ from kft.data import DataSource, Split, Splits, Target
 from kft.heads.classifier import Classifier
 from kft.input import Input, Signature
 from kft.parts import Training
+from kft.place import Keeping
 from kft.task import Task, assemble
 
 TARGET = Target("class", ("low", "middle", "high"))
@@ -40,6 +41,24 @@ class Vectors(Input):
     def signatures(self):
         spec = tf.TensorSpec((None, 8), tf.float32, name="vectors")
         return (Signature("serving_default", spec, tf.identity),)
+
+
+class Shaken(Vectors):
+    """Vectors that are shaken, each by its own seeds."""
+
+    strength: float = 1.0
+
+    @property
+    def is_augmented(self):
+        return True
+
+    def augment(self, inputs, seeds):
+        noise = tf.map_fn(
+            lambda seed: tf.random.stateless_normal((8,), seed),
+            seeds,
+            fn_output_signature=tf.float32,
+        )
+        return inputs + self.strength * noise
 
 
 class Words(Input):
@@ -140,6 +159,7 @@ def training(task: Task, **settings) -> Training:
     """What holds for all phases, in a directory of its own."""
     monitor = settings.pop("monitor", "accuracy")
     settings.setdefault("batch_size", 4)
+    settings.setdefault("keeping", Keeping("memory"))
     directory = settings.pop("directory", None) or Path(tempfile.mkdtemp())
     return Training(directory, Best(task.model, monitor), **settings)
 

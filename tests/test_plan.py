@@ -1,0 +1,91 @@
+"""What a plan says of the features that a run would keep."""
+
+import pytest
+
+from kft import feature_store, features
+from kft.config import load_config
+from kft.plan import plan
+
+PHASES = [
+    {"name": "head", "epochs": 3, "optimizer": {"kind": "adam"}, "unfreeze": {"kind": "none"}},
+    {
+        "name": "top",
+        "epochs": 2,
+        "optimizer": {"kind": "sgd"},
+        "unfreeze": {"kind": "top", "stages": 1},
+    },
+    {"name": "all", "epochs": 1, "optimizer": {"kind": "sgd"}, "unfreeze": {"kind": "all"}},
+]
+AUGMENTED = {"kind": "tiny:Ramp", "input": {"kind": "tiny:Shaken"}}
+FROM_FIRST = "computed anew: the backbone trains from its first layer on"
+
+
+def planned(tmp_path, **settings):
+    config = {
+        "output_dir": str(tmp_path / "run"),
+        "data": {"kind": "tiny:Ramp"},
+        "backbone": {"kind": "tiny:TinyDense"},
+        "phases": PHASES,
+        **settings,
+    }
+    return [phase.features for phase in plan(load_config(config)).phases]
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (
+            {},
+            [
+                "computed once: 528 bytes in memory, and on disk for the next run",
+                "computed once, up to the first layer that trains: 1.1 kB in memory, and on disk "
+                "for the next run",
+                FROM_FIRST,
+            ],
+        ),
+        (
+            {"cache": "disk", "cache_dtype": "float16"},
+            [
+                "computed once: 264 bytes on disk",
+                "computed once, up to the first layer that trains: 528 bytes on disk",
+                FROM_FIRST,
+            ],
+        ),
+        ({"cache": "off"}, ["computed anew: cache is off"] * 2 + [FROM_FIRST]),
+        (
+            {"data": AUGMENTED},
+            [
+                "computed anew: the examples are augmented, and cache_views is 0; those of "
+                "validation once"
+            ]
+            * 2
+            + [FROM_FIRST],
+        ),
+        (
+            {"data": AUGMENTED, "cache": "memory", "cache_views": 4},
+            [
+                "computed once for each of 3 views of an example: 1.6 kB in memory",
+                "computed once for each of 2 views of an example, up to the first layer that "
+                "trains: 2.1 kB in memory",
+                FROM_FIRST,
+            ],
+        ),
+        ({"data": AUGMENTED, "cache": "off"}, ["computed anew: cache is off"] * 2 + [FROM_FIRST]),
+    ],
+    ids=["auto", "disk, half", "off", "augmented", "views", "augmented, off"],
+)
+def test_a_plan_says_of_each_phase_where_features_are_kept_or_why_not(tmp_path, settings, told):
+    assert planned(tmp_path, **settings) == told
+
+
+def test_a_plan_knows_what_does_not_fit(tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "memory_budget", lambda: 600)
+    monkeypatch.setattr(feature_store, "room", lambda: 1000)
+
+    head, top, _ = planned(tmp_path)
+
+    assert head == "computed once: 528 bytes in memory, and on disk for the next run"
+    assert top == (
+        "computed anew: 1.1 kB are more than the 600 bytes of memory that they may have and the "
+        "1.0 kB of disk"
+    )
