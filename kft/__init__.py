@@ -61,7 +61,9 @@ sys.modules[__name__].__class__ = _Api
 
 
 def __getattr__(name: str) -> Any:
-    """Imports a public name from its home when it is first used."""
+    """Imports a public name from its home, or `kft.callbacks`, when it is first used."""
+    if name == "callbacks":
+        return importlib.import_module("kft.callbacks")
     if name not in _HOMES:
         raise AttributeError(f"module 'kft' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

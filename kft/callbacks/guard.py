@@ -1,0 +1,132 @@
+"""Going back where training diverges."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+
+from kft.callbacks.trainable import ChangesTraining, inner, prepare, rate_of
+from kft.errors import ConfigError
+
+
+class DivergenceGuard(ChangesTraining):
+    """Goes back to the beginning of the epoch, at a lower rate, where the loss diverges.
+
+    Weights and optimizer become what they were before the epoch's first step, and the rest of the
+    epoch goes on from there. TerminateOnNaN would end it all, with weights that are not numbers.
+    Each time a warning says what happened; after `max_rollbacks` the good weights are put back
+    once more and the fit ends.
+
+    Attributes:
+        factor: What the learning rate is multiplied by each time.
+        max_rollbacks: How often, over all calls of ``fit`` with this callback.
+        loss_above: A training loss above which it has blown up, without being NaN or infinite
+            yet: as Keras shows it, the mean over the epoch so far. None is none.
+        rollbacks: How often it has happened.
+
+    Raises:
+        ConfigError: When ``fit`` begins: the rate of the optimizer is a schedule, or the model has
+            no weights yet.
+
+    Example:
+        >>> import keras, numpy as np, warnings
+        >>> from kft.callbacks import DivergenceGuard
+        >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
+        >>> model.compile(optimizer=keras.optimizers.SGD(1e30), loss="mse")
+        >>> x, y = np.random.rand(64, 8), np.random.rand(64)
+        >>> guard = DivergenceGuard(factor=1e-31)
+        >>> with warnings.catch_warnings(action="ignore"):
+        ...     history = model.fit(x, y, epochs=2, callbacks=[guard], verbose=0).history
+        >>> guard.rollbacks, bool(np.isfinite(history["loss"][-1]))
+        (1, True)
+    """
+
+    in_a_run = "Leave it to the engine"
+
+    def __init__(
+        self, factor: float = 0.5, max_rollbacks: int = 3, loss_above: float | None = None
+    ) -> None:
+        super().__init__()
+        if not 0 < factor < 1:
+            raise ConfigError("DivergenceGuard.factor", f"got {factor}", "Take one between 0 and 1")
+        self._factor = factor
+        self._max_rollbacks = max_rollbacks
+        self._bound = math.inf if loss_above is None else loss_above
+        self._saved: list[tuple[keras.Variable, Any]] = []
+        self.rollbacks = 0
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Refuses a rate that cannot be lowered."""
+        if rate_of(self.model.optimizer) is None:
+            raise ConfigError(
+                "DivergenceGuard",
+                "the learning rate of the optimizer is not one number, which could be lowered, but "
+                "a schedule or several",
+                "Give the optimizer a number",
+            )
+        if not self.model.built:
+            raise ConfigError(
+                "DivergenceGuard",
+                f"the model {self.model.name!r} has no weights yet",
+                "Call it once on a batch before fit, or give it an Input",
+            )
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Remembers the epoch."""
+        self._epoch = epoch
+        self._begun = False
+        self._steps = 0
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Copies weights and optimizer before the first step, when all callbacks have been."""
+        if self._begun:
+            return
+        self._begun = True
+        if not self.model.optimizer.built:
+            prepare(self.model)
+        state = [*self.model.weights, *self.model.optimizer.variables]
+        copies = [variable.numpy().copy() for variable in state]
+        # The last step of the epoch before may have gone wrong after its loss was computed.
+        if self._saved and not all(map(is_finite, copies)):
+            self._go_back("weights that are not numbers")
+        else:
+            self._saved = list(zip(state, copies, strict=True))
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Goes back if the loss is not finite, or too large."""
+        loss = float((logs or {}).get("loss", 0.0))
+        self._steps += 1
+        if not math.isfinite(loss) or loss > self._bound:
+            self._go_back(f"a loss of {loss:g}")
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Makes the loss of an epoch that ended by going back NaN: there was no step after."""
+        if not self._steps and logs is not None:
+            logs["loss"] = math.nan
+
+    def _go_back(self, found: str) -> None:
+        """Restores the copy and lowers the rate, or ends the fit."""
+        rate = rate_of(self.model.optimizer) or 0.0
+        for variable, value in self._saved:
+            variable.assign(value)
+        self.model.reset_metrics()
+        self._steps = 0
+        self.rollbacks += 1
+        what = f"Epoch {self._epoch + 1} had {found}: went back to its beginning"
+        if self.rollbacks > self._max_rollbacks:
+            self.model.stop_training = True
+            warnings.warn(f"{what} and ended, after {self._max_rollbacks} times", stacklevel=2)
+            return
+        inner(self.model.optimizer).learning_rate = rate * self._factor
+        warnings.warn(
+            f"{what} and lowered the learning rate to {rate * self._factor:g}", stacklevel=2
+        )
+
+
+def is_finite(value: Any) -> bool:
+    """Says whether all numbers of an array are finite."""
+    return bool(np.isfinite(value).all())
