@@ -65,11 +65,33 @@ class UserCallback(Settings):
             # Only a callback is called: ``keras`` is trusted, but can fetch files and load code.
             if not (isinstance(made, type) and issubclass(made, keras.callbacks.Callback)):
                 raise TypeError("it is no subclass of keras.callbacks.Callback")
-            return made(**(self.model_extra or {}))
+            built = made(**(self.model_extra or {}))
         except (PydanticCustomError, TypeError, ValueError) as error:
             raise ConfigError(
                 f"callbacks {self.kind!r}", f"cannot be made: {error}", "Correct it"
             ) from error
+        refuse_in_a_run(self.kind, built)
+        return built
+
+
+def refuse_in_a_run(kind: str, callback: Any) -> None:
+    """Raises ConfigError if `callback` would change what the phases decide."""
+    import keras
+
+    from kft.callbacks.trainable import ChangesTraining
+
+    rate = 'Set the \'schedule\' of a phase; {"kind": "plateau"} lowers the rate on a plateau'
+    instead = {
+        keras.callbacks.ReduceLROnPlateau: rate,
+        keras.callbacks.LearningRateScheduler: rate,
+        keras.callbacks.BackupAndRestore: "Leave it out: it would restore one phase in another",
+        keras.callbacks.SwapEMAWeights: "Leave it out: no optimizer here has averages to swap in",
+    }
+    fix = next((fix for taken, fix in instead.items() if isinstance(callback, taken)), None)
+    if isinstance(callback, ChangesTraining):
+        fix = callback.in_a_run
+    if fix is not None:
+        raise ConfigError(f"callbacks {kind!r}", "changes what the phases of a run decide", fix)
 
 
 class RunConfig(Settings):

@@ -222,9 +222,11 @@ def compile_for(phase: Phase, task: Task, parts: Parts, steps: int) -> keras.opt
         var_list=[v for v in parts.train.model.trainable_variables if len(v.shape) < 2]
     )
     optimizer = loss_scaled(optimizer, parts.train.model)
-    for model in {id(part.model): part.model for part in (parts.train, parts.validation)}.values():
+    # The whole model too, where it is not what is trained: callbacks may save or score it.
+    models = (parts.train.model, task.model, parts.validation.model)
+    for model in {id(model): model for model in models}.values():
         model.compile(
-            optimizer=optimizer if model is parts.train.model else "sgd",
+            optimizer=optimizer if model in models[:2] else "sgd",
             loss=task.head.loss(),
             metrics=task.head.metrics(),
             jit_compile=False,

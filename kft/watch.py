@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -42,13 +42,13 @@ class Watch:
         self, task: Task, phase: Phase, training: Training, limits: Limits, first_epoch: int
     ) -> None:
         self.last_good = LastGood(phase.name)
-        self.recorder = Recorder(phase, training, limits, self.last_good)
         exact = task.backbone.batch_norm == "recalibrate"
         self._recalibrations = [Recalibration()] if exact else []
         self._for_user = [
             ForUser(callback, task.model, first_epoch + phase.epochs)
             for callback in training.callbacks()
         ]
+        self.recorder = Recorder(phase, training, limits, self.last_good, self._for_user)
         self.callbacks = [
             self.last_good,
             Guard(),
@@ -90,7 +90,12 @@ class Recorder(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, phase: Phase, training: Training, limits: Limits, last_good: LastGood
+        self,
+        phase: Phase,
+        training: Training,
+        limits: Limits,
+        last_good: LastGood,
+        users: Sequence[ForUser],
     ) -> None:
         super().__init__()
         self.records: list[dict[str, Any]] = []
@@ -98,6 +103,7 @@ class Recorder(keras.callbacks.Callback):
         self._phase = phase
         self._limits = limits
         self._last_good = last_good
+        self._listening = [Listening(user) for user in users]
         self._metrics = training.directory / METRICS
         self._writers = {
             name: tf.summary.create_file_writer(str(training.directory / TENSORBOARD / name))
@@ -109,12 +115,14 @@ class Recorder(keras.callbacks.Callback):
         self._parts = parts
         self._validation = validation
         if not self.before:
-            self.before = {"epoch": epoch, **self._validated()}
+            self.before = {"epoch": epoch, **self._validated([])}
             self._limits.begin(self.before)
 
-    def _validated(self) -> dict[str, float]:
+    def _validated(self, listening: Sequence[Listening]) -> dict[str, float]:
         model = self._parts.validation.model
-        scores = model.evaluate(self._validation, verbose=0, return_dict=True)
+        scores = model.evaluate(
+            self._validation, verbose=0, return_dict=True, callbacks=list(listening)
+        )
         return {f"val_{name}": float(score) for name, score in scores.items()}
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -125,7 +133,7 @@ class Recorder(keras.callbacks.Callback):
         """Records the epoch and adds ``val_…`` to its `logs`; epochs count from 1 over the run."""
         logs = logs if logs is not None else {}
         seconds = time.perf_counter() - self._started
-        scores = self._validated()
+        scores = self._validated(self._listening)
         logs.update(scores)
         rate = rate_of(self.model.optimizer)
         record = {
@@ -260,6 +268,17 @@ class ForUser(keras.callbacks.Callback):
     def close(self) -> None:
         """Tells the callback of the end."""
         self._callback.on_train_end(self._last_logs)
+
+
+class Listening(keras.callbacks.Callback):
+    """Tells a user's callback of the batches of validation, but not of the model that is asked."""
+
+    def __init__(self, user: ForUser) -> None:
+        super().__init__()
+        self.on_test_begin = user.on_test_begin
+        self.on_test_end = user.on_test_end
+        self.on_test_batch_begin = user.on_test_batch_begin
+        self.on_test_batch_end = user.on_test_batch_end
 
 
 def forward(hook: str) -> Callable[..., None]:
