@@ -83,3 +83,15 @@ def test_an_own_callback_needs_trust_and_ends_the_phase(tmp_path):
     assert f"Epoch {ran}: 0." in printed
     assert ran < planned
     assert accuracy_in(printed) >= 0.65
+
+
+def test_callbacks_work_in_a_fit_of_ones_own(tmp_path):
+    printed = output_of("callbacks_in_your_own_fit.py", folder=tmp_path)
+
+    scores = [float(score) for score in re.findall(r"validation accuracy (\S+);", printed)]
+    moved = re.findall(r"moved: low (\S+), high (\S+)", printed)
+    assert moved[:3] == [("0.000", "0.000")] * 3
+    assert "0.000" not in moved[-1]
+    assert "Statistics of batch norm moved: 0.000" in printed
+    assert max(scores[3:]) > max(scores[:3])
+    assert f"{max(scores):.3f}" in printed.splitlines()[-1]
