@@ -13,6 +13,7 @@ from kft.data import Splits
 from kft.errors import KftError
 from kft.features import decode_all, decoder_of
 from kft.plan import fresh_task, plan_phases
+from kft.selection import check_select
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ def look_at_phases(config: RunConfig, splits: Splits) -> None:
     """Builds the model, and raises KftError if a phase or the monitor does not fit it."""
     task = fresh_task(config, splits)
     plan_phases(config, splits, task)
-    known = ["loss", *(metric.name for metric in task.head.metrics())]
-    Best(task.model, config.monitor).check_monitor(known)
+    Best(task.model, config.monitor).check_monitor(task.head)
+    check_select(config.select, task, config.phases)
 
 
 def look_at_class_weights(config: RunConfig, splits: Splits) -> None:

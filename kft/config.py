@@ -103,8 +103,9 @@ class RunConfig(Settings):
         seed: Of the split, the order, the augmentation and the new weights.
         phases: Left out, the two-phase recipe: the head, then everything at a low rate.
         monitor: The validation metric that picks the best epoch.
-        select: Whether the weights of the ``best`` epoch over all phases are kept, or the
-            ``last``.
+        select: Whether the weights of the ``best`` epoch over all phases are kept, the ``last``,
+            or the best found on the line from the best epoch before fine-tuning to the best
+            after (``interpolate``; Wortsman et al. 2022, WiSE-FT).
         class_weights: ``balanced``, a number for each class name, or null: what an example of
             each class counts in the loss.
         precision: What the backbone computes in; ``mixed_bfloat16`` and ``mixed_float16`` are
@@ -132,7 +133,7 @@ class RunConfig(Settings):
         default_factory=two_phase_recipe
     )
     monitor: str = "accuracy"
-    select: Literal["best", "last"] = "best"
+    select: Literal["best", "last", "interpolate"] = "best"
     class_weights: Literal["balanced"] | dict[str, PositiveFloat] | None = None
     precision: Precision = "float32"
     cache: CacheMode = "auto"

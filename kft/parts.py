@@ -93,14 +93,11 @@ def parts_of(
     """
     augment = task.input.augment if task.input.is_augmented else None
     train = Part(task.model, splits.train, augment)
-    validation = Part(task.model, splits.validation)
     found = cut(task.backbone.model)
     if found is None:
-        return Parts(stages, train, validation, UNCUT)
-    rest = task.head_model if found.suffix is None else rest_of(task, found.suffix)
-    kept = keeper.keep(Wanted(found.prefix, splits.validation, "validation"))
-    if kept.split is not None:
-        validation = Part(rest, kept.split)
+        return Parts(stages, train, Part(task.model, splits.validation), UNCUT)
+    rest = rest_of(task, found)
+    validation = validation_part(task, splits.validation, found, rest, keeper)
     views = views_of(task.input, keeper.seed, keeper.keeping.views, epochs)
     if views is None:
         return Parts(stages, train, validation, anew(AUGMENTED, keeper))
@@ -140,10 +137,29 @@ def once(found: Cut, views: Views, where: str) -> str:
     return f"computed once{of_views}{up_to}: {where}"
 
 
-def rest_of(task: Task, suffix: keras.Model) -> keras.Model:
-    """Returns what follows the kept features: `suffix` as the backbone runs, then the head."""
+def validation_only(task: Task, validation: Split, keeper: Keeper) -> Part:
+    """Returns what scores `task` on `validation`, once the backbone has been told what changes."""
+    found = cut(task.backbone.model)
+    if found is None:
+        return Part(task.model, validation)
+    return validation_part(task, validation, found, rest_of(task, found), keeper)
+
+
+def validation_part(
+    task: Task, validation: Split, found: Cut, rest: keras.Model, keeper: Keeper
+) -> Part:
+    """Returns `rest` on the features of `validation`, if they are kept, else the whole model."""
+    kept = keeper.keep(Wanted(found.prefix, validation, "validation"))
+    return Part(task.model, validation) if kept.split is None else Part(rest, kept.split)
+
+
+def rest_of(task: Task, found: Cut) -> keras.Model:
+    """Returns what follows the kept features: the suffix as the backbone runs, then the head."""
     import keras
 
+    suffix = found.suffix
+    if suffix is None:
+        return task.head_model
     inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype) for tensor in suffix.inputs]
     features = task.backbone.applied(suffix)(inputs if len(inputs) > 1 else inputs[0])
     return keras.Model(inputs, task.head_model(features), name="rest_of_task")

@@ -13,6 +13,7 @@ from kft.run_dir import ENVIRONMENT, FIGURES, PREDICTIONS, SCORES, SKIPPED, SPLI
 
 if TYPE_CHECKING:
     from kft.evaluate import Answers
+    from kft.selection import Selected
     from kft.train import PhaseResult
 
 
@@ -68,8 +69,13 @@ def environment() -> dict[str, Any]:
     }
 
 
-def scores(answers: Mapping[str, Answers], phases: Sequence[PhaseResult]) -> dict[str, Any]:
-    """Returns the content of ``scores.json``."""
+def scores(
+    answers: Mapping[str, Answers],
+    phases: Sequence[PhaseResult],
+    selected: Selected,
+    gain: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Returns the content of ``scores.json``; `gain` is that of fine-tuning."""
     return {
         **{name: dict(answer.scores) for name, answer in answers.items()},
         "phases": [
@@ -87,7 +93,26 @@ def scores(answers: Mapping[str, Answers], phases: Sequence[PhaseResult]) -> dic
             }
             for phase in phases
         ],
+        "selected": selection(selected),
+        "gain": gain,
     }
+
+
+def selection(selected: Selected) -> dict[str, Any]:
+    """Returns which epoch's weights were kept, and what was tried to find them."""
+    start = selected.start
+    return {
+        "select": selected.select,
+        **place(selected.record),
+        "alpha": selected.alpha,
+        "start": None if start is None else place(start.record),
+        "sweep": list(selected.sweep),
+    }
+
+
+def place(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the phase and the epoch of a record."""
+    return {"phase": record["phase"], "epoch": record["epoch"]}
 
 
 def validation_scores(record: Mapping[str, Any]) -> dict[str, Any]:

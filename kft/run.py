@@ -15,11 +15,21 @@ from kft.data import Target
 from kft.errors import ConfigError, ExportError, TrainingError
 from kft.evaluate import Answers, evaluate
 from kft.features import Reading, read
+from kft.gain import gain
+from kft.keep import Keeper
 from kft.parts import Training
 from kft.precision import computing_in
 from kft.progress import say
 from kft.report import scores, write_beginning, write_end
 from kft.run_dir import BEST_WEIGHTS, CONFIG, EXPORT, TARGET
+from kft.selection import (
+    Selected,
+    changed_stages,
+    check_select,
+    interpolate,
+    keep_epoch,
+    validator,
+)
 from kft.task import Task, assemble, save_weights
 from kft.train import PhaseResult, train
 
@@ -67,9 +77,10 @@ def run_in(directory: Path, config: RunConfig) -> RunResult:
     task = assemble(backbone, config.head, found.target, found.input)
     reading = read(found, config.data.on_bad_input)
     write_beginning(directory, reading.raw, reading.bad)
-    phases = train_and_keep(config, task, reading, directory)
+    phases, selected = train_and_keep(config, task, reading, directory)
     answers = {name: answer(task, reading, name) for name in held_out(reading)}
-    content = scores(answers, phases)
+    gained = gain(task, selected, answers, reading.decoded.by_name(), config.monitor)
+    content = scores(answers, phases, selected, gained)
     test = answers.get("test", answers["validation"])
     write_end(directory, content, test, task.target)
     exports = export(config, task, test, directory)
@@ -79,12 +90,7 @@ def run_in(directory: Path, config: RunConfig) -> RunResult:
 def new_directory(config: RunConfig) -> Path:
     """Makes the run's directory, with the resolved config in it."""
     directory = Path(config.output_dir)
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise ConfigError(
-            where=f"output_dir {config.output_dir!r}",
-            problem="is not an empty directory",
-            fix="Name another, or move it away: a run overwrites nothing",
-        )
+    refuse_used(directory)
     try:
         (directory / BEST_WEIGHTS).parent.mkdir(parents=True)
         (directory / CONFIG).write_text(config.to_json() + "\n", encoding="utf-8")
@@ -95,6 +101,16 @@ def new_directory(config: RunConfig) -> Path:
             fix="Name a directory that you may write to, on a disk with room",
         ) from error
     return directory
+
+
+def refuse_used(directory: Path) -> None:
+    """Raises ConfigError if a run may not write to `directory`, since something is there."""
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise ConfigError(
+            where=f"output_dir {str(directory)!r}",
+            problem="is not an empty directory",
+            fix="Name another, or move it away: a run overwrites nothing",
+        )
 
 
 @contextmanager
@@ -120,8 +136,9 @@ def full_disk_told(directory: Path) -> Iterator[None]:
 
 def train_and_keep(
     config: RunConfig, task: Task, reading: Reading, directory: Path
-) -> tuple[PhaseResult, ...]:
+) -> tuple[tuple[PhaseResult, ...], Selected]:
     """Trains, leaves the selected weights in `task` and writes them, even if training fails."""
+    check_select(config.select, task, config.phases)
     best = Best(task.model, config.monitor)
     training = Training(
         directory=directory,
@@ -141,10 +158,24 @@ def train_and_keep(
         save_weights(task, directory / BEST_WEIGHTS)
         say(f"Kept the weights of epoch {best.record['epoch']} in {directory / BEST_WEIGHTS}")
         raise error
-    if config.select == "best":
-        best.restore()
+    selected = keep_selected(config, task, reading, best, phases[-1].epochs[-1])
     save_weights(task, directory / BEST_WEIGHTS)
-    return phases
+    return phases, selected
+
+
+def keep_selected(
+    config: RunConfig, task: Task, reading: Reading, best: Best, last: Mapping[str, Any]
+) -> Selected:
+    """Leaves the weights that `config` selects in `task`; `last` is the last epoch's record."""
+    start, end = best.before, best.since
+    if config.select != "interpolate" or start is None or end is None:
+        return keep_epoch(config.select, best, last)
+    say(f"Trying weights between epoch {start.record['epoch']} and {end.record['epoch']}")
+    stages = changed_stages(task, config.phases)
+    validation = reading.decoded.validation
+    keeper = Keeper(config.keeping, config.seed, task.backbone.name)
+    validate = validator(task, validation, stages, config.data.batch_size, keeper)
+    return interpolate(start, end, best, validate)
 
 
 def held_out(reading: Reading) -> list[str]:

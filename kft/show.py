@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kft.run import RunResult
 
 MANY_CLASSES = 20
+SPLITS = ("validation", "test")
 TOP_5 = "top_5_accuracy"
 NUMBERS = ("epochs", "best", "at epoch", "last", "time")
 
@@ -58,30 +59,61 @@ def run_summary(result: RunResult) -> RenderableType:
         "",
         Text("Validation accuracy of each phase", style="bold"),
         phases,
-        Text(gain(scores["phases"])),
         "",
         Text("The model that was kept", style="bold"),
-        score_table({name: scores[name] for name in scores if name != "phases"}),
+        Text(selection(scores["selected"])),
+        score_table({name: scores[name] for name in SPLITS if name in scores}),
+        *([Text(gain(scores))] if scores["gain"] else []),
         "",
         *whereabouts(result),
     )
 
 
-def gain(phases: Sequence[Mapping[str, Any]]) -> str:
-    """Returns what the phases after the first gained, in one sentence."""
-    if len(phases) < 2:
-        return ""
-    first = phases[0]["best"]["accuracy"]
-    later = max(phase["best"]["accuracy"] for phase in phases[1:])
-    points = 100 * (later - first)
-    if points > 0:
-        return f"Fine-tuning gained {points:.1f} points over {phases[0]['name']!r} alone."
-    return f"Fine-tuning gained nothing over {phases[0]['name']!r} alone ({points:+.1f} points)."
+def selection(selected: Mapping[str, Any]) -> str:
+    """Returns whose weights were kept, in one sentence."""
+    epoch = f"epoch {selected['epoch']}, of {selected['phase']!r}"
+    if selected["select"] == "last":
+        return f"The weights of the last epoch: {epoch}."
+    if selected["select"] == "best":
+        return f"The weights of the best epoch on validation: {epoch}."
+    alpha, tried = selected["alpha"], len(selected["sweep"])
+    if alpha in (0, 1):
+        return f"The weights of {epoch}: the best of {tried} on validation (alpha {alpha:g})."
+    start = selected["start"]
+    return (
+        f"The best of {tried} on validation: {percent(alpha, 0)} of the way from epoch "
+        f"{start['epoch']}, of {start['phase']!r}, to {epoch} (alpha {alpha:g})."
+    )
 
 
-def percent(share: float) -> str:
+def gain(scores: Mapping[str, Any]) -> str:
+    """Returns what fine-tuning gained, and how sure that is, in one sentence."""
+    told, over = scores["gain"], scores["selected"]["start"]["phase"]
+    split = "test" if "test" in told else "validation"
+    gained, low, high = (
+        amount(told[split][key], told["metric"]) for key in ("gain", "low", "high")
+    )
+    where = f"on {split} over {over!r}"
+    if gained == low == high:
+        return f"Fine-tuning gained nothing {where}."
+    unit = "points of accuracy" if told["metric"] == "accuracy" else "of loss"
+    what = f"{gained} {unit} {where}"
+    if told[split]["gain"] <= 0:
+        what = f"nothing {where}: {gained} {unit}"
+    return (
+        f"Fine-tuning gained {what} ({percent(told['confidence'], 0)} interval {low} to {high}, "
+        "over examples, not over seeds)."
+    )
+
+
+def amount(gain: float, metric: str) -> str:
+    """Returns a gain in points for accuracy, else in units of the loss."""
+    return f"{100 * gain:.1f}" if metric == "accuracy" else f"{gain:.4f}"
+
+
+def percent(share: float, decimals: int = 1) -> str:
     """Returns a share from 0 to 1 as a percentage."""
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:.{decimals}f} %"
 
 
 def score_table(scores: Mapping[str, Mapping[str, Any]]) -> RenderableType:

@@ -90,7 +90,7 @@ def train(
         ConfigError: A phase does not fit the backbone; found before anything is trained.
         TrainingError: The loss is not a number any more, or grows and grows.
     """
-    training.best.check_monitor(["loss", *(metric.name for metric in task.head.metrics())])
+    training.best.check_monitor(task.head)
     planned = [segments_of(task, phase, number) for number, phase in enumerate(phases)]
     weighted = weigh(splits.train, splits.target, training.class_weights)
     keeper = Keeper(training.keeping, training.seed, task.backbone.name)
@@ -98,6 +98,8 @@ def train(
     results: list[PhaseResult] = []
     reached: Reached | None = None
     for phase, segments in zip(phases, planned, strict=True):
+        if results and any(segment.stages for segment in segments):
+            training.best.begin_fine_tuning()
         result, reached = train_phase(job, phase, segments, reached)
         results.append(result)
     return tuple(results)

@@ -167,7 +167,8 @@ def test_a_run_ends_with_what_a_person_wants_to_know(done, home):
 
     assert done.returncode == 0, done.stderr
     assert re.search(r"^head +2 ", shown, re.MULTILINE)
-    assert re.search(r"^tune +2 ", shown, re.MULTILINE)
+    assert re.search(r"^tune +2 +[\d.]+ % +[34] +[\d.]+ % +\d+ s$", shown, re.MULTILINE)
+    assert "The weights of the best epoch on validation: epoch " in shown
     assert "Fine-tuning gained" in shown
     assert re.search(r"^test +\d+ +[\d.]+ %", shown, re.MULTILINE)
     assert "Everything is in run\n" in shown
@@ -344,7 +345,11 @@ def test_check_counts_what_a_run_would_skip_as_no_fault(kft, home, tmp_path):
     where = f"data.path={tmp_path}/photos"
 
     told = kft(
-        "check", "config.json", "--trust", "mine", "--set", where, "--set", "data.on_bad_input=skip"
+        "check",
+        "config.json",
+        *("--trust", "mine"),
+        *("--set", where),
+        *("--set", "data.on_bad_input=skip"),
     )
 
     assert told.exit_code == 0

@@ -71,6 +71,31 @@ def test_scores_hold_both_splits_and_both_phases(result):
     assert scores["validation"]["loss"] == pytest.approx(best["best"]["loss"], abs=1e-5)
 
 
+def test_scores_say_what_was_selected_and_what_fine_tuning_gained(result):
+    scores, (head, tune) = result.scores, result.phases
+
+    assert scores["selected"] == {
+        "select": "best",
+        "phase": tune.name,
+        "epoch": tune.best["epoch"],
+        "alpha": None,
+        "start": {"phase": "head", "epoch": head.best["epoch"]},
+        "sweep": [],
+    }
+    gained = scores["validation"]["accuracy"] - head.best["val_accuracy"]
+    assert scores["gain"]["validation"]["gain"] == pytest.approx(gained, abs=1e-6)
+    assert scores["gain"].keys() >= {"metric", "confidence", "resamples", "test"}
+
+
+def test_select_interpolate_is_never_worse_than_either_phase(tmp_path):
+    made = run(config(tmp_path / "between", select="interpolate", monitor="loss", exporters=[]))
+
+    sweep, kept = made.scores["selected"]["sweep"], made.scores["validation"]["loss"]
+    assert [scores["alpha"] for scores in sweep] == [tenth / 10 for tenth in range(11)]
+    assert kept == pytest.approx(min(scores["loss"] for scores in sweep), abs=1e-5)
+    assert kept <= min(phase.best["val_loss"] for phase in made.phases) + 1e-5
+
+
 def test_predictions_and_split_name_every_example(result):
     with (result.directory / "predictions.csv").open() as file:
         rows = list(csv.DictReader(file))
