@@ -166,6 +166,12 @@ class BackboneSource(Component):
 
     batch_norm: BatchNorm = "frozen"
 
+    def look_for_weights(self) -> None:
+        """Raises BackboneError if a file that the settings name is not there; downloads nothing.
+
+        A source that names no files keeps this one, which finds nothing amiss.
+        """
+
     @abstractmethod
     def load(self, input_spec: tf.TensorSpec, pretrained: bool = True) -> Backbone:
         """Returns the backbone for examples of `input_spec`, which has no batch dimension.

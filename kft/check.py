@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from kft.best import Best
 from kft.class_weights import weigh
@@ -13,6 +14,7 @@ from kft.data import Splits
 from kft.errors import KftError
 from kft.features import decode_all, decoder_of
 from kft.plan import fresh_task, plan_phases
+from kft.run import refuse_used
 from kft.selection import check_select
 
 
@@ -64,12 +66,22 @@ def check(config: RunConfig) -> CheckResult:
 def wrong_settings(config: RunConfig, splits: Splits) -> list[str]:
     """Returns what does not fit together, each one message; the first keeps no other back."""
     faults = []
-    for look in (look_at_phases, look_at_class_weights, look_at_callbacks):
+    for look in LOOKS:
         try:
             look(config, splits)
         except KftError as error:
             faults.append(str(error))
     return faults
+
+
+def look_at_weights(config: RunConfig, splits: Splits) -> None:
+    """Raises BackboneError if a file of pretrained weights is not there."""
+    config.backbone.look_for_weights()
+
+
+def look_at_directory(config: RunConfig, splits: Splits) -> None:
+    """Raises ConfigError if the run may not write where it should."""
+    refuse_used(Path(config.output_dir))
 
 
 def look_at_phases(config: RunConfig, splits: Splits) -> None:
@@ -89,3 +101,12 @@ def look_at_callbacks(config: RunConfig, splits: Splits) -> None:
     """Raises ConfigError if a callback cannot be made."""
     for callback in config.callbacks:
         callback.build()
+
+
+LOOKS = (
+    look_at_directory,
+    look_at_weights,
+    look_at_phases,
+    look_at_class_weights,
+    look_at_callbacks,
+)

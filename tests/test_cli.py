@@ -308,7 +308,7 @@ def test_plan_says_what_trains_when_at_which_rate(kft):
 
 
 def test_check_finds_nothing_in_what_is_fine(kft):
-    told = kft("check", "config.json", "--trust", "mine")
+    told = kft("check", "config.json", "--trust", "mine", "--set", "output_dir=new")
 
     assert told.exit_code == 0
     assert "Nothing stands in the way of the run." in told.stdout
@@ -331,6 +331,7 @@ def test_check_lists_every_fault_of_data_and_settings(kft, home, tmp_path):
 
     shown = " ".join(told.stdout.split())
     assert told.exit_code == 1
+    assert re.search("fault: output_dir '[^']*run': is not an empty directory", shown)
     assert "fault: red/3.png: cannot be read (Input is empty" in shown
     assert "fault: blue/5.png: cannot be read" in shown
     assert "fault: phases[1].unfreeze.stages: got 9" in shown
@@ -350,6 +351,7 @@ def test_check_counts_what_a_run_would_skip_as_no_fault(kft, home, tmp_path):
         *("--trust", "mine"),
         *("--set", where),
         *("--set", "data.on_bad_input=skip"),
+        *("--set", "output_dir=new"),
     )
 
     assert told.exit_code == 0

@@ -16,7 +16,13 @@ from pydantic_core import PydanticCustomError
 from kft.backbone import Backbone, BackboneSource, layer_stages
 from kft.component import absolute, closest
 from kft.errors import BackboneError, ConfigError
-from kft.image.pretrained_weights import BUNDLED, cached_files, find_weights, load_weights
+from kft.image.pretrained_weights import (
+    BUNDLED,
+    cached_files,
+    existing_file,
+    find_weights,
+    load_weights,
+)
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -141,6 +147,10 @@ class KerasApplication(BackboneSource):
         if weights is None or weights in ("imagenet", "bundled"):
             return weights
         return absolute(weights)
+
+    def look_for_weights(self) -> None:
+        if self.weights is not None and self.weights not in ("imagenet", "bundled"):
+            existing_file(self.weights)
 
     def load(self, input_spec: tf.TensorSpec, pretrained: bool = True) -> Backbone:
         import keras

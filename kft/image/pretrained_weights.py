@@ -42,8 +42,15 @@ def find_weights(published: Application, weights: str, size: int) -> Path:
     Raises:
         BackboneError: There is no such file, and none can be downloaded.
     """
-    if weights == "imagenet":
-        return download(published, size)
+    return download(published, size) if weights == "imagenet" else existing_file(weights)
+
+
+def existing_file(weights: str) -> Path:
+    """Returns the path of a file of weights on this machine.
+
+    Raises:
+        BackboneError: There is no such file.
+    """
     if not Path(weights).is_file():
         raise BackboneError(
             where=f"backbone.weights {weights!r}",
