@@ -17,6 +17,8 @@ _HOMES = {
     "open_run": "kft.run",
     "check": "kft.check",
     "plan": "kft.plan",
+    "lr_find": "kft.lr_find",
+    "find_learning_rate": "kft.range_test",
     "predict": "kft.predict",
     "evaluate_run": "kft.later",
     "export_run": "kft.later",

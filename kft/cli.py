@@ -164,6 +164,32 @@ def plan(config: str, overrides: tuple[str, ...], trust: tuple[str, ...], stages
     show(stage_list(planned) if stages else plan_summary(planned))
 
 
+@main.command("lr-find")
+@with_config
+@click.option("--phase", metavar="NAME", help="Of those in CONFIG; the first if left out.")
+@click.option("--output", metavar="NAME", help="Write NAME.png and NAME.json.")
+def lr_find(
+    config: str,
+    overrides: tuple[str, ...],
+    trust: tuple[str, ...],
+    phase: str | None,
+    output: str | None,
+) -> None:
+    """Find a learning rate for a phase of CONFIG.
+
+    It trains the phases before it, then a few steps at rates that grow, and keeps none of it.
+    """
+    loaded = load(config, overrides, trust)
+    start_tensorflow()
+    from kft.lr_find import free_name, number_of, write_found
+    from kft.lr_find import lr_find as find
+    from kft.show import found_rate
+
+    name = free_name(output, loaded.phases[number_of(phase, loaded.phases)].name)
+    result = find(loaded, phase)
+    show(found_rate(result, write_found(result, name)))
+
+
 @main.command()
 @click.argument("model")
 @click.argument("files", nargs=-1, required=True)

@@ -12,9 +12,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from kft.found_rate import FoundRate
 from kft.run_dir import METRICS
 
 READABLE_CELLS = 20
+BLOWN_UP = 2.0
 
 
 def draw_learning_curves(directory: Path, path: Path) -> None:
@@ -43,6 +45,25 @@ def draw_curve(axes: Any, records: Sequence[dict[str, Any]], name: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()
+
+
+def draw_found_rate(found: FoundRate, path: Path) -> None:
+    """Draws the loss over the rate, with what a learning-rate finder suggests."""
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(found.rates, found.losses, color="0.8", label="each batch")
+    axes.plot(found.rates, found.smoothed, label="smoothed")
+    for rate, label, style in (
+        (found.steepest, "steepest", ":"),
+        (found.tenth, "a tenth of the lowest", "--"),
+    ):
+        axes.axvline(rate, color="0.4", linestyle=style, label=f"{label}: {rate:.1e}")
+    top = BLOWN_UP * found.smoothed[0]
+    axes.set(xscale="log", xlabel="learning rate", ylabel="training loss")
+    axes.set_ylim(0, min(max(found.losses), top) * 1.05)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    save(figure, path)
 
 
 def draw_confusion(matrix: Sequence[Sequence[int]], names: Sequence[str], path: Path) -> None:

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from kft.check import CheckResult
     from kft.feature_store import Entry
     from kft.init import InitResult
+    from kft.lr_find import LrFindResult
     from kft.plan import Plan
     from kft.predict import Prediction
     from kft.run import RunResult
 
 MANY_CLASSES = 20
 SPLITS = ("validation", "test")
+SHOWN_RATES = 16
 TOP_5 = "top_5_accuracy"
 NUMBERS = ("epochs", "best", "at epoch", "last", "time")
 
@@ -229,6 +231,26 @@ def check_summary(result: CheckResult) -> RenderableType:
     skipped = [] if faults else [Text(f"skips: {name} ({why})") for name, why in result.bad.items()]
     verdict = "The run would stop." if faults else "Nothing stands in the way of the run."
     return Group(count_table(result.counts), *notes, *faults, *skipped, Text(verdict, style="bold"))
+
+
+def found_rate(result: LrFindResult, written: Sequence[Path]) -> RenderableType:
+    """Returns what a learning-rate finder found, and where it is written."""
+    found = result.found
+    shown = table("rate", "loss", right=("rate", "loss"))
+    for number in range(0, len(found.rates), max(1, len(found.rates) // SHOWN_RATES)):
+        shown.add_row(f"{found.rates[number]:.1e}", f"{found.smoothed[number]:.4f}")
+    return Group(
+        Text(f"Loss of {result.phase!r} at rates that grow", style="bold"),
+        shown,
+        "",
+        Text(f"steepest fall:          {found.steepest:.1e}"),
+        Text(f"a tenth of the lowest:  {found.tenth:.1e}"),
+        Text(f"in the config:          {result.configured:.1e}"),
+        *([Text(f"note: {found.note}")] if found.note else []),
+        Text(f"Recommended: {found.recommended:.1e}", style="bold"),
+        Text(f"  --set phases.{result.number}.optimizer.learning_rate={found.recommended:.1e}"),
+        Text(f"Wrote {', '.join(map(str, written))}"),
+    )
 
 
 def prediction_table(predictions: Sequence[Prediction], top: int) -> RenderableType:

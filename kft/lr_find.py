@@ -1,0 +1,143 @@
+"""Finds a learning rate for a phase of a run, and leaves no trace."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from kft.batches import Order, training_batches
+from kft.best import Best
+from kft.class_weights import weigh
+from kft.config import RunConfig
+from kft.data import Splits
+from kft.errors import ConfigError
+from kft.features import read
+from kft.found_rate import FoundRate
+from kft.parts import Training, parts_of
+from kft.phase import Phase
+from kft.precision import computing_in
+from kft.random_state import kept_random_state
+from kft.report import write_json
+from kft.segments import segments_of
+from kft.task import Task, assemble
+from kft.train import compile_for, steps_per_epoch, train
+
+
+@dataclass(frozen=True)
+class LrFindResult:
+    """What a learning-rate finder found for a phase.
+
+    Attributes:
+        number: Of the phase, from 0.
+        configured: The rate that the config has.
+    """
+
+    phase: str
+    number: int
+    configured: float
+    found: FoundRate
+
+
+def lr_find(config: RunConfig, phase: str | None = None) -> LrFindResult:
+    """Returns what a range test finds for a phase, the first if None is named.
+
+    It trains the phases before it as a run would, but without the user's callbacks and into a
+    temporary directory: rates for fine-tuning mean nothing under an untrained head. Nothing is
+    written, and the random states are afterwards as before.
+
+    Raises:
+        KftError: As `run`, or there is no such phase.
+    """
+    import keras
+
+    number = number_of(phase, config.phases)
+    with kept_random_state(), TemporaryDirectory() as directory:
+        keras.utils.set_random_seed(config.seed)
+        data = config.data.load(config.seed)
+        with computing_in(config.precision):
+            backbone = config.backbone.load(data.input.spec)
+        task = assemble(backbone, config.head, data.target, data.input)
+        splits = read(data, config.data.on_bad_input).decoded
+        training = Training(
+            directory=Path(directory),
+            best=Best(task.model, config.monitor),
+            seed=config.seed,
+            batch_size=config.data.batch_size,
+            class_weights=config.class_weights,
+        )
+        earlier = train(task, splits, config.phases[:number], training)
+        epoch = earlier[-1].epochs[-1]["epoch"] if earlier else 0
+        chosen = config.phases[number]
+        found = find_rate(task, splits, chosen, training, epoch)
+    return LrFindResult(chosen.name, number, chosen.optimizer.learning_rate, found)
+
+
+def find_rate(
+    task: Task, splits: Splits, phase: Phase, training: Training, first_epoch: int = 0
+) -> FoundRate:
+    """Returns what a range test finds for `phase`, on the weights that `task` has now.
+
+    With the batches, optimizer, clipping and weights of examples that the phase itself would
+    have from `first_epoch` on. The weights in `task` and every random state are afterwards as
+    before; it is compiled, and frozen but for what the phase trains.
+    """
+    from kft.range_test import find_learning_rate
+
+    with kept_random_state():
+        stages = segments_of(task, phase, 0)[0].stages
+        task.backbone.train_only(stages)
+        weighted = weigh(splits.train, splits.target, training.class_weights)
+        parts = parts_of(task, replace(splits, train=weighted), stages)
+        batch_size = phase.batch_size or training.batch_size
+        compile_for(phase, task, parts, steps_per_epoch(splits.train, batch_size))
+        order = Order(training.seed, first_epoch, phase.epochs, batch_size)
+        batches = training_batches(parts.train.split, task.target, order, parts.train.augment)
+        return find_learning_rate(parts.train.model, batches)
+
+
+def number_of(name: str | None, phases: Sequence[Phase]) -> int:
+    """Returns the place of the phase called `name`, that of the first if it is None."""
+    names = [phase.name for phase in phases]
+    if name is None:
+        return 0
+    if name not in names:
+        raise ConfigError(
+            where=f"phase {name!r}",
+            problem=f"there is none of that name, but {', '.join(names)}",
+            fix="Take one of those",
+        )
+    return names.index(name)
+
+
+def free_name(output: str | None, phase: str) -> Path:
+    """Returns where results may be written, without the ending: nothing is overwritten.
+
+    Raises:
+        ConfigError: The `output` that a person named is taken.
+    """
+    if output is not None:
+        taken = next((path for path in both(Path(output)) if path.exists()), None)
+        if taken is not None:
+            raise ConfigError(str(taken), "is there already", "Name another")
+        return Path(output)
+    names = (Path(f"lr-find-{phase}-{number}") for number in count(1))
+    return next(name for name in names if not any(path.exists() for path in both(name)))
+
+
+def both(name: Path) -> tuple[Path, Path]:
+    """Returns the names of the plot and of the numbers."""
+    return name.with_name(f"{name.name}.png"), name.with_name(f"{name.name}.json")
+
+
+def write_found(result: LrFindResult, name: Path) -> tuple[Path, Path]:
+    """Writes a plot and the numbers, and returns where."""
+    from kft.figures import draw_found_rate
+
+    plot, numbers = both(name)
+    name.parent.mkdir(parents=True, exist_ok=True)
+    draw_found_rate(result.found, plot)
+    write_json(numbers, {"phase": result.phase, **result.found.to_json()})
+    return plot, numbers

@@ -1,0 +1,67 @@
+"""Global random states, left as they were found."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+@contextmanager
+def kept_random_state() -> Iterator[None]:
+    """Puts the random states of Python, NumPy, TensorFlow and Keras back at the end.
+
+    The seeds inside layers, such as those of dropout, are variables of their model. A
+    `tf.random.Generator` has a state of its own, which is not seen here.
+    """
+    import numpy as np
+
+    python, numpy = random.getstate(), np.random.get_state()
+    restore_tensorflow, restore_keras = tensorflow_state(), keras_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        restore_tensorflow()
+        restore_keras()
+
+
+def tensorflow_state() -> Callable[[], None]:
+    """Returns what restores where TensorFlow is in the seeds that it gives to eager operations."""
+    from tensorflow.python.eager import context
+
+    # TensorFlow 2.21 has no public way to ask where it is; there is no position without a seed.
+    eager = context.context()
+
+    def where() -> tuple[Any, Any]:
+        return eager._seed, None if eager._seed is None else eager._rng.getstate()
+
+    seed, position = before = where()
+
+    def restore() -> None:
+        if where() == before:
+            return
+        # Setting the seed also forgets kernels, which would go on from where they are.
+        eager._set_global_seed(seed)
+        if position is not None:
+            eager._rng.setstate(position)
+
+    return restore
+
+
+def keras_state() -> Callable[[], None]:
+    """Returns what restores the generator of layers that were given no seed."""
+    from keras.src.backend.common import global_state
+    from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
+
+    generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+    state = None if generator is None else generator.state.numpy()
+
+    def restore() -> None:
+        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, generator)
+        if generator is not None:
+            generator.state.assign(state)
+
+    return restore
