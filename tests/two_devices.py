@@ -3,6 +3,8 @@
 Imported while tests are collected: TensorFlow takes no devices once it has begun to work.
 """
 
+import functools
+
 import tensorflow as tf
 
 tf.config.set_logical_device_configuration(
@@ -10,6 +12,7 @@ tf.config.set_logical_device_configuration(
 )
 
 
+@functools.cache
 def mirrored() -> tf.distribute.MirroredStrategy:
-    """A strategy with a replica on each."""
+    """The strategy with a replica on each; a second one would confuse its sums with its own."""
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
