@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +15,7 @@ from kft.feature_key import digest_layers
 from kft.keep import Keeper, Wanted
 from kft.place import OFF, Keeping
 from kft.task import Task
+from kft.updates import Pretrained
 from kft.views import Views, views_of
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Training:
         class_weights: How much each class counts in the loss.
         callbacks: Makes the user's callbacks, afresh for each phase.
         keeping: Where what frozen layers give is kept.
+        pretrained: The weights of the backbone before the first phase, where one pulls to them.
     """
 
     directory: Path
@@ -48,6 +50,7 @@ class Training:
     class_weights: Literal["balanced"] | Mapping[str, float] | None = None
     callbacks: Callable[[], Sequence[keras.callbacks.Callback]] = tuple
     keeping: Keeping = Keeping()
+    pretrained: Pretrained = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)

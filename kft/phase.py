@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from kft.component import Settings
 from kft.optimizer import Adam, Optimizer, Sgd
 from kft.schedule import Constant, Cosine, Schedule
-from kft.unfreeze import Unfreeze, UnfreezeAll, UnfreezeNone
+from kft.unfreeze import Unfreeze, UnfreezeAll, UnfreezeNone, check_pattern
 
 
 class EarlyStopping(Settings):
@@ -38,6 +44,13 @@ class Phase(Settings):
             step is that of a batch so many times larger, in the memory of one.
         carry_optimizer: Whether weights that the phase before trained by the same kind of
             optimizer keep its averages of their gradients. Its schedule begins anew all the same.
+        layer_decay: Factor of the rate from each stage of the backbone to the next below; the
+            topmost has it once, the head not at all. Such as 0.9; null is one rate for all.
+        rate_factors: Factor of the rate of each stage whose whole name a regular expression
+            matches, or of ``head``. Comes on top of `layer_decay`.
+        l2_sp: How strongly every step pulls the unfrozen backbone to its pretrained weights, in
+            place of weight decay (Li et al. 2018); such as 0.1 with ``sgd``. The head has its own
+            `l2`.
     """
 
     name: Annotated[str, Field(min_length=1, pattern=r"^[\w.-]+$")]
@@ -50,6 +63,15 @@ class Phase(Settings):
     batch_size: PositiveInt | None = None
     accumulate_steps: PositiveInt = 1
     carry_optimizer: bool = False
+    layer_decay: Annotated[float | None, Field(gt=0, le=1)] = None
+    rate_factors: dict[str, PositiveFloat] = {}
+    l2_sp: NonNegativeFloat = 0.0
+
+    @model_validator(mode="after")
+    def _check_patterns(self) -> Self:
+        for pattern in self.rate_factors:
+            check_pattern(pattern)
+        return self
 
 
 def two_phase_recipe() -> tuple[Phase, ...]:

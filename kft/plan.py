@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from kft.backbone import Stage
 from kft.config import RunConfig
 from kft.counts import class_counts
 from kft.data import Splits
@@ -14,6 +15,7 @@ from kft.phase import Phase
 from kft.segments import Segment, segments_of
 from kft.task import Task, assemble
 from kft.train import parameters, steps_per_epoch
+from kft.updates import HEAD, stage_factors
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class PhasePlan:
         trained_parameters: How many numbers it could change, the head's included.
         steps_per_epoch: Optimizer steps.
         learning_rates: At the first step and at the end of each epoch.
+        rate_factors: What the rate is multiplied by for each of `stages`, and for the head.
         features: Whether those of training are computed once and where they are kept, or why not.
     """
 
@@ -37,6 +40,7 @@ class PhasePlan:
     trained_parameters: int
     steps_per_epoch: int
     learning_rates: tuple[float, ...]
+    rate_factors: tuple[float, ...]
     features: str
 
 
@@ -105,6 +109,7 @@ def plan_phases(config: RunConfig, splits: Splits, task: Task) -> tuple[PhasePla
                 trained_parameters=parameters(task.model),
                 steps_per_epoch=steps,
                 learning_rates=learning_rates(phase, steps),
+                rate_factors=rate_factors(phase, task, stages),
                 features=features,
             )
         )
@@ -132,3 +137,9 @@ def learning_rates(phase: Phase, steps: int) -> tuple[float, ...]:
     rate = PhaseRate(phase.optimizer.learning_rate, phase.schedule, phase.epochs, steps)
     last = [epoch * steps - 1 for epoch in range(1, phase.epochs + 1)]
     return tuple(float(rate(step)) for step in (0, *last))
+
+
+def rate_factors(phase: Phase, task: Task, stages: Sequence[Stage]) -> tuple[float, ...]:
+    """Returns what the rate is multiplied by for each of `stages` and for the head."""
+    factors = stage_factors(phase, task.backbone)
+    return tuple(factors[name] for name in (*(stage.name for stage in stages), HEAD))

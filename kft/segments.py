@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -10,6 +11,7 @@ from kft.backbone import Stage
 from kft.errors import ConfigError
 from kft.phase import Phase
 from kft.task import Task
+from kft.updates import stage_factors
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +35,19 @@ def segments_of(task: Task, phase: Phase, number: int) -> tuple[Segment, ...]:
     Raises:
         ConfigError: The phase does not fit the backbone.
     """
-    try:
+    with inside(f"phases[{number}]"):
+        stage_factors(phase, task.backbone)
+    with inside(f"phases[{number}].unfreeze"):
         by_epoch = phase.unfreeze.by_epoch(task.backbone, phase.epochs)
-    except ConfigError as error:
-        where = f"phases[{number}].unfreeze.{error.where}"
-        raise ConfigError(where, error.problem, error.fix) from error
     names = [[stage.name for stage in stages] for stages in by_epoch]
     runs = [list(run) for _, run in groupby(range(phase.epochs), key=lambda epoch: names[epoch])]
     return tuple(Segment(by_epoch[run[0]], run[0], len(run)) for run in runs)
+
+
+@contextmanager
+def inside(place: str) -> Iterator[None]:
+    """Completes the ``where`` of a ConfigError that is relative to `place` in the config."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{place}.{error.where}", error.problem, error.fix) from error

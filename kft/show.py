@@ -183,7 +183,8 @@ def plan_summary(plan: Plan) -> RenderableType:
     parts = [
         Text(
             f"{phase.name}: trains {trains(phase.stages, len(plan.stages))}"
-            f"{in_turn(phase.stage_counts)}. Features are {phase.features}"
+            f"{in_turn(phase.stage_counts)}{shares(phase.rate_factors)}. "
+            f"Features are {phase.features}"
         )
         for phase in plan.phases
     ]
@@ -208,6 +209,14 @@ def in_turn(stage_counts: Sequence[int]) -> str:
     """Returns how many stages train one after another, if their number grows."""
     *first, last = stage_counts
     return f", gradually: {', '.join(map(str, first))}, then {last}" if first else ""
+
+
+def shares(factors: Sequence[float]) -> str:
+    """Returns what shares of the rate the stages and the head have, if they differ."""
+    lowest, highest = min(factors), max(factors)
+    if lowest == highest == 1:
+        return ""
+    return f", at {lowest:.2g} to {highest:.2g} of the rate"
 
 
 def rates(learning_rates: Sequence[float]) -> str:

@@ -17,6 +17,7 @@ from kft.phase import Phase
 from kft.precision import loss_scaled
 from kft.segments import Segment, segments_of
 from kft.task import Task
+from kft.updates import adapt, pretrained_values
 
 if TYPE_CHECKING:
     import keras
@@ -93,6 +94,7 @@ def train(
     training.best.check_monitor(task.head)
     planned = [segments_of(task, phase, number) for number, phase in enumerate(phases)]
     weighted = weigh(splits.train, splits.target, training.class_weights)
+    training = replace(training, pretrained=pretrained_values(task, phases))
     keeper = Keeper(training.keeping, training.seed, task.backbone.name)
     job = Job(task, replace(splits, train=weighted), training, Limits(), keeper)
     results: list[PhaseResult] = []
@@ -147,7 +149,8 @@ def train_segment(
     live = accumulating(parts, phase, job.training)
     batch_size = phase.batch_size or job.training.batch_size
     step_size = batch_size * phase.accumulate_steps
-    optimizer = compile_for(phase, job.task, live, steps_per_epoch(parts.train.split, step_size))
+    steps = steps_per_epoch(parts.train.split, step_size)
+    optimizer = compile_for(phase, job.task, live, steps, job.training)
     take_over(optimizer, phase, segment, reached)
     validation = evaluation_batches(parts.validation.split, job.task.target, batch_size)
     watch.begin(live, validation, epoch)
@@ -213,16 +216,15 @@ def steps_per_epoch(split: Split, size: int) -> int:
     return -(-split.size // size)
 
 
-def compile_for(phase: Phase, task: Task, parts: Parts, steps: int) -> keras.optimizers.Optimizer:
+def compile_for(
+    phase: Phase, task: Task, parts: Parts, steps: int, training: Training
+) -> keras.optimizers.Optimizer:
     """Compiles what `parts` train and validate, and returns the new optimizer, with its slots."""
     from kft.phase_rate import PhaseRate
 
     rate = PhaseRate(phase.optimizer.learning_rate, phase.schedule, phase.epochs, steps)
     optimizer = phase.optimizer.build(rate, phase.clip_norm)
-    # Decaying a bias or the gain of a normalisation shrinks nothing that can overfit.
-    optimizer.exclude_from_weight_decay(
-        var_list=[v for v in parts.train.model.trainable_variables if len(v.shape) < 2]
-    )
+    adapt(optimizer, phase, task, training.pretrained)
     optimizer = loss_scaled(optimizer, parts.train.model)
     # The whole model too, where it is not what is trained: callbacks may save or score it.
     models = (parts.train.model, task.model, parts.validation.model)

@@ -152,12 +152,7 @@ class UnfreezeMatch(Unfreeze):
 
     @model_validator(mode="after")
     def _check_pattern(self) -> Self:
-        try:
-            re.compile(self.pattern)
-        except re.error as error:
-            raise PydanticCustomError(
-                "pattern", f"pattern {self.pattern!r} is no regular expression: {error}"
-            ) from error
+        check_pattern(self.pattern)
         return self
 
     def choose(self, backbone: Backbone) -> Sequence[Stage]:
@@ -171,3 +166,13 @@ class UnfreezeMatch(Unfreeze):
                 fix="Take a pattern of the whole name, such as '.*block_1[3-6].*'",
             )
         return chosen
+
+
+def check_pattern(pattern: str) -> None:
+    """Raises a fault that pydantic reports with the others, if `pattern` cannot be read."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise PydanticCustomError(
+            "pattern", f"pattern {pattern!r} is no regular expression: {error}"
+        ) from error

@@ -307,6 +307,16 @@ def test_plan_says_what_trains_when_at_which_rate(kft):
     assert stages.stdout.split() == ["low", "high"]
 
 
+def test_plan_says_at_which_rates_the_stages_train(kft):
+    changes = ["phases.1.layer_decay=0.5"]
+    told = kft(
+        "plan", "config.json", "--trust", "mine", *(w for c in changes for w in ("--set", c))
+    )
+
+    shown = " ".join(told.stdout.split())
+    assert "tune: trains the head and 1 stage from high, at 0.5 to 1 of the rate. Features" in shown
+
+
 def test_check_finds_nothing_in_what_is_fine(kft):
     told = kft("check", "config.json", "--trust", "mine", "--set", "output_dir=new")
 

@@ -44,6 +44,8 @@ def test_a_phase_survives_being_written_and_read():
         ({"optimizer": {"kind": "sgd", "learning_rate": 0}}, "greater than 0"),
         ({"name": "a b"}, "should match pattern"),
         ({"clip_norm": float("nan")}, "finite number"),
+        ({"layer_decay": 0}, "greater than 0"),
+        ({"rate_factors": {"(": 0.1}}, "is no regular expression"),
     ],
 )
 def test_a_bad_phase_is_refused_with_a_reason(change, message):

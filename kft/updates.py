@@ -1,0 +1,134 @@
+"""What a phase adds to the step of its optimizer: rates by stage, and a pull to the old weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from kft.backbone import Backbone
+from kft.errors import ConfigError
+from kft.layer_rates import depth_factors, scale_updates
+from kft.phase import Phase
+from kft.task import Task
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+HEAD = "head"
+
+Pretrained = Mapping[int, "tf.Tensor"]
+
+
+def pretrained_values(task: Task, phases: Iterable[Phase]) -> Pretrained:
+    """Returns a copy of each weight of the backbone by the id of its variable.
+
+    Nothing where no phase pulls to it. Call it before anything is trained.
+    """
+    import tensorflow as tf
+
+    if not any(phase.l2_sp for phase in phases):
+        return {}
+    return {
+        id(variable): tf.identity(variable.value)
+        for stage in task.backbone.stages
+        for variable in stage.variables
+    }
+
+
+def adapt(
+    optimizer: keras.optimizers.Optimizer, phase: Phase, task: Task, pretrained: Pretrained
+) -> None:
+    """Makes a new `optimizer` treat every weight that `task` trains as `phase` says.
+
+    Weight decay leaves out biases and the gains of normalisations, since shrinking them does not
+    keep anything from overfitting, and what is pulled to its pretrained value instead.
+    """
+    trained = task.model.trainable_variables
+    pulled = [v for v in trained if phase.l2_sp and id(v) in pretrained]
+    flat = [variable for variable in trained if len(variable.shape) < 2]
+    optimizer.exclude_from_weight_decay(var_list=[*flat, *pulled])
+    if pulled:
+        pull(optimizer, [(v, pretrained[id(v)]) for v in pulled], phase.l2_sp)
+    factors = variable_factors(phase, task)
+    if factors:
+        scale_updates(optimizer, factors)
+
+
+def pull(
+    optimizer: keras.optimizers.Optimizer,
+    anchors: Iterable[tuple[keras.Variable, tf.Tensor]],
+    strength: float,
+) -> None:
+    """Makes every step of `optimizer` also take ``rate * strength * (variable - anchor)`` off.
+
+    For plain SGD that is the gradient of the L2-SP penalty, half of `strength` times the squared
+    distance (Li et al. 2018, arXiv 1802.01483). Others apply it beside their own step, as AdamW
+    does weight decay and for its reason: Adam would weaken the pull where gradients are large
+    (Loshchilov and Hutter 2019). The loss stays that of the head. Call it before `scale_updates`,
+    so that the pull follows the rate of each variable.
+    """
+    by_key = {optimizer._var_key(variable): anchor for variable, anchor in anchors}
+    step = optimizer.update_step
+
+    def pulled_step(gradient: tf.Tensor, variable: tf.Variable, learning_rate: Any) -> None:
+        import tensorflow as tf
+
+        anchor = by_key.get(optimizer._var_key(variable))
+        if anchor is not None:
+            share = tf.cast(learning_rate * strength, variable.dtype)
+            variable.assign_sub(share * (variable - anchor))
+        step(gradient, variable, learning_rate)
+
+    optimizer.update_step = pulled_step
+
+
+def variable_factors(phase: Phase, task: Task) -> list[tuple[keras.Variable, float]]:
+    """Returns the factor of the rate of each trained weight, or nothing if all are the same."""
+    factors = stage_factors(phase, task.backbone)
+    if set(factors.values()) == {1.0}:
+        return []
+    of = {id(v): factors[stage.name] for stage in task.backbone.stages for v in stage.variables}
+    return [(v, of.get(id(v), factors[HEAD])) for v in task.model.trainable_variables]
+
+
+def stage_factors(phase: Phase, backbone: Backbone) -> dict[str, float]:
+    """Returns the factor of the rate of every stage by its name, input side first, and the head's.
+
+    Raises:
+        ConfigError: A pattern matches no stage, or two match the same; ``where`` is relative to
+            the phase.
+    """
+    names = [stage.name for stage in backbone.stages]
+    factors = dict(zip(names, depth_factors(len(names), phase.layer_decay or 1.0), strict=True))
+    factors[HEAD] = 1.0
+    chosen: dict[str, str] = {}
+    for pattern, factor in phase.rate_factors.items():
+        matched = [name for name in factors if re.fullmatch(pattern, name)]
+        refuse_match(pattern, matched, chosen, backbone)
+        chosen |= dict.fromkeys(matched, pattern)
+        factors |= {name: factors[name] * factor for name in matched}
+    return factors
+
+
+def refuse_match(
+    pattern: str, matched: Sequence[str], chosen: Mapping[str, str], backbone: Backbone
+) -> None:
+    """Raises ConfigError if `pattern` matched nothing, or what another has `chosen` already."""
+    where = f"rate_factors[{pattern!r}]"
+    if not matched:
+        first, last = backbone.stages[0].name, backbone.stages[-1].name
+        raise ConfigError(
+            where=where,
+            problem=f"matches neither the head nor any of the {len(backbone.stages)} stages of "
+            f"{backbone.name!r}, such as {first!r} and {last!r}",
+            fix="Take a pattern of the whole name, such as '.*block_1[3-6].*', or 'head'",
+        )
+    twice = next((name for name in matched if name in chosen), None)
+    if twice is not None:
+        raise ConfigError(
+            where=where,
+            problem=f"matches {twice!r}, as {chosen[twice]!r} does",
+            fix="Make the patterns match different stages",
+        )
