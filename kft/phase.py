@@ -7,10 +7,12 @@ from typing import Annotated, Self
 from pydantic import (
     Field,
     NonNegativeFloat,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from kft.component import Settings
 from kft.optimizer import Adam, Optimizer, Sgd
@@ -51,6 +53,12 @@ class Phase(Settings):
         l2_sp: How strongly every step pulls the unfrozen backbone to its pretrained weights, in
             place of weight decay (Li et al. 2018); such as 0.1 with ``sgd``. The head has its own
             `l2`.
+        ema: Share of the moving average of the weights that a step leaves as it was, such as
+            0.999; smaller at first, (1 + steps) / (10 + steps). The average is what is validated,
+            selected and exported. Null takes the weights themselves.
+        swa_epochs: Over so many epochs at the end, what is validated, selected and exported is the
+            mean of the weights at their ends (Izmailov et al. 2018). Wants a rate that does not
+            fall to nothing.
     """
 
     name: Annotated[str, Field(min_length=1, pattern=r"^[\w.-]+$")]
@@ -66,11 +74,26 @@ class Phase(Settings):
     layer_decay: Annotated[float | None, Field(gt=0, le=1)] = None
     rate_factors: dict[str, PositiveFloat] = {}
     l2_sp: NonNegativeFloat = 0.0
+    ema: Annotated[float | None, Field(gt=0, lt=1)] = None
+    swa_epochs: NonNegativeInt = 0
 
     @model_validator(mode="after")
     def _check_patterns(self) -> Self:
         for pattern in self.rate_factors:
             check_pattern(pattern)
+        return self
+
+    @model_validator(mode="after")
+    def _check_last_epochs(self) -> Self:
+        if self.ema and self.swa_epochs:
+            raise PydanticCustomError(
+                "two_averages", "'ema' and 'swa_epochs' both average the weights. Keep one"
+            )
+        if self.swa_epochs > self.epochs:
+            raise PydanticCustomError(
+                "swa_epochs",
+                f"'swa_epochs' is {self.swa_epochs}, more than the {self.epochs} epochs there are",
+            )
         return self
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kft.averages import Average
 from kft.divergence import Diverged
 from kft.errors import TrainingError
 from kft.phase_rate import rate_of
@@ -22,22 +23,27 @@ TRIES = 3
 class LastGood(keras.callbacks.Callback):
     """Holds the state after the last good epoch, and goes back to it.
 
-    The state is all that a step changes: weights, statistics, the seeds of dropout, and the
-    slots and the count of the optimizer.
+    The state is all that a step changes: weights, their average, statistics, the seeds of
+    dropout, and the slots and the count of the optimizer.
 
     Attributes:
         rollbacks: One entry for each time that it went back, as in ``scores.json``.
     """
 
-    def __init__(self, phase: str) -> None:
+    def __init__(self, phase: str, average: Average) -> None:
         super().__init__()
+        self._average = average
         self.rollbacks: list[dict[str, Any]] = []
         self._phase = phase
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Copies the state, since whatever epoch came before was a good one."""
         self._epoch = epoch
-        self._variables = [*self.model.variables, *self.model.optimizer.variables]
+        self._variables = [
+            *self.model.variables,
+            *self.model.optimizer.variables,
+            *self._average.state,
+        ]
         self._values = [np.array(variable.numpy()) for variable in self._variables]
 
     def go_back(self, found: Diverged) -> int:

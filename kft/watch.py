@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
+from kft.averages import average_of
 from kft.best import Best
 from kft.divergence import Limits
 from kft.phase import Phase
@@ -41,7 +42,8 @@ class Watch:
     def __init__(
         self, task: Task, phase: Phase, training: Training, limits: Limits, first_epoch: int
     ) -> None:
-        self.last_good = LastGood(phase.name)
+        self._average = average_of(phase, last_epoch=first_epoch + phase.epochs - 1)
+        self.last_good = LastGood(phase.name, self._average)
         exact = task.backbone.batch_norm == "recalibrate"
         self._recalibrations = [Recalibration()] if exact else []
         self._for_user = [
@@ -53,10 +55,12 @@ class Watch:
             self.last_good,
             Guard(),
             Bar(phase.name),
+            self._average,
             *self._recalibrations,
             self.recorder,
             Selection(training.best, phase, self.recorder),
             *self._for_user,
+            self._average.put_back,
         ]
 
     def begin(self, parts: Parts, validation: tf.data.Dataset, epoch: int) -> None:
@@ -64,6 +68,7 @@ class Watch:
         for callback in self._recalibrations:
             callback.begin(parts.train.split)
         self.recorder.begin(parts, validation, epoch)
+        self._average.begin(parts.train.model)
 
     @property
     def stopped(self) -> bool:

@@ -46,6 +46,9 @@ def test_a_phase_survives_being_written_and_read():
         ({"clip_norm": float("nan")}, "finite number"),
         ({"layer_decay": 0}, "greater than 0"),
         ({"rate_factors": {"(": 0.1}}, "is no regular expression"),
+        ({"ema": 1.0}, "less than 1"),
+        ({"ema": 0.9, "swa_epochs": 2}, "both average the weights. Keep one"),
+        ({"swa_epochs": 4}, "'swa_epochs' is 4, more than the 3 epochs there are"),
     ],
 )
 def test_a_bad_phase_is_refused_with_a_reason(change, message):
