@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kft.data import Split, Target
+from kft.mix import Mix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,10 +44,12 @@ def training_batches(
     target: Target,
     order: Order,
     augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None,
+    mix: Mix | None = None,
 ) -> tf.data.Dataset:
     """Returns ``(inputs, labels, weights)`` of all epochs of `order`, one after another.
 
-    Labels are dense ``(batch, k)``, weights ``(batch,)``. `augment` is as `Input.augment`.
+    Labels are dense ``(batch, k)``, weights ``(batch,)``. `augment` is as `Input.augment`; what
+    it gives is mixed by `mix`.
     """
     import tensorflow as tf
 
@@ -57,10 +60,13 @@ def training_batches(
         indices = shuffled(split.size, order.seed, epoch, order.batch_size)
         rows = indices if order.views == (0,) else indices.map(lambda index: first + index)
         batches = labelled(split, target, rows, order.batch_size)
-        if augment is None:
-            return batches
-        vary = varied_by(augment, order.seed, epoch)
-        return batches.map(vary, num_parallel_calls=tf.data.AUTOTUNE)
+        if augment is not None:
+            vary = varied_by(augment, order.seed, epoch)
+            batches = batches.map(vary, num_parallel_calls=tf.data.AUTOTUNE)
+        if mix is not None:
+            blend = mixed_by(mix, order.seed, epoch)
+            batches = batches.map(blend, num_parallel_calls=tf.data.AUTOTUNE)
+        return batches
 
     epochs = tf.data.Dataset.range(order.first_epoch, order.first_epoch + order.epochs)
     batches = epochs.flat_map(one_epoch).map(lambda _, *batch: batch)
@@ -76,6 +82,18 @@ def varied_by(
         return index, augment(inputs, example_seeds(seed, epoch, index)), *rest
 
     return vary
+
+
+def mixed_by(mix: Mix, seed: int, epoch: tf.Tensor) -> Callable[..., tuple[tf.Tensor, ...]]:
+    """Returns what mixes the examples of a batch of one epoch, while `mix` is on."""
+    import tensorflow as tf
+
+    def blend(index: tf.Tensor, *batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        seeds = example_seeds(seed, epoch, index)
+        mixed = tf.cond(epoch < mix.until, lambda: mix.batch(seeds, *batch), lambda: batch)
+        return index, *mixed
+
+    return blend
 
 
 def evaluation_batches(split: Split, target: Target, batch_size: int) -> tf.data.Dataset:

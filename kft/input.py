@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from kft.component import Component
+from kft.errors import ConfigError
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -67,6 +68,22 @@ class Input(Component):
         `inputs` has shape ``(batch, …)``; `seeds` int64 ``(batch, 2)``. An example's variant
         depends on its own seed alone, not on its place in the batch.
         """
+
+    def regions(self, shares: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        """Returns which part of an example CutMix takes from another: a region at random.
+
+        `shares`, float32 ``(batch,)``, say how large; `seeds`, int64 ``(batch, 2)``, where. The
+        result is of bool and may be broadcast to the inputs, with as many dimensions.
+
+        Raises:
+            ConfigError: Examples of this input have no regions, as here unless a kind says
+                otherwise.
+        """
+        raise ConfigError(
+            where="cutmix",
+            problem=f"the input {self.kind!r} has no regions that could be cut out",
+            fix="Leave it out, or take mixup",
+        )
 
     @abstractmethod
     def signatures(self) -> tuple[Signature, ...]:

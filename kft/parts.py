@@ -12,8 +12,12 @@ from kft.best import Best
 from kft.cut import Cut, cut
 from kft.data import Split, Splits
 from kft.feature_key import digest_layers
+from kft.input import Input
 from kft.keep import Keeper, Wanted
+from kft.mix import Mix, mix_of
+from kft.phase import Phase
 from kft.place import OFF, Keeping
+from kft.segments import Segment
 from kft.task import Task
 from kft.updates import Pretrained
 from kft.views import Views, views_of
@@ -26,6 +30,7 @@ UNCUT = "computed anew: the backbone trains from its first layer on"
 AUGMENTED = (
     "computed anew: the examples are augmented, and cache_views is 0; those of validation once"
 )
+MIXED = "computed anew: the examples are mixed; those of validation once"
 
 
 @dataclass(frozen=True)
@@ -60,12 +65,14 @@ class Part:
     Attributes:
         augment: As `Input.augment`, or None.
         views: Which variant of the examples the epochs take in turn, as `Order.views`.
+        mix: How examples are mixed with one another, after all that.
     """
 
     model: keras.Model
     split: Split
     augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None
     views: tuple[int, ...] = (0,)
+    mix: Mix | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,23 +92,44 @@ class Parts:
     features_kept: bool = False
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """What is ahead of those who train.
+
+    Attributes:
+        epochs: Their numbers, counted from 0 over the run.
+        mix: How training examples are mixed with one another, or None.
+    """
+
+    epochs: range
+    mix: Mix | None = None
+
+
+def ahead_of(phase: Phase, segment: Segment, input: Input, first_epoch: int) -> Ahead:
+    """Returns what is ahead in `segment` of a `phase` that begins with `first_epoch` of the run."""
+    first = first_epoch + segment.first
+    return Ahead(range(first, first + segment.epochs), mix_of(phase, input, first_epoch))
+
+
 def parts_of(
-    task: Task, splits: Splits, stages: Sequence[Stage], keeper: Keeper, epochs: range
+    task: Task, splits: Splits, stages: Sequence[Stage], keeper: Keeper, ahead: Ahead
 ) -> Parts:
     """Returns what a phase trains and validates, once the backbone trains `stages` alone.
 
     What lies before the first trained layer gives the same values in every epoch, so it runs
-    once over what is not augmented, and validation never is; of augmented examples, over the
-    views that are to be kept. What cannot be kept is computed anew.
+    once over what is neither augmented nor mixed, and validation never is; of augmented examples,
+    over the views that are to be kept. What cannot be kept is computed anew.
     """
     augment = task.input.augment if task.input.is_augmented else None
-    train = Part(task.model, splits.train, augment)
+    train = Part(task.model, splits.train, augment, mix=ahead.mix)
     found = cut(task.backbone.model)
     if found is None:
         return Parts(stages, train, Part(task.model, splits.validation), UNCUT)
     rest = rest_of(task, found)
     validation = validation_part(task, splits.validation, found, rest, keeper)
-    views = views_of(task.input, keeper.seed, keeper.keeping.views, epochs)
+    if ahead.mix:
+        return Parts(stages, train, validation, anew(MIXED, keeper))
+    views = views_of(task.input, keeper.seed, keeper.keeping.views, ahead.epochs)
     if views is None:
         return Parts(stages, train, validation, anew(AUGMENTED, keeper))
     kept = keeper.keep(Wanted(found.prefix, splits.train, "train", views))
@@ -111,7 +139,7 @@ def parts_of(
     return Parts(stages, train, validation, once(found, views, kept.told), features_kept=True)
 
 
-def planned_features(task: Task, splits: Splits, keeper: Keeper, epochs: range) -> str:
+def planned_features(task: Task, splits: Splits, keeper: Keeper, ahead: Ahead) -> str:
     """Returns what `Parts.features` would be; computes nothing.
 
     The backbone has been told what it trains.
@@ -119,7 +147,9 @@ def planned_features(task: Task, splits: Splits, keeper: Keeper, epochs: range) 
     found = cut(task.backbone.model)
     if found is None:
         return UNCUT
-    views = views_of(task.input, keeper.seed, keeper.keeping.views, epochs)
+    if ahead.mix:
+        return anew(MIXED, keeper)
+    views = views_of(task.input, keeper.seed, keeper.keeping.views, ahead.epochs)
     if views is None:
         return anew(AUGMENTED, keeper)
     is_nameable = digest_layers(found.prefix) is not None

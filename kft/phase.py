@@ -59,6 +59,11 @@ class Phase(Settings):
         swa_epochs: Over so many epochs at the end, what is validated, selected and exported is the
             mean of the weights at their ends (Izmailov et al. 2018). Wants a rate that does not
             fall to nothing.
+        mixup: Alpha of the Beta distribution by which each training example is mixed with another
+            (Zhang et al. 2018), such as 0.2; 0 does not.
+        cutmix: Alpha of the Beta distribution of the region that is cut out of another example and
+            pasted (Yun et al. 2019), such as 1; 0 does not. With `mixup`, each batch has one.
+        mix_off_epochs: Epochs at the end without `mixup` and `cutmix`.
     """
 
     name: Annotated[str, Field(min_length=1, pattern=r"^[\w.-]+$")]
@@ -76,6 +81,14 @@ class Phase(Settings):
     l2_sp: NonNegativeFloat = 0.0
     ema: Annotated[float | None, Field(gt=0, lt=1)] = None
     swa_epochs: NonNegativeInt = 0
+    mixup: NonNegativeFloat = 0.0
+    cutmix: NonNegativeFloat = 0.0
+    mix_off_epochs: NonNegativeInt = 0
+
+    @property
+    def mixes(self) -> bool:
+        """Says whether training examples are mixed with one another."""
+        return bool(self.mixup or self.cutmix)
 
     @model_validator(mode="after")
     def _check_patterns(self) -> Self:
@@ -93,6 +106,12 @@ class Phase(Settings):
             raise PydanticCustomError(
                 "swa_epochs",
                 f"'swa_epochs' is {self.swa_epochs}, more than the {self.epochs} epochs there are",
+            )
+        if self.mixes and self.mix_off_epochs >= self.epochs:
+            raise PydanticCustomError(
+                "mix_off_epochs",
+                f"'mix_off_epochs' is {self.mix_off_epochs}, which leaves none of the "
+                f"{self.epochs} epochs to mix in",
             )
         return self
 

@@ -10,7 +10,7 @@ from kft.config import RunConfig
 from kft.counts import class_counts
 from kft.data import Splits
 from kft.keep import Keeper
-from kft.parts import planned_features
+from kft.parts import Ahead, ahead_of, planned_features
 from kft.phase import Phase
 from kft.segments import Segment, segments_of
 from kft.task import Task, assemble
@@ -95,7 +95,8 @@ def plan_phases(config: RunConfig, splits: Splits, task: Task) -> tuple[PhasePla
     first_epoch = 0
     for number, phase in enumerate(config.phases):
         segments = segments_of(task, phase, number)
-        features = planned(task, splits, segments, keeper, first_epoch)
+        ahead = [ahead_of(phase, segment, task.input, first_epoch) for segment in segments]
+        features = planned(task, splits, segments, keeper, ahead)
         stages = segments[-1].stages
         batch_size = phase.batch_size or config.data.batch_size
         steps = steps_per_epoch(splits.train, batch_size * phase.accumulate_steps)
@@ -118,15 +119,17 @@ def plan_phases(config: RunConfig, splits: Splits, task: Task) -> tuple[PhasePla
 
 
 def planned(
-    task: Task, splits: Splits, segments: Sequence[Segment], keeper: Keeper, first_epoch: int
+    task: Task,
+    splits: Splits,
+    segments: Sequence[Segment],
+    keeper: Keeper,
+    ahead: Sequence[Ahead],
 ) -> str:
     """Returns whether each segment keeps features; leaves the backbone as the last trains it."""
     told = []
-    for segment in segments:
+    for segment, each in zip(segments, ahead, strict=True):
         task.backbone.train_only(segment.stages)
-        first = first_epoch + segment.first
-        epochs = range(first, first + segment.epochs)
-        told.append(planned_features(task, splits, keeper, epochs))
+        told.append(planned_features(task, splits, keeper, each))
     return "; then ".join(dict.fromkeys(told))
 
 

@@ -9,6 +9,7 @@ from itertools import groupby
 
 from kft.backbone import Stage
 from kft.errors import ConfigError
+from kft.mix import refuse_mix
 from kft.phase import Phase
 from kft.task import Task
 from kft.updates import stage_factors
@@ -37,6 +38,7 @@ def segments_of(task: Task, phase: Phase, number: int) -> tuple[Segment, ...]:
     """
     with inside(f"phases[{number}]"):
         stage_factors(phase, task.backbone)
+        refuse_mix(phase, task.input)
     with inside(f"phases[{number}].unfreeze"):
         by_epoch = phase.unfreeze.by_epoch(task.backbone, phase.epochs)
     names = [[stage.name for stage in stages] for stages in by_epoch]

@@ -12,7 +12,7 @@ from kft.class_weights import weigh
 from kft.data import Split, Splits
 from kft.divergence import Diverged, Limits
 from kft.keep import Keeper
-from kft.parts import Part, Parts, Training, parts_of
+from kft.parts import Part, Parts, Training, ahead_of, parts_of
 from kft.phase import Phase
 from kft.precision import loss_scaled
 from kft.segments import Segment, segments_of
@@ -145,7 +145,7 @@ def train_segment(
     """Trains one segment, going back to the last good epoch wherever training diverges."""
     epoch = reached.epoch if reached else 0
     end = epoch + segment.epochs
-    parts = parts_for(job, segment, range(epoch, end))
+    parts = parts_for(job, phase, segment, epoch)
     live = accumulating(parts, phase, job.training)
     batch_size = phase.batch_size or job.training.batch_size
     step_size = batch_size * phase.accumulate_steps
@@ -188,10 +188,11 @@ def take_over(
         hand_on(reached.optimizer, optimizer)
 
 
-def parts_for(job: Job, segment: Segment, epochs: range) -> Parts:
+def parts_for(job: Job, phase: Phase, segment: Segment, epoch: int) -> Parts:
     """Returns what `segment` trains and validates, the backbone set to train its stages alone."""
     job.task.backbone.train_only(segment.stages)
-    return parts_of(job.task, job.splits, segment.stages, job.keeper, epochs)
+    ahead = ahead_of(phase, segment, job.task.input, epoch - segment.first)
+    return parts_of(job.task, job.splits, segment.stages, job.keeper, ahead)
 
 
 def fit(task: Task, part: Part, order: Order, callbacks: Sequence[Any]) -> None:
@@ -201,7 +202,7 @@ def fit(task: Task, part: Part, order: Order, callbacks: Sequence[Any]) -> None:
         Diverged: An epoch went wrong; its steps have been taken all the same.
     """
     part.model.fit(
-        training_batches(part.split, task.target, order, part.augment),
+        training_batches(part.split, task.target, order, part.augment, part.mix),
         initial_epoch=order.first_epoch,
         epochs=order.first_epoch + order.epochs,
         steps_per_epoch=steps_per_epoch(part.split, order.batch_size),

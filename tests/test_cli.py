@@ -307,13 +307,16 @@ def test_plan_says_what_trains_when_at_which_rate(kft):
     assert stages.stdout.split() == ["low", "high"]
 
 
-def test_plan_says_at_which_rates_the_stages_train(kft):
-    changes = ["phases.1.layer_decay=0.5"]
+def test_plan_says_at_which_rates_the_stages_train_and_that_mixing_keeps_no_features(kft):
+    changes = ["phases.1.layer_decay=0.5", "phases.0.mixup=0.2"]
     told = kft(
         "plan", "config.json", "--trust", "mine", *(w for c in changes for w in ("--set", c))
     )
 
     shown = " ".join(told.stdout.split())
+    assert (
+        "head: trains the head alone. Features are computed anew: the examples are mixed" in shown
+    )
     assert "tune: trains the head and 1 stage from high, at 0.5 to 1 of the rate. Features" in shown
 
 

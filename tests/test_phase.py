@@ -49,6 +49,7 @@ def test_a_phase_survives_being_written_and_read():
         ({"ema": 1.0}, "less than 1"),
         ({"ema": 0.9, "swa_epochs": 2}, "both average the weights. Keep one"),
         ({"swa_epochs": 4}, "'swa_epochs' is 4, more than the 3 epochs there are"),
+        ({"mixup": 0.2, "mix_off_epochs": 3}, "leaves none of the 3 epochs to mix in"),
     ],
 )
 def test_a_bad_phase_is_refused_with_a_reason(change, message):

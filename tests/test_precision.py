@@ -27,7 +27,7 @@ from kft.inference_mode import InferenceMode
 from kft.keep import Keeper, Wanted
 from kft.later import evaluate_run
 from kft.optimizer import Sgd
-from kft.parts import parts_of
+from kft.parts import Ahead, parts_of
 from kft.phase import Phase
 from kft.place import Keeping
 from kft.precision import compute_dtypes, computing_in, loss_scaled
@@ -145,7 +145,7 @@ def test_the_loss_is_scaled_where_float16_layers_train(precision, stages, scaled
     chosen = task.backbone.stages[2 - stages :]
     task.backbone.train_only(chosen)
     keeper = Keeper(Keeping("memory"), 0, "tiny")
-    model = parts_of(task, splits, chosen, keeper, range(1)).train.model
+    model = parts_of(task, splits, chosen, keeper, Ahead(range(1))).train.model
 
     optimizer = loss_scaled(keras.optimizers.SGD(), model)
 

@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, PositiveInt
 
 from kft.image.augment import Augmentation, augmented
 from kft.image.decode import decode_image
+from kft.image.rectangles import rectangles
 from kft.image.resize import Resize, resize_images
 from kft.input import Input, Signature
 
@@ -57,6 +58,10 @@ class ImageInput(Input):
         varied = augmented(self.augmentations, tf.cast(inputs, tf.float32), seeds)
         varied = tf.saturate_cast(tf.round(varied), tf.uint8)
         return tf.ensure_shape(varied, inputs.shape)
+
+    def regions(self, shares: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        """Returns rectangles of the aspect of the picture, cut off where they stand out of it."""
+        return rectangles(self.size, shares, seeds)
 
     def signatures(self) -> tuple[Signature, ...]:
         import tensorflow as tf
