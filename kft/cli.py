@@ -158,7 +158,7 @@ def plan(config: str, overrides: tuple[str, ...], trust: tuple[str, ...], stages
     loaded = load(config, overrides, trust)
     start_tensorflow()
     from kft.plan import plan as plan_config
-    from kft.show import plan_summary, stage_list
+    from kft.show_plan import plan_summary, stage_list
 
     planned = plan_config(loaded)
     show(stage_list(planned) if stages else plan_summary(planned))

@@ -42,6 +42,14 @@ class Limits:
             self._start = before["val_loss"]
             self._lowest = {"loss": self._start, "val_loss": self._start}
 
+    def forget(self) -> None:
+        """Takes no loss so far for a measure: what comes next is another function.
+
+        Batch normalisation that takes up the statistics of the new data gives the head features
+        that it was not trained on; the loss rises at first, and that is meant.
+        """
+        self._lowest = dict.fromkeys(self._lowest, math.inf)
+
     def check(self, record: Mapping[str, Any]) -> None:
         """Raises Diverged if `record`, of the epoch just ended, is beyond the limits."""
         if not math.isfinite(record["val_loss"]) and math.isfinite(self._start or 0.0):

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from kft.batches import Order, training_batches
+from kft.batches import training_batches
 from kft.best import Best
-from kft.class_weights import weigh
 from kft.config import RunConfig
 from kft.data import Splits
 from kft.errors import ConfigError
 from kft.features import read
 from kft.found_rate import FoundRate
-from kft.parts import Training, parts_of
+from kft.parts import Training
 from kft.phase import Phase
 from kft.precision import computing_in
+from kft.prepare import job_of, prepare
 from kft.random_state import kept_random_state
 from kft.report import write_json
 from kft.segments import segments_of
 from kft.task import Task, assemble
-from kft.train import compile_for, steps_per_epoch, train
+from kft.train import train
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def lr_find(config: RunConfig, phase: str | None = None) -> LrFindResult:
             seed=config.seed,
             batch_size=config.data.batch_size,
             class_weights=config.class_weights,
+            keeping=config.keeping,
         )
         earlier = train(task, splits, config.phases[:number], training)
         epoch = earlier[-1].epochs[-1]["epoch"] if earlier else 0
@@ -87,15 +88,12 @@ def find_rate(
     from kft.range_test import find_learning_rate
 
     with kept_random_state():
-        stages = segments_of(task, phase, 0)[0].stages
-        task.backbone.train_only(stages)
-        weighted = weigh(splits.train, splits.target, training.class_weights)
-        parts = parts_of(task, replace(splits, train=weighted), stages)
-        batch_size = phase.batch_size or training.batch_size
-        compile_for(phase, task, parts, steps_per_epoch(splits.train, batch_size))
-        order = Order(training.seed, first_epoch, phase.epochs, batch_size)
-        batches = training_batches(parts.train.split, task.target, order, parts.train.augment)
-        return find_learning_rate(parts.train.model, batches)
+        job = job_of(task, splits, [phase], training)
+        segment = segments_of(task, phase, 0)[0]
+        ready = prepare(job, phase, segment, first_epoch)
+        part = ready.parts.train
+        batches = training_batches(part.split, task.target, ready.order, part.augment, part.mix)
+        return find_learning_rate(part.model, batches)
 
 
 def number_of(name: str | None, phases: Sequence[Phase]) -> int:

@@ -12,9 +12,10 @@ from kft.data import Splits
 from kft.keep import Keeper
 from kft.parts import Ahead, ahead_of, planned_features
 from kft.phase import Phase
+from kft.prepare import steps_per_epoch
 from kft.segments import Segment, segments_of
 from kft.task import Task, assemble
-from kft.train import parameters, steps_per_epoch
+from kft.train import parameters
 from kft.updates import HEAD, stage_factors
 
 

@@ -8,16 +8,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kft.batches import Order, evaluation_batches, training_batches
-from kft.class_weights import weigh
-from kft.data import Split, Splits
-from kft.divergence import Diverged, Limits
-from kft.keep import Keeper
-from kft.parts import Part, Parts, Training, ahead_of, parts_of
+from kft.data import Splits, Target
+from kft.divergence import Diverged
+from kft.parts import Part, Training
 from kft.phase import Phase
-from kft.precision import loss_scaled
+from kft.prepare import Job, job_of, prepare, steps_per_epoch
 from kft.segments import Segment, segments_of
 from kft.task import Task
-from kft.updates import adapt, pretrained_values
 
 if TYPE_CHECKING:
     import keras
@@ -55,17 +52,6 @@ class PhaseResult:
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """What all phases share: what is trained, on what, and how."""
-
-    task: Task
-    splits: Splits
-    training: Training
-    limits: Limits
-    keeper: Keeper
-
-
-@dataclass(frozen=True, eq=False)
 class Reached:
     """Where training stands, for the next segment to go on from.
 
@@ -93,10 +79,7 @@ def train(
     """
     training.best.check_monitor(task.head)
     planned = [segments_of(task, phase, number) for number, phase in enumerate(phases)]
-    weighted = weigh(splits.train, splits.target, training.class_weights)
-    training = replace(training, pretrained=pretrained_values(task, phases))
-    keeper = Keeper(training.keeping, training.seed, task.backbone.name)
-    job = Job(task, replace(splits, train=weighted), training, Limits(), keeper)
+    job = job_of(task, splits, phases, training)
     results: list[PhaseResult] = []
     reached: Reached | None = None
     for phase, segments in zip(phases, planned, strict=True):
@@ -145,35 +128,21 @@ def train_segment(
     """Trains one segment, going back to the last good epoch wherever training diverges."""
     epoch = reached.epoch if reached else 0
     end = epoch + segment.epochs
-    parts = parts_for(job, phase, segment, epoch)
-    live = accumulating(parts, phase, job.training)
-    batch_size = phase.batch_size or job.training.batch_size
-    step_size = batch_size * phase.accumulate_steps
-    steps = steps_per_epoch(parts.train.split, step_size)
-    optimizer = compile_for(phase, job.task, live, steps, job.training)
-    take_over(optimizer, phase, segment, reached)
-    validation = evaluation_batches(parts.validation.split, job.task.target, batch_size)
-    watch.begin(live, validation, epoch)
+    ready = prepare(job, phase, segment, epoch)
+    take_over(ready.optimizer, phase, segment, reached)
+    parts, target = ready.parts, job.task.target
+    validation = evaluation_batches(parts.validation.split, target, ready.batch_size)
+    watch.begin(parts, validation, epoch)
     while epoch < end:
-        order = Order(job.training.seed, epoch, end - epoch, step_size, parts.train.views)
+        order = replace(ready.order, first_epoch=epoch, epochs=end - epoch)
         try:
-            fit(job.task, live.train, order, watch.callbacks)
+            fit(parts.train, target, order, watch.callbacks)
         except Diverged as found:
             epoch = watch.last_good.go_back(found)
         else:
             break
     epoch = watch.recorder.records[-1]["epoch"]
-    return Reached(epoch, optimizer, parts.features_kept, parts.features)
-
-
-def accumulating(parts: Parts, phase: Phase, training: Training) -> Parts:
-    """Returns `parts` with a model that works each batch off in parts, if `phase` accumulates."""
-    from kft.accumulate import in_parts
-
-    if phase.accumulate_steps == 1:
-        return parts
-    model = in_parts(parts.train.model, phase.batch_size or training.batch_size)
-    return replace(parts, train=replace(parts.train, model=model))
+    return Reached(epoch, ready.optimizer, parts.features_kept, parts.features)
 
 
 def take_over(
@@ -188,21 +157,14 @@ def take_over(
         hand_on(reached.optimizer, optimizer)
 
 
-def parts_for(job: Job, phase: Phase, segment: Segment, epoch: int) -> Parts:
-    """Returns what `segment` trains and validates, the backbone set to train its stages alone."""
-    job.task.backbone.train_only(segment.stages)
-    ahead = ahead_of(phase, segment, job.task.input, epoch - segment.first)
-    return parts_of(job.task, job.splits, segment.stages, job.keeper, ahead)
-
-
-def fit(task: Task, part: Part, order: Order, callbacks: Sequence[Any]) -> None:
+def fit(part: Part, target: Target, order: Order, callbacks: Sequence[Any]) -> None:
     """Trains the model of `part` for the epochs of `order`.
 
     Raises:
         Diverged: An epoch went wrong; its steps have been taken all the same.
     """
     part.model.fit(
-        training_batches(part.split, task.target, order, part.augment, part.mix),
+        training_batches(part.split, target, order, part.augment, part.mix),
         initial_epoch=order.first_epoch,
         epochs=order.first_epoch + order.epochs,
         steps_per_epoch=steps_per_epoch(part.split, order.batch_size),
@@ -210,49 +172,6 @@ def fit(task: Task, part: Part, order: Order, callbacks: Sequence[Any]) -> None:
         shuffle=False,
         verbose=0,
     )
-
-
-def steps_per_epoch(split: Split, size: int) -> int:
-    """Returns how many steps an epoch takes, of `size` examples each; the last may hold fewer."""
-    return -(-split.size // size)
-
-
-def compile_for(
-    phase: Phase, task: Task, parts: Parts, steps: int, training: Training
-) -> keras.optimizers.Optimizer:
-    """Compiles what `parts` train and validate, and returns the new optimizer, with its slots."""
-    from kft.phase_rate import PhaseRate
-
-    rate = PhaseRate(phase.optimizer.learning_rate, phase.schedule, phase.epochs, steps)
-    optimizer = phase.optimizer.build(rate, phase.clip_norm)
-    adapt(optimizer, phase, task, training.pretrained)
-    optimizer = loss_scaled(optimizer, parts.train.model)
-    # The whole model too, where it is not what is trained: callbacks may save or score it.
-    models = (parts.train.model, task.model, parts.validation.model)
-    for model in {id(model): model for model in models}.values():
-        model.compile(
-            optimizer=optimizer if model in models[:2] else "sgd",
-            loss=task.head.loss(),
-            metrics=task.head.metrics(),
-            jit_compile=False,
-        )
-        build_metrics(model, len(task.target.names))
-    # At once, since what goes back to an earlier state needs the slots that it had.
-    parts.train.model.optimizer.build(parts.train.model.trainable_variables)
-    return parts.train.model.optimizer
-
-
-def build_metrics(model: keras.Model, outputs: int) -> None:
-    """Makes the variables of the metrics of a compiled `model`.
-
-    Those made within the first step would have TensorFlow trace that step twice; the same goes
-    for the optimizer.
-    """
-    import numpy as np
-
-    answers = np.zeros((1, outputs), "float32")
-    model.compute_metrics(None, answers, answers, sample_weight=None)
-    model.reset_metrics()
 
 
 def parameters(model: keras.Model) -> int:

@@ -44,6 +44,8 @@ class Watch:
     ) -> None:
         self._average = average_of(phase, last_epoch=first_epoch + phase.epochs - 1)
         self.last_good = LastGood(phase.name, self._average)
+        if task.backbone.batch_norm in ("train", "recalibrate"):
+            limits.forget()
         exact = task.backbone.batch_norm == "recalibrate"
         self._recalibrations = [Recalibration()] if exact else []
         self._for_user = [

@@ -63,3 +63,14 @@ def test_the_start_is_that_of_the_run_and_not_of_a_later_phase():
     with pytest.raises(Diverged, match=r"blew up to 1\.9, after 0\.5"):
         made.check(record(1.9, 1.9))
     made.check(record(1.2, 1.3))
+
+
+def test_losses_of_before_are_no_measure_once_forgotten():
+    made = limits(2.4, (0.5, 0.6))
+
+    made.forget()
+
+    made.check(record(1.9, 1.9))
+    made.check(record(0.5, 0.6))
+    with pytest.raises(Diverged):
+        made.check(record(1.9, 1.9))

@@ -145,7 +145,7 @@ def test_a_carried_optimizer_makes_two_phases_one():
 def test_the_plan_says_how_many_stages_join_in_turn_and_counts_steps_and_not_batches():
     from kft.config import load_config
     from kft.plan import plan
-    from kft.show import in_turn
+    from kft.show_plan import in_turn
 
     tune = phase("tune", unfreeze=UnfreezeGradual(groups=2), batch_size=4, accumulate_steps=3)
     config = load_config(
