@@ -1,27 +1,23 @@
-"""A learning-rate range test for any compiled Keras model, which leaves no trace.
-
-Reached from functions only, since it imports Keras.
-"""
+"""A learning-rate range test for any compiled Keras model, which leaves no trace."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
-import keras
-import numpy as np
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
 from kft.errors import ConfigError, TrainingError
-from kft.found_rate import FoundRate, smooth
+from kft.found_rate import FoundRate
 from kft.random_state import kept_random_state
 from kft.snapshot import Snapshot
 
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+    from kft.probe import Dial
+
 FEWEST_STEPS = 10
-RECENT = 5
-BLOWN_UP = 4.0
 
 
 def find_learning_rate(
@@ -51,6 +47,10 @@ def find_learning_rate(
         >>> found = find_learning_rate(model, batches)
         >>> model.compile(keras.optimizers.Adam(found.recommended), "mse")
     """
+    import numpy as np
+
+    from kft.probe import Probe
+
     check(model, lowest, highest, steps)
     rates = np.geomspace(lowest, highest, steps).tolist()
     probe = Probe(rates)
@@ -80,53 +80,14 @@ def check(model: keras.Model, lowest: float, highest: float, steps: int) -> None
         )
 
 
-class Dial(keras.optimizers.schedules.LearningRateSchedule):
-    """A rate that is set from outside, whatever the step."""
-
-    def __init__(self) -> None:
-        self.rate = tf.Variable(0.0, trainable=False)
-
-    def __call__(self, step: Any) -> tf.Tensor:
-        """Returns the rate as it is set now."""
-        return self.rate.read_value()
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns nothing: it is not for saving."""
-        return {}
-
-
-class Probe(keras.callbacks.Callback):
-    """Raises the rate at each step and writes down the loss of each batch."""
-
-    def __init__(self, rates: Sequence[float]) -> None:
-        super().__init__()
-        self.rate = Dial()
-        self.losses: list[float] = []
-        self._rates = rates
-
-    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Sets the rate, and forgets the batches before: Keras shows the mean of an epoch."""
-        self.rate.rate.assign(self._rates[batch])
-        self.model.reset_metrics()
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Stops where the loss has blown up."""
-        loss = float((logs or {})["loss"])
-        if not math.isfinite(loss):
-            self.model.stop_training = True
-            return
-        self.losses.append(loss)
-        recent = float(np.mean(self.losses[-RECENT:]))
-        if len(self.losses) >= FEWEST_STEPS and recent > BLOWN_UP * min(smooth(self.losses)):
-            self.model.stop_training = True
-
-
 @contextmanager
 def turned_by(optimizer: keras.optimizers.Optimizer, dial: Dial) -> Iterator[None]:
     """Lets `dial` say the rate of `optimizer` for a while.
 
     Not by the public setter, which forgets a rate that is a variable and cannot bring it back.
     """
+    import keras
+
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         optimizer = optimizer.inner_optimizer  # which it asks for the rate
     rate = optimizer._learning_rate

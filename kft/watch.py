@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -17,6 +17,7 @@ import tensorflow as tf
 from kft.averages import average_of
 from kft.best import Best
 from kft.divergence import Limits
+from kft.for_user import ForUser, Listening
 from kft.phase import Phase
 from kft.phase_rate import rate_of
 from kft.progress import EpochBar, say
@@ -233,71 +234,3 @@ class Bar(keras.callbacks.Callback):
         """Takes the bar away, if there is one."""
         if self._bar is not None:
             self._bar.close()
-
-
-class ForUser(keras.callbacks.Callback):
-    """Shows a user's callback the whole model, also where only the head is being fitted.
-
-    It sees one training for each phase, in however many parts that is done.
-    """
-
-    def __init__(self, callback: keras.callbacks.Callback, whole: keras.Model, end: int) -> None:
-        super().__init__()
-        self._callback = callback
-        self._whole = whole
-        self._end = end
-        self._begun = False
-        self._last_logs: dict[str, Any] | None = None
-
-    def set_model(self, model: keras.Model) -> None:
-        """Gives the callback the whole model, with the optimizer at work."""
-        super().set_model(model)
-        self._whole.optimizer = model.optimizer
-        self._whole.stop_training = False
-        self._callback.set_model(self._whole)
-
-    def set_params(self, params: dict[str, Any]) -> None:
-        """Hands on the number of steps, and that of the epochs at the end of the phase."""
-        super().set_params(params)
-        self._callback.set_params({**params, "epochs": self._end})
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Tells the callback of the first beginning."""
-        if not self._begun:
-            self._callback.on_train_begin(logs)
-            self.model.stop_training |= self._whole.stop_training
-        self._begun = True
-
-    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Waits for the end of the phase."""
-        self._last_logs = logs
-
-    def close(self) -> None:
-        """Tells the callback of the end."""
-        self._callback.on_train_end(self._last_logs)
-
-
-class Listening(keras.callbacks.Callback):
-    """Tells a user's callback of the batches of validation, but not of the model that is asked."""
-
-    def __init__(self, user: ForUser) -> None:
-        super().__init__()
-        self.on_test_begin = user.on_test_begin
-        self.on_test_end = user.on_test_end
-        self.on_test_batch_begin = user.on_test_batch_begin
-        self.on_test_batch_end = user.on_test_batch_end
-
-
-def forward(hook: str) -> Callable[..., None]:
-    """Returns a method that calls `hook` of the user's callback and obeys its wish to stop."""
-
-    def call(self: ForUser, *arguments: Any, **keywords: Any) -> None:
-        getattr(self._callback, hook)(*arguments, **keywords)
-        self.model.stop_training |= self._whole.stop_training
-
-    return call
-
-
-for _when in ("begin", "end"):
-    for _what in ("epoch", "train_batch", "test", "test_batch"):
-        setattr(ForUser, f"on_{_what}_{_when}", forward(f"on_{_what}_{_when}"))
