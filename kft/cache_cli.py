@@ -1,8 +1,18 @@
 """``kft cache``: the features that runs have kept on disk. It imports no TensorFlow."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from kft.feature_store import Entry
 
 
 @click.group()
@@ -17,7 +27,6 @@ def list_kept(as_json: bool) -> None:
     from rich.console import Console
 
     from kft.feature_store import directory, entries
-    from kft.show import kept_table
 
     kept = entries()
     if as_json:
@@ -38,3 +47,23 @@ def clear() -> None:
     size = in_words(sum(entry.size for entry in removed))
     noun = "set" if len(removed) == 1 else "sets"
     click.echo(f"Removed {len(removed)} {noun} of features, {size}, from {directory()}")
+
+
+def kept_table(kept: Sequence[Entry]) -> RenderableType:
+    """Returns the kept features, one row each."""
+    from kft.feature_store import in_words
+    from kft.show import table
+
+    shown = table("backbone", "examples", "shape", "view", "size", "last used", right=("examples",))
+    for entry in kept:
+        told = entry.told
+        view = (told.get("view") or {}).get("epoch", "")
+        shown.add_row(
+            str(told.get("backbone", "damaged")),
+            str(told.get("examples", "")),
+            " ".join("x".join(map(str, shape)) for shape in told.get("shapes", ())),
+            str(view),
+            in_words(entry.size),
+            f"{datetime.fromtimestamp(entry.used):%Y-%m-%d %H:%M}",
+        )
+    return shown

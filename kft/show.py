@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -13,11 +12,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kft.feature_store import in_words
-
 if TYPE_CHECKING:
     from kft.check import CheckResult
-    from kft.feature_store import Entry
     from kft.init import InitResult
     from kft.lr_find import LrFindResult
     from kft.predict import Prediction
@@ -230,23 +226,6 @@ def backbone_table(backbones: Sequence[Mapping[str, Any]]) -> RenderableType:
             "" if backbone["top1"] is None else percent(backbone["top1"]),
             f"{backbone['minimum_size']} px",
             str(backbone["weights"] or ""),
-        )
-    return shown
-
-
-def kept_table(kept: Sequence[Entry]) -> RenderableType:
-    """Returns the kept features, one row each."""
-    shown = table("backbone", "examples", "shape", "view", "size", "last used", right=("examples",))
-    for entry in kept:
-        told = entry.told
-        view = (told.get("view") or {}).get("epoch", "")
-        shown.add_row(
-            str(told.get("backbone", "damaged")),
-            str(told.get("examples", "")),
-            " ".join("x".join(map(str, shape)) for shape in told.get("shapes", ())),
-            str(view),
-            in_words(entry.size),
-            f"{datetime.fromtimestamp(entry.used):%Y-%m-%d %H:%M}",
         )
     return shown
 
