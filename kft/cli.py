@@ -104,9 +104,14 @@ def show(thing: Any) -> None:
 
 @click.group(cls=KftGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--verbose", is_flag=True, help="Show what TensorFlow says while it starts.")
+@click.option("--offline", is_flag=True, help="Download nothing; KFT_OFFLINE=1 does the same.")
 @click.version_option(package_name="kft")
-def main(verbose: bool) -> None:
+def main(verbose: bool, offline: bool) -> None:
     """Fine-tune a pretrained Keras model in phases, as one JSON file says."""
+    if offline:
+        from kft.offline import go_offline
+
+        go_offline()
 
 
 main.add_command(cache)

@@ -16,6 +16,7 @@ from PIL import Image
 
 from kft.catalog import CATALOG
 from kft.cli import main
+from kft.offline import is_offline
 
 OWN_BACKBONE = '''
 import keras
@@ -403,6 +404,16 @@ def test_backbones_are_listed_for_people_and_for_programs():
     assert re.search(r"^MobileNetV2 +2,257,984 .*bundled", table.stdout, re.MULTILINE)
     assert listed["MobileNetV2"]["weights"] == "bundled"
     assert max(map(len, table.stdout.splitlines())) <= 80
+
+
+def test_offline_is_said_to_all_that_may_download(monkeypatch):
+    monkeypatch.setenv("KFT_OFFLINE", "")
+    assert not is_offline()
+
+    result = CliRunner().invoke(main, ["--offline", "backbones"])
+
+    assert result.exit_code == 0
+    assert is_offline()
 
 
 def test_a_file_that_cannot_be_written_is_named(kft):

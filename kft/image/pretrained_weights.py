@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kft.errors import BackboneError
+from kft.offline import is_offline
 
 if TYPE_CHECKING:
     import keras
@@ -70,9 +71,15 @@ def download(published: Application, size: int) -> Path:
 
     file = cached_file(published, size)
     # get_file turns to /tmp where it cannot write, and would download what is there to read.
-    if file.is_file() and not os.access(keras_home(), os.W_OK):
+    if file.is_file() and (is_offline() or not os.access(keras_home(), os.W_OK)):
         return file
     url = published.weights_url.format(size=size)
+    if is_offline():
+        raise BackboneError(
+            where="backbone.weights 'imagenet'",
+            problem=f"those of {published.name} are not on this machine, and kft is offline",
+            fix=f"Put {url} at {file}, or run without --offline and KFT_OFFLINE",
+        )
     try:
         found = keras.utils.get_file(
             file.name,

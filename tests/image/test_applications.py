@@ -242,6 +242,14 @@ def test_a_failed_download_says_how_to_get_the_file_by_hand(tmp_path, monkeypatc
     assert str(tmp_path / "models" / file) in caught.value.fix
 
 
+def test_offline_nothing_is_downloaded(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setenv("KFT_OFFLINE", "1")
+
+    with pytest.raises(BackboneError, match="ResNet50 are not on this machine, and kft is offline"):
+        KerasApplication(name="ResNet50").load(spec(32, 32, 3))
+
+
 def test_cached_weights_are_listed(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     (tmp_path / "models").mkdir()
