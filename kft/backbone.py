@@ -40,6 +40,9 @@ class Backbone:
             own preprocessing and pooling, so that the engine and the export need neither.
         stages: Input side first. Together they hold every variable that may train.
         batch_norm: What fine-tuning does with batch normalisation; see `BackboneSource`.
+        training_noise: Whether `fit` may run `model` as in training while any of it is unfrozen.
+            Not if batch statistics would move against `batch_norm`.
+        frozen_because: Why it has no stages, for people; None if it has.
 
     Raises:
         BackboneError: The features are not of shape ``(batch, d)``.
@@ -49,6 +52,8 @@ class Backbone:
     model: keras.Model
     stages: tuple[Stage, ...]
     batch_norm: BatchNorm = "frozen"
+    training_noise: bool = False
+    frozen_because: str | None = None
 
     def __post_init__(self) -> None:
         shape = self.model.output_shape
@@ -77,13 +82,14 @@ class Backbone:
     def applied(self, part: keras.Model | None = None) -> keras.layers.Layer:
         """Returns the backbone, or a `part` of its graph, as one layer.
 
-        It runs in inference mode, whatever `fit` says, but for what `batch_norm` lets train.
+        It runs in inference mode, whatever `fit` says, but for what `batch_norm` and
+        `training_noise` let train.
         """
         from kft.inference_mode import InferenceMode
 
         model = self.model if part is None else part
         follows = self.batch_norm in ("train", "recalibrate")
-        return InferenceMode(model, follows, name="backbone")
+        return InferenceMode(model, follows, self.training_noise, name="backbone")
 
 
 def batch_norm_variables(model: keras.Model) -> list[keras.Variable]:

@@ -20,6 +20,7 @@ CATALOG: dict[str, dict[str, str]] = {
     },
     "backbone": {
         "keras_application": "kft.image.applications:KerasApplication",
+        "tf_hub": "kft.backbones.tf_hub:TfHub",
     },
     "head": {
         "classifier": "kft.heads.classifier:Classifier",

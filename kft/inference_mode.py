@@ -16,21 +16,29 @@ class InferenceMode(keras.layers.Layer):
     frozen backbone. The explicit argument inside a layer's own ``call`` has priority.
 
     With `trains_batch_norm`, the batch normalisations that have something to train do follow the
-    outer model, and they alone.
+    outer model, and they alone. With `noise`, all of the model does while any of it is unfrozen.
     """
 
-    def __init__(self, model: keras.Model, trains_batch_norm: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        trains_batch_norm: bool = False,
+        noise: bool = False,
+        **kwargs: Any,
+    ) -> None:
         # Without autocast, so that in mixed precision each layer inside casts for itself, and
         # inputs come to the first one as they are.
         super().__init__(autocast=False, **kwargs)
         self.model = model
         self.trains_batch_norm = trains_batch_norm
+        self.noise = noise
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns the features of `inputs`, shape ``(batch, d)``."""
         following = trained_norms(self.model) if training and self.trains_batch_norm else []
+        noisy = self.noise and bool(training) and bool(self.model.trainable_variables)
         with batch_statistics(following):
-            return self.model(inputs, training=False)
+            return self.model(inputs, training=noisy)
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns ``(batch, d)`` in the dtype of the model, the batch of unknown size."""
@@ -43,6 +51,7 @@ class InferenceMode(keras.layers.Layer):
             **super().get_config(),
             "model": keras.saving.serialize_keras_object(self.model),
             "trains_batch_norm": self.trains_batch_norm,
+            "noise": self.noise,
         }
 
     @classmethod

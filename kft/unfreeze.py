@@ -38,6 +38,22 @@ class Unfreeze(Component):
         return [self.choose(backbone)] * epochs
 
 
+def stages_of(backbone: Backbone) -> Sequence[Stage]:
+    """Returns the stages of `backbone`.
+
+    Raises:
+        ConfigError: It has none, since it cannot be fine-tuned.
+    """
+    if not backbone.stages:
+        raise ConfigError(
+            where="kind",
+            problem=f"the backbone {backbone.name!r} cannot be fine-tuned: "
+            f"{backbone.frozen_because or 'it has no weights'}",
+            fix="Set it to 'none', or take another backbone",
+        )
+    return backbone.stages
+
+
 class UnfreezeNone(Unfreeze):
     """Trains the head alone."""
 
@@ -49,7 +65,7 @@ class UnfreezeAll(Unfreeze):
     """Trains every stage."""
 
     def choose(self, backbone: Backbone) -> Sequence[Stage]:
-        return backbone.stages
+        return stages_of(backbone)
 
 
 class UnfreezeTop(Unfreeze):
@@ -70,7 +86,7 @@ class UnfreezeTop(Unfreeze):
         return self
 
     def choose(self, backbone: Backbone) -> Sequence[Stage]:
-        there = len(backbone.stages)
+        there = len(stages_of(backbone))
         # With a margin, since 0.1 * 30 is a little more than 3 in floats.
         wanted = self.stages or math.ceil((self.fraction or 0) * there - 1e-9)
         if wanted > there:
@@ -130,7 +146,7 @@ class UnfreezeFrom(Unfreeze):
     stage: str
 
     def choose(self, backbone: Backbone) -> Sequence[Stage]:
-        names = [stage.name for stage in backbone.stages]
+        names = [stage.name for stage in stages_of(backbone)]
         if self.stage not in names:
             raise ConfigError(
                 where="stage",
@@ -156,9 +172,10 @@ class UnfreezeMatch(Unfreeze):
         return self
 
     def choose(self, backbone: Backbone) -> Sequence[Stage]:
-        chosen = [stage for stage in backbone.stages if re.fullmatch(self.pattern, stage.name)]
+        there = stages_of(backbone)
+        chosen = [stage for stage in there if re.fullmatch(self.pattern, stage.name)]
         if not chosen:
-            names = [stage.name for stage in backbone.stages]
+            names = [stage.name for stage in there]
             raise ConfigError(
                 where="pattern",
                 problem=f"{self.pattern!r} matches none of the {len(names)} stages of "

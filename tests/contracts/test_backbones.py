@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+import hub_modules
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tiny import Ramp, Vectors
 
 from kft.backbone import BackboneSource, batch_norm_variables
+from kft.backbones.tf_hub import TfHub
+from kft.config import load_config
+from kft.exporters.saved_model import SavedModelExporter
 from kft.image.applications import KerasApplication
+from kft.image.digits import Digits
+from kft.image.input import ImageInput
+from kft.run import open_run, run
 
-PIXELS = tf.TensorSpec((32, 32, 3), "uint8")
+PIXELS = ImageInput(size=(32, 32))
+VECTORS = Vectors()
 
+# A source, made in a folder where it may put files, and an input that it takes.
 SOURCES = {
-    "mobilenet_v3": (KerasApplication(name="MobileNetV3Small"), PIXELS),
-    "efficientnet": (KerasApplication(name="EfficientNetB0", batch_norm="inference"), PIXELS),
+    "mobilenet_v3": lambda _: (KerasApplication(name="MobileNetV3Small", weights=None), PIXELS),
+    "efficientnet": lambda _: (
+        KerasApplication(name="EfficientNetB0", weights=None, batch_norm="inference"),
+        PIXELS,
+    ),
+    "tf_hub": lambda folder: (TfHub(handle=hub_modules.save_reusable(folder)), VECTORS),
+    "tf_hub_with_noise": lambda folder: (TfHub(handle=hub_modules.save_doubles(folder)), VECTORS),
 }
+# To train and export one takes seconds, and half a minute if it is deep.
+SLOW = {"mobilenet_v3", "efficientnet", "tf_hub_with_noise"}
 
 
-@pytest.fixture(scope="module", params=SOURCES.values(), ids=SOURCES)
-def loaded(request):
-    source, spec = request.param
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Makes a source once and returns it with its input."""
+    return cache(lambda name: SOURCES[name](tmp_path_factory.mktemp(name)))
+
+
+@pytest.fixture(scope="module", params=SOURCES)
+def loaded(request, made):
+    source, read_by = made(request.param)
     keras.utils.set_random_seed(0)
-    return source.load(spec, pretrained=False), spec
+    return source.load(read_by.spec), read_by.spec
 
 
 def batch_of(spec, size=8):
@@ -52,8 +77,10 @@ def trainable_variables(model):
     ]
 
 
-@pytest.mark.parametrize("source", [source for source, _ in SOURCES.values()], ids=SOURCES)
-def test_source_survives_its_config(source):
+@pytest.mark.parametrize("name", SOURCES)
+def test_source_survives_its_config(name, made):
+    source, _ = made(name)
+
     settings = source.model_dump(mode="json")
 
     again = BackboneSource.model_validate(settings)
@@ -117,8 +144,42 @@ def test_batch_statistics_stay_while_all_stages_train(loaded):
 
 def test_features_are_the_same_in_training_as_in_inference(loaded):
     backbone, spec = loaded
+    if backbone.training_noise:
+        backbone.train_only(())
     layer = backbone.applied()
 
     training = layer(batch_of(spec), training=True)
 
     np.testing.assert_array_equal(training, layer(batch_of(spec), training=False))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in SOURCES],
+)
+def test_a_run_can_be_opened_again_and_its_export_answers_the_same(name, made, tmp_path):
+    source, read_by = made(name)
+    data = Ramp() if read_by is VECTORS else Digits(input=read_by)
+    phase = {"epochs": 1, "optimizer": {"kind": "adam", "learning_rate": 1e-3}}
+    phases = [
+        {"name": "head", "unfreeze": {"kind": "none"}, **phase},
+        {"name": "finetune", "unfreeze": {"kind": "top", "stages": 1}, **phase},
+    ]
+    settings = {"data": data, "backbone": source, "phases": phases, "exporters": []}
+
+    result = run(load_config({**settings, "output_dir": str(tmp_path / "run")}))
+
+    _, task = open_run(result.directory)
+    batch = batch_of(read_by.spec)
+    expected = task.model(batch).numpy()
+    path = SavedModelExporter().export(task, tmp_path)
+    answer = ask_in_process(path, read_by, batch)
+    np.testing.assert_allclose(answer, expected, atol=1e-5)
+    assert [told["name"] for told in result.scores["phases"]] == ["head", "finetune"]
+
+
+def ask_in_process(path, read_by, batch):
+    """What an exported model answers to decoded examples."""
+    served = tf.saved_model.load(str(path))
+    name = "serving_default" if read_by is VECTORS else "serve_images_uint8"
+    return served.signatures[name](tf.constant(batch))["probabilities"]

@@ -1,0 +1,37 @@
+"""What stands before and after a model of someone else: scaling, and pooling to one vector."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import keras
+
+BYTE = 255.0
+Pooling = Literal["avg", "max", "flatten"]
+
+
+def scaled(inputs: keras.KerasTensor, value_range: tuple[float, float] | None) -> keras.KerasTensor:
+    """Returns uint8 `inputs` as float32 in `value_range`; all others, and for None, as they are."""
+    import keras
+
+    if value_range is None or inputs.dtype != "uint8":
+        return inputs
+    low, high = value_range
+    rescaled = keras.layers.Rescaling((high - low) / BYTE, low, dtype="float32", name="scaled")
+    return rescaled(inputs)
+
+
+def pooled(features: keras.KerasTensor, pooling: Pooling) -> keras.KerasTensor:
+    """Returns `features` as ``(batch, d)``: pooled over all axes between the first and the last."""
+    import keras
+
+    if len(features.shape) == 2:
+        return features
+    if pooling == "flatten":
+        return keras.layers.Flatten(name="flattened")(features)
+    if len(features.shape) > 3:
+        features = keras.layers.Reshape((-1, features.shape[-1]), name="places")(features)
+    if pooling == "max":
+        return keras.layers.GlobalMaxPooling1D(name="pooled")(features)
+    return keras.layers.GlobalAveragePooling1D(name="pooled")(features)

@@ -1,0 +1,152 @@
+from pathlib import Path
+
+import hub_modules
+import pytest
+import tensorflow as tf
+
+from kft.backbones.graph_safety import unsafe_ops
+from kft.backbones.tf_hub import TfHub
+from kft.errors import BackboneError
+
+
+def runs_python(x):
+    return tf.ensure_shape(tf.py_function(lambda value: value, [x], tf.float32), x.shape)
+
+
+def runs_python_one_function_down(x):
+    return tf.cond(tf.reduce_sum(x) > 0, lambda: runs_python(x), lambda: x)
+
+
+def reads_a_file(x):
+    return x + tf.cast(tf.strings.length(tf.io.read_file("/etc/hostname")), tf.float32)
+
+
+def writes_a_file(x):
+    tf.print(x, output_stream="file:///dev/null")
+    return x
+
+
+def lists_a_folder(x):
+    return x + tf.cast(tf.size(tf.io.matching_files("/*")), tf.float32)
+
+
+def makes_a_dataset(x):
+    return tf.data.Dataset.from_tensors(x).reduce(x, lambda _, value: value)
+
+
+@tf.custom_gradient
+def runs_python_in_its_gradient(x):
+    return tf.identity(x), runs_python
+
+
+@pytest.mark.parametrize(
+    ("does", "op"),
+    [
+        (runs_python, "EagerPyFunc"),
+        (runs_python_one_function_down, "EagerPyFunc"),
+        (reads_a_file, "ReadFile"),
+        (writes_a_file, "PrintV2"),
+        (lists_a_folder, "MatchingFiles"),
+        (makes_a_dataset, "TensorDataset"),
+    ],
+)
+def test_a_graph_that_reaches_out_is_refused_before_it_is_loaded(does, op, tmp_path):
+    path = hub_modules.save_doubles(tmp_path, does)
+
+    with pytest.raises(BackboneError, match=f"reaches out of TensorFlow.*{op}.*backbone.trust"):
+        TfHub(handle=path).load(tf.TensorSpec((8,)))
+
+
+def test_a_trusted_graph_may_reach_out(tmp_path):
+    path = hub_modules.save_doubles(tmp_path, writes_a_file)
+
+    backbone = TfHub(handle=path, trust=True).load(tf.TensorSpec((8,)))
+
+    assert backbone.model.output_shape == (None, 8)
+
+
+def test_a_gradient_is_followed(tmp_path):
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
+    path = hub_modules.save_doubles(tmp_path, runs_python_in_its_gradient, options)
+
+    assert unsafe_ops(Path(path), None) == ["EagerPyFunc"]
+
+
+class Opening(tf.saved_model.experimental.TrackableResource):
+    """Reads a file when it is loaded, before anything is called."""
+
+    def _create_resource(self):
+        return tf.raw_ops.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64)
+
+    @tf.function(input_signature=[])
+    def _initialize(self):
+        tf.io.read_file("/etc/hostname")
+        return 1
+
+
+def test_what_runs_at_loading_is_followed(tmp_path):
+    module = tf.Module()
+    module.resource = Opening()
+    tf.saved_model.save(module, str(tmp_path))
+
+    assert unsafe_ops(tmp_path, None) == ["ReadFile"]
+
+
+def test_what_is_saved_but_never_run_is_passed_over(tmp_path):
+    module = tf.Module()
+    module.kernel = tf.Variable(1.0)  # brings SaveV2 and RestoreV2
+    module.unused = tf.function(runs_python, input_signature=[tf.TensorSpec((None, 8))])
+    tf.saved_model.save(module, str(tmp_path))
+
+    assert unsafe_ops(tmp_path, None) == []
+
+
+def test_a_vocabulary_may_be_read_only_inside_the_module(tmp_path):
+    (tmp_path / "inside").mkdir()
+    inside = hub_modules.save_reusable(tmp_path / "inside")
+    module = tf.Module()
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)])
+    def call(words):
+        table = tf.raw_ops.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64)
+        tf.raw_ops.InitializeTableFromTextFileV2(
+            table_handle=table, filename="/etc/hostname", key_index=-2, value_index=-1
+        )
+        return tf.raw_ops.LookupTableFindV2(
+            table_handle=table, keys=words, default_value=tf.constant(0, tf.int64)
+        )
+
+    module.__call__ = call
+    tf.saved_model.save(module, str(tmp_path / "outside"))
+
+    assert unsafe_ops(Path(inside), None) == []
+    assert unsafe_ops(tmp_path / "outside", None) == ["InitializeTableFromTextFileV2"]
+
+
+def test_an_asset_with_a_path_is_refused(tmp_path):
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    path = Path(hub_modules.save_reusable(tmp_path))
+    saved = SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    saved.meta_graphs[0].asset_file_def[0].filename = "../../secret"
+    (path / "saved_model.pb").write_bytes(saved.SerializeToString())
+
+    assert unsafe_ops(path, None) == ["an asset at '../../secret'"]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(("does", "found"), [(tf.identity, []), (reads_a_file, ["ReadFile"])])
+def test_a_graph_of_tensorflow_1_is_followed_from_its_outputs(does, found, tmp_path):
+    path = hub_modules.save_first_generation(tmp_path, does)
+
+    assert unsafe_ops(Path(path), None) == found
+
+
+def test_a_signature_is_followed_when_it_is_called(tmp_path):
+    module = tf.Module()
+    spec = tf.TensorSpec((None, 8), tf.float32)
+    serve = tf.function(lambda x: {"y": reads_a_file(x)}, input_signature=[spec])
+    tf.saved_model.save(module, str(tmp_path), signatures={"serve": serve})
+
+    assert unsafe_ops(tmp_path, "serve") == ["ReadFile"]
+    assert unsafe_ops(tmp_path, None) == []
