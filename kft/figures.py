@@ -41,7 +41,8 @@ def draw_curve(axes: Any, records: Sequence[dict[str, Any]], name: str) -> None:
             axes.axvline(first - 0.5, color="0.6", linestyle=":")
         at = axes.get_xaxis_transform()
         axes.text(first - 0.4, 1.02, phase, transform=at, color="0.4", fontsize=9)
-    axes.set(xlabel="epoch", ylabel=name)
+    # Of a single epoch, matplotlib would show too little for the name of the phase to fit in.
+    axes.set(xlabel="epoch", ylabel=name, xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
     axes.legend()
