@@ -21,6 +21,8 @@ CATALOG: dict[str, dict[str, str]] = {
     "backbone": {
         "keras_application": "kft.image.applications:KerasApplication",
         "tf_hub": "kft.backbones.tf_hub:TfHub",
+        "keras_file": "kft.backbones.keras_file:KerasFile",
+        "kft_run": "kft.backbones.kft_run:KftRun",
     },
     "head": {
         "classifier": "kft.heads.classifier:Classifier",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from functools import cache
 
 import hub_modules
@@ -9,9 +11,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import Ramp, Vectors
+from keras_files import save_vector_model
+from tiny import TARGET, Ramp, TinyDense, Vectors
 
 from kft.backbone import BackboneSource, batch_norm_variables
+from kft.backbones.keras_file import KerasFile
+from kft.backbones.kft_run import KftRun
 from kft.backbones.tf_hub import TfHub
 from kft.config import load_config
 from kft.exporters.saved_model import SavedModelExporter
@@ -19,6 +24,8 @@ from kft.image.applications import KerasApplication
 from kft.image.digits import Digits
 from kft.image.input import ImageInput
 from kft.run import open_run, run
+from kft.run_dir import BEST_WEIGHTS, CONFIG
+from kft.task import assemble, save_weights
 
 PIXELS = ImageInput(size=(32, 32))
 VECTORS = Vectors()
@@ -30,11 +37,29 @@ SOURCES = {
         KerasApplication(name="EfficientNetB0", weights=None, batch_norm="inference"),
         PIXELS,
     ),
+    "keras_file": lambda folder: (
+        KerasFile(path=save_vector_model(folder), layer="second"),
+        VECTORS,
+    ),
+    "kft_run": lambda folder: (KftRun(path=str(earlier_run(folder))), VECTORS),
     "tf_hub": lambda folder: (TfHub(handle=hub_modules.save_reusable(folder)), VECTORS),
     "tf_hub_with_noise": lambda folder: (TfHub(handle=hub_modules.save_doubles(folder)), VECTORS),
 }
 # To train and export one takes seconds, and half a minute if it is deep.
 SLOW = {"mobilenet_v3", "efficientnet", "tf_hub_with_noise"}
+
+
+def earlier_run(folder):
+    """The directory of a run with the tiny backbone, not trained."""
+    settings = {"data": Ramp(), "backbone": TinyDense(), "exporters": []}
+    directory = folder / "earlier"
+    config = load_config({**settings, "output_dir": str(directory)})
+    task = assemble(config.backbone.load(VECTORS.spec), config.head, TARGET, VECTORS)
+    (directory / BEST_WEIGHTS).parent.mkdir(parents=True)
+    save_weights(task, directory / BEST_WEIGHTS)
+    (directory / CONFIG).write_text(config.to_json())
+    (directory / "target.json").write_text(json.dumps(asdict(TARGET)))
+    return directory
 
 
 @pytest.fixture(scope="module")
