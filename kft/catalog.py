@@ -20,6 +20,7 @@ CATALOG: dict[str, dict[str, str]] = {
     },
     "backbone": {
         "keras_application": "kft.image.applications:KerasApplication",
+        "keras_hub": "kft.image.keras_hub:KerasHub",
         "tf_hub": "kft.backbones.tf_hub:TfHub",
         "keras_file": "kft.backbones.keras_file:KerasFile",
         "kft_run": "kft.backbones.kft_run:KftRun",

@@ -1,4 +1,4 @@
-"""What stands before and after a model of someone else: scaling, and pooling to one vector."""
+"""What is put around a model of someone else: scaling before it, pooling to one vector after."""
 
 from __future__ import annotations
 
@@ -35,3 +35,18 @@ def pooled(features: keras.KerasTensor, pooling: Pooling) -> keras.KerasTensor:
     if pooling == "max":
         return keras.layers.GlobalMaxPooling1D(name="pooled")(features)
     return keras.layers.GlobalAveragePooling1D(name="pooled")(features)
+
+
+def inlined(model: keras.Model, inputs: keras.KerasTensor) -> keras.KerasTensor:
+    """Returns what `model` makes of `inputs`, its layers and not itself in the graph.
+
+    So a graph of the caller's can be cut between them. Keras has no public way to do so.
+    """
+    import keras
+
+    # A model that begins with float32 casts what it is given; its layers would not all.
+    expected = model.inputs[0].dtype
+    if inputs.dtype != expected and expected != "string":
+        inputs = keras.layers.Rescaling(1.0, dtype=expected, name="cast")(inputs)
+    outputs = model._run_through_graph(inputs, operation_fn=lambda operation: operation)
+    return outputs[0] if isinstance(outputs, list) else outputs

@@ -11,7 +11,7 @@ from pydantic import field_validator
 from pydantic_core import PydanticCustomError
 
 from kft.backbone import Backbone, BackboneSource, layer_stages
-from kft.backbones.ends import Pooling, pooled, scaled
+from kft.backbones.ends import Pooling, inlined, pooled, scaled
 from kft.component import absolute, closest
 from kft.errors import BackboneError
 
@@ -115,20 +115,3 @@ class KerasFile(BackboneSource):
 
     def _where(self) -> str:
         return f"backbone.path {self.path!r}"
-
-
-def inlined(model: keras.Model, inputs: keras.KerasTensor) -> keras.KerasTensor:
-    """Returns what `model` makes of `inputs`, its layers and not itself in the graph.
-
-    So a graph of the caller's can be cut between them. Keras has no public way to do so.
-    """
-    import keras
-
-    # A model that begins with float32 casts what it is given; its layers would not all.
-    expected = model.inputs[0].dtype
-    if inputs.dtype != expected and expected != "string":
-        inputs = keras.layers.Rescaling(1.0, dtype=expected, name="cast")(inputs)
-    outputs = model._run_through_graph(
-        inputs, operation_fn=lambda operation: operation, call_fn=None
-    )
-    return outputs[0] if isinstance(outputs, list) else outputs

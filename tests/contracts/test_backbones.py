@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras_files import save_vector_model
+from keras_hub_presets import save_preset
 from tiny import TARGET, Ramp, TinyDense, Vectors
 
 from kft.backbone import BackboneSource, batch_norm_variables
@@ -23,6 +24,7 @@ from kft.exporters.saved_model import SavedModelExporter
 from kft.image.applications import KerasApplication
 from kft.image.digits import Digits
 from kft.image.input import ImageInput
+from kft.image.keras_hub import KerasHub
 from kft.run import open_run, run
 from kft.run_dir import BEST_WEIGHTS, CONFIG
 from kft.task import assemble, save_weights
@@ -37,6 +39,10 @@ SOURCES = {
         KerasApplication(name="EfficientNetB0", weights=None, batch_norm="inference"),
         PIXELS,
     ),
+    "keras_hub": lambda folder: (
+        KerasHub(preset=save_preset(folder)),
+        ImageInput(size=(16, 16)),
+    ),
     "keras_file": lambda folder: (
         KerasFile(path=save_vector_model(folder), layer="second"),
         VECTORS,
@@ -46,7 +52,14 @@ SOURCES = {
     "tf_hub_with_noise": lambda folder: (TfHub(handle=hub_modules.save_doubles(folder)), VECTORS),
 }
 # To train and export one takes seconds, and half a minute if it is deep.
-SLOW = {"mobilenet_v3", "efficientnet", "tf_hub_with_noise"}
+SLOW_TO_RUN = {"mobilenet_v3", "efficientnet", "tf_hub_with_noise"}
+# Needs an extra that comes with `kft[dev]` alone, for its size.
+SLOW = {"keras_hub"}
+
+
+def marked(slow):
+    """The names of the sources, those in `slow` marked so."""
+    return [pytest.param(n, marks=pytest.mark.slow if n in slow else ()) for n in SOURCES]
 
 
 def earlier_run(folder):
@@ -68,7 +81,7 @@ def made(tmp_path_factory):
     return cache(lambda name: SOURCES[name](tmp_path_factory.mktemp(name)))
 
 
-@pytest.fixture(scope="module", params=SOURCES)
+@pytest.fixture(scope="module", params=marked(SLOW))
 def loaded(request, made):
     source, read_by = made(request.param)
     keras.utils.set_random_seed(0)
@@ -102,7 +115,7 @@ def trainable_variables(model):
     ]
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", marked(SLOW))
 def test_source_survives_its_config(name, made):
     source, _ = made(name)
 
@@ -178,10 +191,7 @@ def test_features_are_the_same_in_training_as_in_inference(loaded):
     np.testing.assert_array_equal(training, layer(batch_of(spec), training=False))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in SOURCES],
-)
+@pytest.mark.parametrize("name", marked(SLOW | SLOW_TO_RUN))
 def test_a_run_can_be_opened_again_and_its_export_answers_the_same(name, made, tmp_path):
     source, read_by = made(name)
     data = Ramp() if read_by is VECTORS else Digits(input=read_by)

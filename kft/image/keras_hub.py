@@ -1,0 +1,127 @@
+"""Image backbones of KerasHub, with the preprocessing that they were trained with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import field_validator
+
+from kft.backbone import Backbone, BackboneSource, layer_stages
+from kft.backbones.ends import inlined, pooled
+from kft.component import absolute
+from kft.errors import BackboneError, ConfigError
+from kft.offline import is_offline
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+
+class KerasHub(BackboneSource):
+    """An image backbone of KerasHub. Needs ``pip install 'kft[keras-hub]'``.
+
+    A plan and a run that is opened again fetch its description too, of a few kilobytes, unless it
+    is a directory.
+
+    Attributes:
+        preset: A name such as ``resnet_18_imagenet``, ``hf://owner/model``, ``kaggle://…``, or a
+            directory with a preset or a model of Hugging Face, written as ``./name`` or ``/name``.
+        pooling: How the last map or sequence becomes one vector; ``token`` takes the first of a
+            sequence, which a vision transformer keeps for the class.
+    """
+
+    preset: str
+    pooling: Literal["avg", "max", "flatten", "token"] = "avg"
+
+    @field_validator("preset")
+    @classmethod
+    def _check_preset(cls, preset: str) -> str:
+        return absolute(preset) if preset.startswith((".", "/", "~")) else preset
+
+    def load(self, input_spec: tf.TensorSpec, pretrained: bool = True) -> Backbone:
+        """Returns the backbone; without `pretrained`, its weights are not fetched."""
+        import keras
+
+        if is_offline() and not Path(self.preset).is_dir():
+            raise BackboneError(
+                where=self._where(),
+                problem="is no directory, and kft is offline",
+                fix="Write it to one with `save_to_preset` of KerasHub where there is a network",
+            )
+        hub = import_keras_hub()
+        whole = self._from_preset(hub.models.Backbone, load_weights=pretrained)
+        # Of a model of images and text, the half that sees.
+        sees = getattr(whole, "vision_encoder", whole)
+        self._check_images(sees, tuple(input_spec.shape))
+        # Without a size of its own it leaves that to the input, and only rescales.
+        converter = self._from_preset(hub.layers.ImageConverter, image_size=None)
+        pixels = keras.Input(input_spec.shape, dtype=input_spec.dtype.name, name="pixels")
+        features = self._vector(inlined(sees, converter(pixels)))
+        model = keras.Model(pixels, features, name="keras_hub_backbone")
+        return Backbone(Path(self.preset).name, model, layer_stages(model), self.batch_norm)
+
+    def _from_preset(self, cls: Any, **settings: Any) -> Any:
+        try:
+            return cls.from_preset(self.preset, **settings)
+        except Exception as error:  # of kagglehub, Hugging Face, h5py and KerasHub itself
+            raise BackboneError(
+                where=self._where(),
+                problem=f"cannot be loaded: {' '.join(str(error).split())[:300].rstrip('.')}",
+                fix="Give the name or the directory of an image preset of KerasHub",
+            ) from error
+
+    def _check_images(self, model: keras.Model, shape: tuple[int | None, ...]) -> None:
+        """Refuses a `model` that takes other inputs than images of `shape`."""
+        if len(model.inputs) != 1 or len(model.inputs[0].shape) != 4:
+            raise BackboneError(
+                where=self._where(),
+                problem="does not take images alone",
+                fix="Give the preset of an image backbone",
+            )
+        taken = model.inputs[0].shape[1:]
+        if len(shape) != 3 or any(t not in (None, s) for t, s in zip(taken, shape, strict=True)):
+            raise ConfigError(
+                where="data.input.size",
+                problem=f"gives images of shape {shape}, but {self.preset} takes {taken}",
+                fix="Set it to that height and width",
+            )
+
+    def _vector(self, features: Any) -> keras.KerasTensor:
+        """Returns `features` as ``(batch, d)``."""
+        if isinstance(features, dict):
+            raise BackboneError(
+                where=self._where(),
+                problem=f"gives several outputs: {', '.join(sorted(features))}",
+                fix="Give the preset of an image backbone with one",
+            )
+        if self.pooling != "token":
+            return pooled(features, self.pooling)
+        if len(features.shape) != 3:
+            raise ConfigError(
+                where="backbone.pooling 'token'",
+                problem=f"needs a sequence, but {self.preset} gives a map",
+                fix="Set it to 'avg'",
+            )
+        return features[:, 0]
+
+    def _where(self) -> str:
+        return f"backbone.preset {self.preset!r}"
+
+
+def import_keras_hub() -> ModuleType:
+    """Returns the package keras_hub.
+
+    Raises:
+        BackboneError: It cannot be imported.
+    """
+    try:
+        import keras_hub
+    except ImportError as error:
+        raise BackboneError(
+            where="backbone.kind 'keras_hub'",
+            problem=f"keras_hub cannot be imported: {error}",
+            fix="`pip install 'kft[keras-hub]'`",
+        ) from error
+    return keras_hub  # type: ignore[no-any-return]
