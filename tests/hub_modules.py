@@ -76,7 +76,7 @@ class Doubles(tf.__internal__.tracking.AutoTrackable):
 
     @tf.function
     def __call__(self, x, training=False):
-        x = tf.matmul(self.extra(x), self.kernel)
+        x = self.extra(tf.matmul(x, self.kernel))
         return tf.nn.dropout(x, 0.5) if training else x
 
 

@@ -49,7 +49,8 @@ def find_module(handle: str, may_download: bool = True) -> Path:
         raise BackboneError(
             where=f"backbone.handle {handle!r}",
             problem=f"is not complete on this machine, and {why}",
-            fix=f"`kft run` it where {KAGGLE_MODELS} can be reached, or give a directory",
+            fix=f"Unpack {url} into {next(entries(handle, url))}, let `kft run` do so where there "
+            "is a network, or give a directory",
         )
     return download(url, cache_folder())
 

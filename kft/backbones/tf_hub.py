@@ -145,13 +145,23 @@ class TfHub(BackboneSource):
     ) -> tuple[int, ...]:
         """Returns the shape of what one example gives, without the batch dimension.
 
-        The static shape of a restored function may be unknown, so one example is asked.
+        Where a restored function does not say it, one example is asked.
         """
         import tensorflow as tf
 
         example = tf.zeros((1, *taken.shape[1:]), taken.dtype)
+        strategy = tf.distribute.get_strategy()
+
+        @tf.function
+        def ask() -> Any:
+            # A function restored in the scope of a strategy can only be called on its devices.
+            return strategy.run(lambda: module.function(example))
+
         try:
-            given = module.function(example)
+            traced = tf.function(module.function).get_concrete_function(example).structured_outputs
+            features = self._features(traced, where)
+            if not features.shape[1:].is_fully_defined():
+                features = strategy.experimental_local_results(self._features(ask(), where))[0]
         except (ValueError, TypeError, tf.errors.OpError) as error:
             raise BackboneError(
                 where=where,
@@ -160,7 +170,7 @@ class TfHub(BackboneSource):
                 f"{' or '.join(taken_by(module)) or 'others'}",
                 fix="Set data.input and backbone.input_range so that they give that",
             ) from error
-        return tuple(self._features(given, where).shape[1:])
+        return tuple(features.shape[1:])
 
     def _features(self, given: Any, where: str) -> tf.Tensor:
         if not isinstance(given, dict):

@@ -136,6 +136,18 @@ def test_bytes_are_scaled_to_the_range_that_the_module_takes(doubles):
         np.testing.assert_allclose(given, 2 * (low + bytes_ / 255 * (high - low)), atol=1e-6)
 
 
+def test_features_whose_size_the_graph_does_not_say_are_asked_for(tmp_path):
+    backbone = TfHub(handle=hub_modules.save_doubles(tmp_path, of_unknown_size)).load(VECTORS)
+
+    assert backbone.model.output_shape == (None, 8)
+    np.testing.assert_allclose(backbone.model(rows()), 2 * rows(), rtol=1e-6)
+
+
+def of_unknown_size(x):
+    eight = tf.random.uniform((), 8, 9, "int32")
+    return tf.ensure_shape(tf.reshape(x, [-1, eight]), [None, None])
+
+
 def test_a_module_that_takes_other_inputs_says_which(reusable):
     with pytest.raises(BackboneError, match=r"float32 \(batch, 7\); it takes float32 \(None, 8\)"):
         TfHub(handle=reusable).load(tf.TensorSpec((7,), tf.float32))
