@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kft.backbones_cli import backbones
 from kft.cache_cli import cache
 from kft.errors import KftError
 
@@ -114,6 +115,7 @@ def main(verbose: bool, offline: bool) -> None:
         go_offline()
 
 
+main.add_command(backbones)
 main.add_command(cache)
 
 
@@ -265,20 +267,6 @@ def schema() -> None:
     from kft.schema import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))
-
-
-@main.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def backbones(as_json: bool) -> None:
-    """List the pretrained backbones that a config can name."""
-    from kft.image.applications import list_backbones
-    from kft.show import backbone_table
-
-    listed = list_backbones()
-    if as_json:
-        click.echo(json.dumps(listed, indent=2))
-    else:
-        show(backbone_table(listed))
 
 
 @main.command()

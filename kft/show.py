@@ -214,22 +214,6 @@ def prediction_line(prediction: Prediction) -> str:
     return json.dumps(line, ensure_ascii=False)
 
 
-def backbone_table(backbones: Sequence[Mapping[str, Any]]) -> RenderableType:
-    """Returns the backbones, one row each."""
-    columns = ("parameters", "MB", "ImageNet", "smallest")
-    shown = table("name", *columns, "weights here", right=columns)
-    for backbone in backbones:
-        shown.add_row(
-            backbone["name"],
-            f"{backbone['parameters']:,}",
-            f"{backbone['megabytes']}",
-            "" if backbone["top1"] is None else percent(backbone["top1"]),
-            f"{backbone['minimum_size']} px",
-            str(backbone["weights"] or ""),
-        )
-    return shown
-
-
 def init_summary(written: InitResult) -> RenderableType:
     """Returns what was written and why."""
     reasons = table("key", "why")

@@ -16,6 +16,7 @@ from PIL import Image
 
 from kft.catalog import CATALOG
 from kft.cli import main
+from kft.image.applications import applications
 from kft.offline import is_offline
 
 OWN_BACKBONE = '''
@@ -403,7 +404,19 @@ def test_backbones_are_listed_for_people_and_for_programs():
     listed = {backbone["name"]: backbone for backbone in json.loads(lines.stdout)}
     assert re.search(r"^MobileNetV2 +2,257,984 .*bundled", table.stdout, re.MULTILINE)
     assert listed["MobileNetV2"]["weights"] == "bundled"
+    assert list(listed) == list(applications())
     assert max(map(len, table.stdout.splitlines())) <= 80
+
+
+def test_backbones_are_sorted_and_counted_for_a_size():
+    options = ["--size", "448", "--sort", "multiply_adds"]
+    table = CliRunner().invoke(main, ["backbones", *options]).stdout
+    lines = CliRunner().invoke(main, ["backbones", *options, "--json"]).stdout
+
+    counts = [row["multiply_adds"] for row in json.loads(lines)]
+    assert counts == sorted(counts)
+    assert re.search(r"^VGG16 +14,714,688 +58.9 +61.39 ", table, re.MULTILINE)
+    assert "448x448 pixels" in table
 
 
 def test_offline_is_said_to_all_that_may_download(monkeypatch):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -263,6 +264,7 @@ def test_cached_weights_are_listed(tmp_path, monkeypatch):
         "name": "ResNet50",
         "parameters": 23587712,
         "megabytes": 94.4,
+        "multiply_adds": 3855925248,
         "top1": 0.749,
         "minimum_size": 32,
         "weights": None,
@@ -349,3 +351,29 @@ def test_images_that_are_not_rgb_are_refused():
         BackboneError, match=r"\(height, width, 3\), but the data gives \(32, 32, 1\)"
     ):
         source.load(spec(32, 32, 1))
+
+
+def test_backbones_are_sorted_with_the_unknown_last():
+    by_weight = [row["name"] for row in list_backbones(sort="multiply_adds")]
+    by_score = [row["top1"] for row in list_backbones(sort="top1")]
+    small = list_backbones(size=64, sort="multiply_adds")
+
+    assert by_weight.index("MobileNetV2") < by_weight.index("ResNet50") < by_weight.index("VGG16")
+    assert by_score == sorted(by_score, reverse=True)
+    assert {row["name"]: row["multiply_adds"] for row in small}["InceptionV3"] is None
+    assert small[-1]["multiply_adds"] is None
+
+
+@pytest.mark.slow
+def test_the_table_is_what_keras_builds_for_one_model_of_each_family():
+    smallest = {}
+    for name, model in sorted(applications().items(), key=lambda item: -item[1].parameters):
+        smallest[model.module] = name
+    script = Path(__file__).parents[2] / "benchmarks" / "all_applications.py"
+
+    done = subprocess.run(
+        [sys.executable, script, *smallest.values()], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count(" ok\n") == len(smallest)
