@@ -219,7 +219,8 @@ def test_a_phase_computes_no_features_that_the_one_before_had(task, splits):
     with shown_on(SimpleNamespace(is_terminal=False, print=lambda line, **_: lines.append(line))):
         train(task, splits, phases, training(task))
 
-    assert lines == ["Computing the features of validation", "Computing the features of train"]
+    computed = [line for line in lines if "features" in line]
+    assert computed == ["Computing the features of validation", "Computing the features of train"]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(splits):
