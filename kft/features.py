@@ -266,8 +266,8 @@ def specs_of(model: keras.Model) -> list[tf.TensorSpec]:
     """Returns the shape and dtype of each output of `model`, without the batch dimension."""
     import tensorflow as tf
 
-    # Not `outputs`, which only a Functional model has.
-    outputs = tf.nest.flatten(model.output)
+    # A Sequential model that was not called has no `output`, and a subclassed one no `outputs`.
+    outputs = getattr(model, "outputs", None) or tf.nest.flatten(model.output)
     return [tf.TensorSpec(tensor.shape[1:], tensor.dtype) for tensor in outputs]
 
 

@@ -276,6 +276,7 @@ def test_what_is_no_run_is_refused(kft, command):
     assert "photos: is not the directory of a run" in told.stderr
 
 
+@pytest.mark.slow
 def test_export_writes_what_is_missing_and_overwrites_nothing(kft, home, tmp_path):
     shutil.copytree(home / "run", tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "export")

@@ -126,6 +126,7 @@ def test_it_works_beside_the_callbacks_of_keras_and_after_loading(make, works, h
     assert updates == int(model.optimizer.iterations)
 
 
+@pytest.mark.slow
 def test_all_work_together_under_mirrored_strategy():
     with mirrored().scope():
         model = built("functional", keras.optimizers.Adam(0.05))
@@ -153,6 +154,7 @@ def test_all_work_together_under_mirrored_strategy():
         np.testing.assert_array_equal(first.numpy(), second.numpy())
 
 
+@pytest.mark.slow
 def test_going_back_goes_back_on_every_replica():
     with mirrored().scope():
         model = built("functional", keras.optimizers.Adam(0.05))

@@ -180,6 +180,7 @@ def official_efficientnet(path):
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_efficientnet_is_one_graph_and_gives_the_features_of_keras(tmp_path, monkeypatch):
     file = official_efficientnet(tmp_path / "efficientnetb0_notop.h5")
