@@ -11,6 +11,7 @@ from kft.features import outputs_of
 from kft.task import Task
 
 if TYPE_CHECKING:
+    import keras
     import numpy as np
 
 TOP = 5
@@ -31,9 +32,14 @@ class Answers:
     scores: Mapping[str, Any]
 
 
-def evaluate(task: Task, raw: Split, decoded: Split, name: str) -> Answers:
-    """Returns what `task` answers to a split, given as found and decoded, and how good it is."""
-    (outputs,) = outputs_of(task.model, decoded, f"Scoring {name}")
+def evaluate(
+    task: Task, raw: Split, decoded: Split, name: str, model: keras.Model | None = None
+) -> Answers:
+    """Returns what `task` answers to a split, given as found and decoded, and how good it is.
+
+    `model` is the part of it that takes what `decoded` fetches; None is the whole.
+    """
+    (outputs,) = outputs_of(model or task.model, decoded, f"Scoring {name}")
     loss = mean_loss(task, decoded, outputs)
     return Answers(raw, outputs, {"loss": loss, **class_scores(raw.labels, outputs, task.target)})
 

@@ -45,6 +45,7 @@ class Training:
         class_weights: How much each class counts in the loss.
         callbacks: Makes the user's callbacks, afresh for each phase.
         keeping: Where what frozen layers give is kept.
+        keeper: Keeps it, where others go on with it; None makes one for the training alone.
         pretrained: The weights of the backbone before the first phase, where one pulls to them.
     """
 
@@ -55,6 +56,7 @@ class Training:
     class_weights: Literal["balanced"] | Mapping[str, float] | None = None
     callbacks: Callable[[], Sequence[keras.callbacks.Callback]] = tuple
     keeping: Keeping = Keeping()
+    keeper: Keeper | None = None
     pretrained: Pretrained = field(default_factory=dict)
 
 
@@ -126,7 +128,8 @@ def parts_of(
     if found is None:
         return Parts(stages, train, Part(task.model, splits.validation), UNCUT)
     rest = rest_of(task, found)
-    validation = validation_part(task, splits.validation, found, rest, keeper)
+    asked = Wanted(found.prefix, splits.validation, "validation")
+    validation = kept_part(task, asked, rest, keeper)
     if ahead.mix:
         return Parts(stages, train, validation, anew(MIXED, keeper))
     views = views_of(task.input, keeper.seed, keeper.keeping.views, ahead.epochs)
@@ -170,20 +173,18 @@ def once(found: Cut, views: Views, where: str) -> str:
     return f"computed once{of_views}{up_to}: {where}"
 
 
-def validation_only(task: Task, validation: Split, keeper: Keeper) -> Part:
-    """Returns what scores `task` on `validation`, once the backbone has been told what changes."""
+def part_of(task: Task, split: Split, name: str, keeper: Keeper) -> Part:
+    """Returns what answers for `task` to `split`, once the backbone has been told what changes."""
     found = cut(task.backbone.model)
     if found is None:
-        return Part(task.model, validation)
-    return validation_part(task, validation, found, rest_of(task, found), keeper)
+        return Part(task.model, split)
+    return kept_part(task, Wanted(found.prefix, split, name), rest_of(task, found), keeper)
 
 
-def validation_part(
-    task: Task, validation: Split, found: Cut, rest: keras.Model, keeper: Keeper
-) -> Part:
-    """Returns `rest` on the features of `validation`, if they are kept, else the whole model."""
-    kept = keeper.keep(Wanted(found.prefix, validation, "validation"))
-    return Part(task.model, validation) if kept.split is None else Part(rest, kept.split)
+def kept_part(task: Task, wanted: Wanted, rest: keras.Model, keeper: Keeper) -> Part:
+    """Returns `rest` on the features that are `wanted`, if they are kept, else the whole model."""
+    kept = keeper.keep(wanted)
+    return Part(task.model, wanted.split) if kept.split is None else Part(rest, kept.split)
 
 
 def rest_of(task: Task, found: Cut) -> keras.Model:

@@ -37,7 +37,7 @@ def job_of(task: Task, splits: Splits, phases: Sequence[Phase], training: Traini
     """Returns what all `phases` share, before the first of them."""
     weighted = weigh(splits.train, splits.target, training.class_weights)
     training = replace(training, pretrained=pretrained_values(task, phases))
-    keeper = Keeper(training.keeping, training.seed, task.backbone.name)
+    keeper = training.keeper or Keeper(training.keeping, training.seed, task.backbone.name)
     return Job(task, replace(splits, train=weighted), training, Limits(), keeper)
 
 

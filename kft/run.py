@@ -17,7 +17,7 @@ from kft.evaluate import Answers, evaluate
 from kft.features import Reading, read
 from kft.gain import gain
 from kft.keep import Keeper
-from kft.parts import Training
+from kft.parts import Training, part_of
 from kft.precision import computing_in
 from kft.progress import say
 from kft.report import scores, write_beginning, write_end
@@ -77,8 +77,9 @@ def run_in(directory: Path, config: RunConfig) -> RunResult:
     task = assemble(backbone, config.head, found.target, found.input)
     reading = read(found, config.data.on_bad_input)
     write_beginning(directory, reading.raw, reading.bad)
-    phases, selected = train_and_keep(config, task, reading, directory)
-    answers = {name: answer(task, reading, name) for name in held_out(reading)}
+    keeper = Keeper(config.keeping, config.seed, task.backbone.name)
+    phases, selected = train_and_keep(config, task, reading, directory, keeper)
+    answers = {name: answer(task, reading, name, keeper) for name in held_out(reading)}
     gained = gain(task, selected, answers, reading.decoded.by_name(), config.monitor)
     content = scores(answers, phases, selected, gained)
     test = answers.get("test", answers["validation"])
@@ -135,7 +136,7 @@ def full_disk_told(directory: Path) -> Iterator[None]:
 
 
 def train_and_keep(
-    config: RunConfig, task: Task, reading: Reading, directory: Path
+    config: RunConfig, task: Task, reading: Reading, directory: Path, keeper: Keeper
 ) -> tuple[tuple[PhaseResult, ...], Selected]:
     """Trains, leaves the selected weights in `task` and writes them, even if training fails."""
     check_select(config.select, task, config.phases)
@@ -147,7 +148,7 @@ def train_and_keep(
         batch_size=config.data.batch_size,
         class_weights=config.class_weights,
         callbacks=lambda: [callback.build() for callback in config.callbacks],
-        keeping=config.keeping,
+        keeper=keeper,
     )
     try:
         phases = train(task, reading.decoded, config.phases, training)
@@ -158,22 +159,24 @@ def train_and_keep(
         save_weights(task, directory / BEST_WEIGHTS)
         say(f"Kept the weights of epoch {best.record['epoch']} in {directory / BEST_WEIGHTS}")
         raise error
-    selected = keep_selected(config, task, reading, best, phases[-1].epochs[-1])
+    if config.select == "interpolate":
+        selected = interpolated(config, task, reading, best, keeper)
+    else:
+        selected = keep_epoch(config.select, best, phases[-1].epochs[-1])
     save_weights(task, directory / BEST_WEIGHTS)
     return phases, selected
 
 
-def keep_selected(
-    config: RunConfig, task: Task, reading: Reading, best: Best, last: Mapping[str, Any]
+def interpolated(
+    config: RunConfig, task: Task, reading: Reading, best: Best, keeper: Keeper
 ) -> Selected:
-    """Leaves the weights that `config` selects in `task`; `last` is the last epoch's record."""
+    """Leaves the best weights between the head phase and fine-tuning in `task`."""
     start, end = best.before, best.since
-    if config.select != "interpolate" or start is None or end is None:
-        return keep_epoch(config.select, best, last)
+    if start is None or end is None:
+        return keep_epoch(config.select, best, best.record or {})
     say(f"Trying weights between epoch {start.record['epoch']} and {end.record['epoch']}")
     stages = changed_stages(task, config.phases)
     validation = reading.decoded.validation
-    keeper = Keeper(config.keeping, config.seed, task.backbone.name)
     validate = validator(task, validation, stages, config.data.batch_size, keeper)
     return interpolate(start, end, best, validate)
 
@@ -183,10 +186,13 @@ def held_out(reading: Reading) -> list[str]:
     return [name for name in reading.raw.by_name() if name != "train"]
 
 
-def answer(task: Task, reading: Reading, name: str) -> Answers:
+def answer(task: Task, reading: Reading, name: str, keeper: Keeper) -> Answers:
     """Returns what `task` answers to the split `name`."""
     raw, decoded = reading.raw.by_name()[name], reading.decoded.by_name()[name]
-    return evaluate(task, raw, decoded, name)
+    if keeper.keeping.dtype != "float32":
+        return evaluate(task, raw, decoded, name)  # as an export, which rounds no features
+    part = part_of(task, decoded, name, keeper)
+    return evaluate(task, raw, part.split, name, part.model)
 
 
 def export(config: RunConfig, task: Task, test: Answers, directory: Path) -> dict[Path, float]:

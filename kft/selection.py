@@ -12,7 +12,7 @@ from kft.best import Best, Kept
 from kft.data import Split
 from kft.errors import ConfigError
 from kft.keep import Keeper
-from kft.parts import validation_only
+from kft.parts import part_of
 from kft.phase import Phase
 from kft.segments import segments_of
 from kft.task import Task
@@ -110,7 +110,7 @@ def validator(
     What lies before the `stages` must not change between calls: it runs once.
     """
     task.backbone.train_only(stages)
-    part = validation_only(task, validation, keeper)
+    part = part_of(task, validation, "validation", keeper)
     part.model.compile(loss=task.head.loss(), metrics=task.head.metrics(), jit_compile=False)
     batches = evaluation_batches(part.split, task.target, batch_size)
 
