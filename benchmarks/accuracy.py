@@ -4,17 +4,22 @@
 
 FOLDER holds class folders of images. The plain script follows the Keras transfer-learning guide:
 ``base_model(inputs, training=False)``, train the head, unfreeze all, compile again, train on. Both
-use the bundled MobileNetV2 and the phases of kft's default recipe. The plain script keeps the
-weights of the last epoch; kft those of the best.
+use the bundled MobileNetV2 and the phases of kft's default recipe. Like is compared with like: the
+weights of the best epoch over both phases by validation accuracy, of equals the one with the lower
+loss, and those of the last.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import math
 import statistics
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -25,8 +30,24 @@ import kft
 WEIGHTS = Path(kft.__file__).parent / "weights/mobilenet_v2_1.0_224_imagenet_notop.weights.h5"
 
 
-def kft_accuracy(folder: Path, size: int, seed: int, directory: Path) -> float:
-    """Returns the test accuracy of a run of kft, which leaves its splits in `directory`."""
+@dataclass(frozen=True)
+class Accuracy:
+    """On the test split, of the weights of the best epoch and of the last."""
+
+    best: float
+    last: float
+
+
+def kft_accuracy(folder: Path, size: int, seed: int, directory: Path) -> Accuracy:
+    """Returns the accuracy of kft, which leaves its splits in `directory` for the plain script."""
+    best, last = (
+        run_kft(folder, size, seed, directory / select, select) for select in ("best", "last")
+    )
+    return Accuracy(best, last)
+
+
+def run_kft(folder: Path, size: int, seed: int, directory: Path, select: str) -> float:
+    """Returns the test accuracy of one run of kft."""
     settings = {
         "output_dir": str(directory),
         "seed": seed,
@@ -36,18 +57,34 @@ def kft_accuracy(folder: Path, size: int, seed: int, directory: Path) -> float:
             "input": {"kind": "image", "size": [size, size]},
         },
         "backbone": {"kind": "keras_application", "name": "MobileNetV2", "weights": "bundled"},
+        "select": select,
         "exporters": [],
     }
     return float(kft.run(kft.load_config(settings)).scores["test"]["accuracy"])
 
 
-def plain_accuracy(folder: Path, size: int, seed: int, split: Path) -> float:
-    """Returns the test accuracy of a plain Keras script on the same splits."""
+class KeepBest(keras.callbacks.Callback):
+    """Keeps the weights of the best epoch over several fits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.score = (0.0, -math.inf)
+        self.weights: list[np.ndarray] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Copies the weights if this epoch is the best so far."""
+        score = (logs["val_accuracy"], -logs["val_loss"])
+        if score > self.score:
+            self.score, self.weights = score, self.model.get_weights()
+
+
+def plain_accuracy(folder: Path, size: int, seed: int, split: Path) -> Accuracy:
+    """Returns the accuracy of a plain Keras script on the same splits."""
     keras.utils.set_random_seed(seed)
     data, classes = read_split(folder, size, split)
     model, base = plain_model(size, classes)
     (images, labels), held_out = data["train"], data["validation"]
-    steps = -(-len(labels) // 32)
+    steps, best = -(-len(labels) // 32), KeepBest()
     for phase in kft.RunConfig.model_fields["phases"].get_default(call_default_factory=True):
         base.trainable = phase.unfreeze.kind == "all"
         model.compile(
@@ -55,8 +92,10 @@ def plain_accuracy(folder: Path, size: int, seed: int, split: Path) -> float:
             loss="sparse_categorical_crossentropy",
             metrics=["accuracy"],
         )
-        model.fit(images, labels, 32, phase.epochs, validation_data=held_out, verbose=0)
-    return float(model.evaluate(*data["test"], verbose=0)[1])
+        model.fit(images, labels, 32, phase.epochs, 0, callbacks=[best], validation_data=held_out)
+    last = model.evaluate(*data["test"], verbose=0)[1]
+    model.set_weights(best.weights)
+    return Accuracy(float(model.evaluate(*data["test"], verbose=0)[1]), float(last))
 
 
 def read_split(
@@ -117,19 +156,28 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--size", type=int, default=96)
     chosen = parser.parse_args()
-    pairs = []
-    print("seed     kft   plain   difference", flush=True)
+    found: list[tuple[Accuracy, Accuracy]] = []
+    print("        best epoch                   last epoch")
+    print("seed     kft   plain  difference     kft   plain  difference", flush=True)
     for seed in range(chosen.seeds):
         with tempfile.TemporaryDirectory() as directory:
-            run = Path(directory, "run")
-            ours = kft_accuracy(chosen.folder, chosen.size, seed, run)
-            plain = plain_accuracy(chosen.folder, chosen.size, seed, run / "split.csv")
-        pairs.append((ours, plain))
-        print(f"{seed:4}  {ours:.4f}  {plain:.4f}      {ours - plain:+.4f}", flush=True)
-    differences = [ours - plain for ours, plain in pairs]
-    spread = statistics.stdev(differences) if len(differences) > 1 else 0.0
-    ours, plain = (statistics.mean(column) for column in zip(*pairs, strict=True))
-    print(f"mean  {ours:.4f}  {plain:.4f}      {statistics.mean(differences):+.4f} ± {spread:.4f}")
+            ours = kft_accuracy(chosen.folder, chosen.size, seed, Path(directory))
+            split = Path(directory, "best", "split.csv")
+            found.append((ours, plain_accuracy(chosen.folder, chosen.size, seed, split)))
+        print(f"{seed:4}  {row(found[-1:])}", flush=True)
+    print(f"mean  {row(found)}")
+
+
+def row(found: Sequence[tuple[Accuracy, Accuracy]]) -> str:
+    """Returns the means over `found`, with the spread of the paired differences."""
+    cells = []
+    for select in ("best", "last"):
+        pairs = [(getattr(ours, select), getattr(plain, select)) for ours, plain in found]
+        differences = [ours - plain for ours, plain in pairs]
+        spread = f" ± {statistics.stdev(differences):.4f}" if len(found) > 1 else ""
+        ours, plain = (statistics.mean(column) for column in zip(*pairs, strict=True))
+        cells.append(f"{ours:.4f}  {plain:.4f}     {statistics.mean(differences):+.4f}{spread}")
+    return "  ".join(cells)
 
 
 if __name__ == "__main__":
