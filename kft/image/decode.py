@@ -41,8 +41,14 @@ def decode_jpeg(raw: tf.Tensor) -> tf.Tensor:
     import tensorflow as tf
 
     pixels = tf.io.decode_jpeg(raw, channels=3, dct_method="INTEGER_ACCURATE")
-    orientation = exif_orientation(raw)
-    return tf.cond(orientation > 1, lambda: upright(pixels, orientation), lambda: pixels)
+    # To walk through the headers takes several times as long as to decode a small picture.
+    has_exif = tf.strings.regex_full_match(raw, r"\C*Exif\x00\x00\C*")
+
+    def turned() -> tf.Tensor:
+        orientation = exif_orientation(raw)
+        return tf.cond(orientation > 1, lambda: upright(pixels, orientation), lambda: pixels)
+
+    return tf.cond(has_exif, turned, lambda: pixels)
 
 
 def decode_other(raw: tf.Tensor) -> tf.Tensor:
