@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PASS_SIZE = 64
 NAMED_IN_MESSAGE = 10
 
-_inference: weakref.WeakKeyDictionary[keras.Model, Callable[[tf.Tensor], list[tf.Tensor]]] = (
+_inference: weakref.WeakKeyDictionary[keras.Model, Callable[[Any], list[tf.Tensor]]] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -243,7 +243,7 @@ def output_batches(
         yield [output.numpy()[:size] for output in infer(inputs)]
 
 
-def inference_of(model: keras.Model) -> Callable[[tf.Tensor], list[tf.Tensor]]:
+def inference_of(model: keras.Model) -> Callable[[Any], list[tf.Tensor]]:
     """Returns what computes each output of `model` in inference mode, the same for all who ask.
 
     One graph for all splits: to trace that of a large model takes seconds.
@@ -255,7 +255,8 @@ def inference_of(model: keras.Model) -> Callable[[tf.Tensor], list[tf.Tensor]]:
         weak = weakref.proxy(model)
 
         @tf.function(reduce_retracing=True)
-        def infer(inputs: tf.Tensor) -> list[tf.Tensor]:
+        def infer(inputs: Any) -> list[tf.Tensor]:
+            inputs = list(inputs) if isinstance(inputs, tuple) else inputs
             return list(tf.nest.flatten(weak(inputs, training=False)))
 
         _inference[model] = infer
@@ -271,9 +272,10 @@ def specs_of(model: keras.Model) -> list[tf.TensorSpec]:
     return [tf.TensorSpec(tensor.shape[1:], tensor.dtype) for tensor in outputs]
 
 
-def padded(inputs: tf.Tensor) -> tf.Tensor:
+def padded(*inputs: tf.Tensor) -> Any:
     """Returns a batch of `PASS_SIZE`, its last example repeated where it was smaller."""
     import tensorflow as tf
 
-    rows = tf.minimum(tf.range(PASS_SIZE), tf.shape(inputs)[0] - 1)
-    return tf.gather(inputs, rows)
+    rows = tf.minimum(tf.range(PASS_SIZE), tf.shape(inputs[0])[0] - 1)
+    whole = tuple(tf.gather(each, rows) for each in inputs)
+    return whole if len(whole) > 1 else whole[0]

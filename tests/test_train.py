@@ -22,7 +22,9 @@ from tiny import (
 from kft import features
 from kft.errors import ConfigError, TrainingError
 from kft.heads.classifier import Classifier
+from kft.keep import Keeper
 from kft.optimizer import Adam, AdamW, Lion, RmsProp, Sgd
+from kft.parts import part_of
 from kft.phase import EarlyStopping, Phase
 from kft.place import Keeping
 from kft.progress import shown_on
@@ -221,6 +223,18 @@ def test_a_phase_computes_no_features_that_the_one_before_had(task, splits):
 
     computed = [line for line in lines if "features" in line]
     assert computed == ["Computing the features of validation", "Computing the features of train"]
+
+
+def test_scores_from_kept_activations_are_those_of_the_whole_model(task, splits):
+    """Two tensors cross the boundary, by the skip connection."""
+    train(task, splits, [phase(epochs=1, unfreeze=UnfreezeTop(stages=1))], training(task))
+
+    part = part_of(task, splits.test, "test", Keeper(Keeping("memory"), 0, "tiny"))
+
+    assert len(part.model.inputs) == 2
+    (found,) = features.outputs_of(part.model, part.split, "Scoring")
+    (whole,) = features.outputs_of(task.model, splits.test, "Scoring")
+    np.testing.assert_allclose(found, whole, atol=1e-6)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(splits):
