@@ -41,3 +41,8 @@ class TrainingError(KftError):
 
 class ExportError(KftError):
     """The trained model cannot be written, or answers differently when read back."""
+
+
+def one_line(error: Exception) -> str:
+    """Returns the message of `error` on one line of at most 300 letters, without a full stop."""
+    return " ".join(str(error).split())[:300].rstrip(".")

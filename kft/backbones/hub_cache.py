@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kft.errors import BackboneError
+from kft.errors import BackboneError, one_line
 from kft.offline import is_offline
 
 KAGGLE = re.compile(r"[\w-]+/[\w.-]+/(?i:tensorflow[12])/[\w.-]+/\d+")
@@ -122,7 +122,7 @@ def download(url: str, folder: Path) -> Path:
     except Exception as error:  # urllib, tarfile and TensorFlow each have their own
         raise BackboneError(
             where=f"backbone.handle {url!r}",
-            problem=f"cannot be downloaded: {' '.join(str(error).split())[:300].rstrip('.')}",
+            problem=f"cannot be downloaded: {one_line(error)}",
             fix="Correct it, or download the module by hand and give its directory",
         ) from error
     return local_module(str(found))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kft.backbones.graph_safety import unsafe_ops
 from kft.backbones.saved_graph import written_variables
-from kft.errors import BackboneError
+from kft.errors import BackboneError, one_line
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -85,7 +85,7 @@ def open_module(directory: Path, signature: str | None, where: str) -> HubModule
     except (OSError, ValueError, RuntimeError, KeyError, tf.errors.OpError) as error:
         raise BackboneError(
             where=where,
-            problem=f"TensorFlow cannot load it: {' '.join(str(error).split())[:300]}",
+            problem=f"TensorFlow cannot load it: {one_line(error)}",
             fix="Give a SavedModel that this TensorFlow can read; one with text ops needs "
             "tensorflow_text",
         ) from error

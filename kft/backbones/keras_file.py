@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 from kft.backbone import Backbone, BackboneSource, layer_stages
 from kft.backbones.ends import Pooling, inlined, pooled, scaled
 from kft.component import absolute, closest
-from kft.errors import BackboneError
+from kft.errors import BackboneError, one_line
 
 if TYPE_CHECKING:
     import keras
@@ -70,7 +70,7 @@ class KerasFile(BackboneSource):
         except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
             raise BackboneError(
                 where=self._where(),
-                problem=f"cannot be read: {' '.join(str(error).split())[:300].rstrip('.')}",
+                problem=f"cannot be read: {one_line(error)}",
                 fix="Give a .keras file of built-in layers; layers of your own go into a backbone "
                 "class of your own, named as module:Class",
             ) from error

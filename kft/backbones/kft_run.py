@@ -14,7 +14,7 @@ from pydantic_core import PydanticCustomError
 from kft.backbone import Backbone, BackboneSource
 from kft.component import AbsolutePath, Settings
 from kft.data import Target
-from kft.errors import BackboneError
+from kft.errors import BackboneError, one_line
 from kft.head import Head
 from kft.input import Input
 from kft.run_dir import BEST_WEIGHTS, CONFIG, TARGET
@@ -89,7 +89,7 @@ class KftRun(BackboneSource):
         except (OSError, ValueError, KeyError) as error:
             raise BackboneError(
                 where=self._where(),
-                problem=f"has no weights that fit its config: {' '.join(str(error).split())[:300]}",
+                problem=f"has no weights that fit its config: {one_line(error)}",
                 fix="Give the directory of a run that has been trained",
             ) from error
 

@@ -11,7 +11,7 @@ from pydantic import field_validator
 from kft.backbone import Backbone, BackboneSource, layer_stages
 from kft.backbones.ends import inlined, pooled
 from kft.component import absolute
-from kft.errors import BackboneError, ConfigError
+from kft.errors import BackboneError, ConfigError, one_line
 from kft.offline import is_offline
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class KerasHub(BackboneSource):
         except Exception as error:  # of kagglehub, Hugging Face, h5py and KerasHub itself
             raise BackboneError(
                 where=self._where(),
-                problem=f"cannot be loaded: {' '.join(str(error).split())[:300].rstrip('.')}",
+                problem=f"cannot be loaded: {one_line(error)}",
                 fix="Give the name or the directory of an image preset of KerasHub",
             ) from error
 

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kft.errors import BackboneError
+from kft.errors import BackboneError, one_line
 from kft.offline import is_offline
 
 if TYPE_CHECKING:
@@ -139,8 +139,3 @@ def fold_deviation(model: keras.Model) -> None:
         if np.allclose(variance, IMAGENET_DEVIATION, rtol=1e-3):
             layer.adapt_variance.assign(variance * np.asarray(IMAGENET_DEVIATION))
             layer.finalize_state()
-
-
-def one_line(error: Exception) -> str:
-    """Returns the message of `error` on one line of at most 300 letters, without a full stop."""
-    return " ".join(str(error).split())[:300].rstrip(".")
