@@ -10,6 +10,7 @@ from typing import Any
 # Standard deviation of the smoothing, in steps: a quarter of a decade where 100 steps go
 # through eight. It looks to both sides, so that it does not lag as a running mean would.
 SMOOTHING = 3.0
+FEWEST_STEPS = 10
 HARDLY = 0.05
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from kft.errors import ConfigError
+from kft.precision import unscaled
 
 if TYPE_CHECKING:
     import keras
@@ -56,10 +57,7 @@ def scale_updates(
     Raises:
         ConfigError: The steps of this kind of optimizer are not in proportion to its rate.
     """
-    import keras
-
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        optimizer = optimizer.inner_optimizer
+    optimizer = unscaled(optimizer)
     kind = type(optimizer).__name__
     if kind in NOT_PROPORTIONAL:
         raise ConfigError(

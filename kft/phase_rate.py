@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kft.precision import unscaled
 from kft.schedule import Schedule
 
 
@@ -51,7 +52,5 @@ class PhaseRate(keras.optimizers.schedules.LearningRateSchedule):
 
 def rate_of(optimizer: keras.optimizers.Optimizer) -> PhaseRate:
     """Returns the rate of `optimizer`; one that scales the loss leaves it to that inside."""
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        optimizer = optimizer.inner_optimizer
-    rate: PhaseRate = optimizer._learning_rate
+    rate: PhaseRate = unscaled(optimizer)._learning_rate
     return rate

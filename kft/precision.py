@@ -48,6 +48,14 @@ def loss_scaled(
     return keras.optimizers.LossScaleOptimizer(optimizer)
 
 
+def unscaled(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """Returns the optimizer that takes the steps: the one inside, where another scales the loss."""
+    import keras
+
+    scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    return optimizer.inner_optimizer if scales else optimizer
+
+
 def trains(layer: keras.layers.Layer) -> bool:
     """Says whether `layer` itself has weights that train."""
     return any(variable.trainable for variable in layer._trainable_variables)

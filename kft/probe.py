@@ -13,9 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from kft.found_rate import smooth
+from kft.found_rate import FEWEST_STEPS, smooth
 
-FEWEST = 10
 RECENT = 5
 BLOWN_UP = 4.0
 
@@ -57,5 +56,5 @@ class Probe(keras.callbacks.Callback):
             return
         self.losses.append(loss)
         recent = float(np.mean(self.losses[-RECENT:]))
-        if len(self.losses) >= FEWEST and recent > BLOWN_UP * min(smooth(self.losses)):
+        if len(self.losses) >= FEWEST_STEPS and recent > BLOWN_UP * min(smooth(self.losses)):
             self.model.stop_training = True

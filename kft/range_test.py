@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from kft.errors import ConfigError, TrainingError
-from kft.found_rate import FoundRate
+from kft.found_rate import FEWEST_STEPS, FoundRate
+from kft.precision import unscaled
 from kft.random_state import kept_random_state
 from kft.snapshot import Snapshot
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from kft.probe import Dial
-
-FEWEST_STEPS = 10
 
 
 def find_learning_rate(
@@ -86,10 +85,7 @@ def turned_by(optimizer: keras.optimizers.Optimizer, dial: Dial) -> Iterator[Non
 
     Not by the public setter, which forgets a rate that is a variable and cannot bring it back.
     """
-    import keras
-
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        optimizer = optimizer.inner_optimizer  # which it asks for the rate
+    optimizer = unscaled(optimizer)  # which the one that scales the loss asks for the rate
     rate = optimizer._learning_rate
     optimizer._learning_rate = dial
     try:

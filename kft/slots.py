@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras.optimizers import Optimizer
 
 from kft.phase_rate import rate_of
+from kft.precision import unscaled
 
 
 def hand_on(old: Optimizer, new: Optimizer) -> None:
@@ -23,7 +24,7 @@ def hand_on(old: Optimizer, new: Optimizer) -> None:
     either: the late ones would take steps up to six times too large, or the early ones a sixth
     of theirs. So each variable gets a count of its own, as in PyTorch.
     """
-    old, new = bare(old), bare(new)
+    old, new = unscaled(old), unscaled(new)
     if type(old) is not type(new):
         return
     both = new._trainable_variables_indices.keys() & old._trainable_variables_indices.keys()
@@ -42,15 +43,8 @@ def hand_on(old: Optimizer, new: Optimizer) -> None:
 def go_on(old: Optimizer, new: Optimizer) -> None:
     """Makes `new` go on with the phase that `old` began: its slots, its count and its rate."""
     rate_of(new).scale.assign(rate_of(old).scale)
-    bare(new).iterations.assign(bare(old).iterations)
+    unscaled(new).iterations.assign(unscaled(old).iterations)
     hand_on(old, new)
-
-
-def bare(optimizer: Optimizer) -> Optimizer:
-    """Returns the optimizer that has the slots: the inner one, where another scales the loss."""
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        return optimizer.inner_optimizer
-    return optimizer
 
 
 def slots(optimizer: Optimizer) -> dict[str, list[keras.Variable]]:

@@ -9,8 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from kft.callbacks.trainable import ChangesTraining, inner, prepare, rate_of
+from kft.callbacks.trainable import ChangesTraining, prepare, rate_of
 from kft.errors import ConfigError
+from kft.precision import unscaled
 
 
 class DivergenceGuard(ChangesTraining):
@@ -121,7 +122,7 @@ class DivergenceGuard(ChangesTraining):
             self.model.stop_training = True
             warnings.warn(f"{what} and ended, after {self._max_rollbacks} times", stacklevel=2)
             return
-        inner(self.model.optimizer).learning_rate = rate * self._factor
+        unscaled(self.model.optimizer).learning_rate = rate * self._factor
         warnings.warn(
             f"{what} and lowered the learning rate to {rate * self._factor:g}", stacklevel=2
         )

@@ -10,6 +10,7 @@ from keras.src.utils.tracking import DotNotTrackScope
 
 from kft.callbacks.choice import all_layers
 from kft.errors import ConfigError
+from kft.precision import unscaled
 
 
 class ChangesTraining(keras.callbacks.Callback):
@@ -68,7 +69,7 @@ def prepare(model: keras.Model) -> None:
             if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
                 # Its own build would make its loss scale anew.
                 keras.optimizers.Optimizer.build(optimizer, variables)
-            rebuild(inner(optimizer), variables)
+            rebuild(unscaled(optimizer), variables)
 
 
 def keys(optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable]) -> list[Any]:
@@ -116,13 +117,13 @@ def state_of(optimizer: keras.optimizers.Optimizer) -> dict[tuple[str, Any], ker
 
 def refuse(callback: str, optimizer: keras.optimizers.Optimizer) -> None:
     """Raises ConfigError where `optimizer` cannot take on variables in the middle of a fit."""
-    if isinstance(inner(optimizer), keras.optimizers.MultiOptimizer):
+    if isinstance(unscaled(optimizer), keras.optimizers.MultiOptimizer):
         raise ConfigError(
             callback,
             "the optimizer is a MultiOptimizer, which deals its variables out when it is built",
             "Take one optimizer, with DiscriminativeLearningRates for the rates of its parts",
         )
-    if inner(optimizer).use_ema:
+    if unscaled(optimizer).use_ema:
         raise ConfigError(
             callback,
             "the optimizer has use_ema=True: at the end of fit Keras puts the averages into the "
@@ -135,7 +136,7 @@ def refuse(callback: str, optimizer: keras.optimizers.Optimizer) -> None:
 
 def rate_of(optimizer: keras.optimizers.Optimizer) -> float | None:
     """Returns the learning rate of `optimizer`, or None where it is not one number to be set."""
-    rate = rate_in(inner(optimizer))
+    rate = rate_in(unscaled(optimizer))
     return float(rate.numpy()) if isinstance(rate, keras.Variable) else None
 
 
@@ -147,9 +148,3 @@ def rate_in(optimizer: keras.optimizers.Optimizer) -> Any:
 def updates_of(optimizer: keras.optimizers.Optimizer) -> int:
     """Returns how many updates `optimizer` has made, of however many replicas."""
     return int(optimizer.iterations.numpy())
-
-
-def inner(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """Returns the optimizer inside the one that scales the loss in mixed precision."""
-    scales = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-    return optimizer.inner_optimizer if scales else optimizer

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal
 from kft.callbacks.choice import Layers, all_layers, choose, is_batch_norm
 from kft.callbacks.trainable import (
     ChangesTraining,
-    inner,
     rate_of,
     refuse,
     set_trainable,
@@ -16,6 +15,7 @@ from kft.callbacks.trainable import (
 )
 from kft.callbacks.warm_up import WarmUp
 from kft.errors import ConfigError
+from kft.precision import unscaled
 
 
 class Unfreezing(ChangesTraining):
@@ -120,7 +120,7 @@ class Unfreezing(ChangesTraining):
                 "how many steps an epoch has is not known before the first has ended",
                 "Give warmup_steps, or give fit steps_per_epoch",
             )
-        accumulated = inner(self.model.optimizer).gradient_accumulation_steps or 1
+        accumulated = unscaled(self.model.optimizer).gradient_accumulation_steps or 1
         return int(self.params["steps"]) // accumulated
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
