@@ -9,13 +9,13 @@ import math
 from typing import Any
 
 import keras
-import numpy as np
 
 from kft.averages import Average
 from kft.divergence import Diverged
 from kft.errors import TrainingError
 from kft.phase_rate import rate_of
 from kft.progress import say
+from kft.snapshot import Snapshot
 
 TRIES = 3
 
@@ -39,12 +39,10 @@ class LastGood(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Copies the state, since whatever epoch came before was a good one."""
         self._epoch = epoch
-        self._variables = [
-            *self.model.variables,
-            *self.model.optimizer.variables,
-            *self._average.state,
-        ]
-        self._values = [np.array(variable.numpy()) for variable in self._variables]
+        model = self.model
+        self._state = Snapshot.of(
+            [*model.variables, *model.optimizer.variables, *self._average.state]
+        )
 
     def go_back(self, found: Diverged) -> int:
         """Restores the state, halves the rate, and returns the epoch to go on with.
@@ -54,8 +52,7 @@ class LastGood(keras.callbacks.Callback):
         """
         if len(self.rollbacks) == TRIES:
             raise self._given_up(found) from found
-        for variable, value in zip(self._variables, self._values, strict=True):
-            variable.assign(value)
+        self._state.restore()
         scale = rate_of(self.model.optimizer).scale
         scale.assign(scale / 2)
         record = {"epoch": found.epoch + 1, "problem": found.problem, "rate_scale": float(scale)}

@@ -19,17 +19,19 @@ class Snapshot:
     training never touches takes no room, however many snapshots there are.
     """
 
-    variables: tuple[keras.Variable, ...]
+    variables: tuple[keras.Variable | tf.Variable, ...]
     values: tuple[tf.Tensor, ...]
 
     @classmethod
-    def of(cls, variables: Iterable[keras.Variable]) -> Snapshot:
+    def of(cls, variables: Iterable[keras.Variable | tf.Variable]) -> Snapshot:
         """Returns the values that `variables` have now."""
+        import keras
         import tensorflow as tf
 
         variables = tuple(variables)
+        inside = (v.value if isinstance(v, keras.Variable) else v for v in variables)
         with tf.device("CPU:0"):
-            values = tuple(variable.value.read_value() for variable in variables)
+            values = tuple(variable.read_value() for variable in inside)
         return cls(variables, values)
 
     def restore(self) -> None:
