@@ -130,16 +130,15 @@ def parts_of(
     rest = rest_of(task, found)
     asked = Wanted(found.prefix, splits.validation, "validation")
     validation = kept_part(task, asked, rest, keeper)
-    if ahead.mix:
-        return Parts(stages, train, validation, anew(MIXED, keeper))
-    views = views_of(task.input, keeper.seed, keeper.keeping.views, ahead.epochs)
-    if views is None:
-        return Parts(stages, train, validation, anew(AUGMENTED, keeper))
-    kept = keeper.keep(Wanted(found.prefix, splits.train, "train", views))
+    wanted = training_features(task, splits.train, found, keeper, ahead)
+    if isinstance(wanted, str):
+        return Parts(stages, train, validation, wanted)
+    kept = keeper.keep(wanted)
     if kept.split is None:
         return Parts(stages, train, validation, kept.told)
-    train = Part(rest, kept.split, views=views.order)
-    return Parts(stages, train, validation, once(found, views, kept.told), features_kept=True)
+    train = Part(rest, kept.split, views=wanted.views.order)
+    told = once(found, wanted.views, kept.told)
+    return Parts(stages, train, validation, told, features_kept=True)
 
 
 def planned_features(task: Task, splits: Splits, keeper: Keeper, ahead: Ahead) -> str:
@@ -150,14 +149,23 @@ def planned_features(task: Task, splits: Splits, keeper: Keeper, ahead: Ahead) -
     found = cut(task.backbone.model)
     if found is None:
         return UNCUT
+    wanted = training_features(task, splits.train, found, keeper, ahead)
+    if isinstance(wanted, str):
+        return wanted
+    place = keeper.place(wanted, digest_layers(found.prefix) is not None)
+    return place.told if place.is_nowhere else once(found, wanted.views, place.told)
+
+
+def training_features(
+    task: Task, train: Split, found: Cut, keeper: Keeper, ahead: Ahead
+) -> Wanted | str:
+    """Returns the features of training that can be kept, or why none can, for people."""
     if ahead.mix:
         return anew(MIXED, keeper)
     views = views_of(task.input, keeper.seed, keeper.keeping.views, ahead.epochs)
     if views is None:
         return anew(AUGMENTED, keeper)
-    is_nameable = digest_layers(found.prefix) is not None
-    place = keeper.place(Wanted(found.prefix, splits.train, "train", views), is_nameable)
-    return place.told if place.is_nowhere else once(found, views, place.told)
+    return Wanted(found.prefix, train, "train", views)
 
 
 def anew(why: str, keeper: Keeper) -> str:

@@ -14,6 +14,7 @@ from pydantic import ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from kft.backbone import Backbone, BackboneSource, layer_stages
+from kft.backbones.ends import Pooling
 from kft.component import absolute, closest
 from kft.errors import BackboneError, ConfigError
 from kft.image.pretrained_weights import (
@@ -154,7 +155,7 @@ class KerasApplication(BackboneSource):
 
     name: str
     weights: str | None = "imagenet"
-    pooling: Literal["avg", "max", "flatten"] = "avg"
+    pooling: Pooling = "avg"
 
     @field_validator("name")
     @classmethod
