@@ -172,3 +172,10 @@ def values(variables) -> list[np.ndarray]:
 def same(variables, before) -> list[bool]:
     """Says of each variable whether it is bit-identical to what it was."""
     return [np.array_equal(v.numpy(), old) for v, old in zip(variables, before, strict=True)]
+
+
+def assert_same_weights(kept, whole) -> None:
+    """Two phases, each its result and weights: one on kept features, one on the whole model."""
+    assert (kept[0].features_kept, whole[0].features_kept) == (True, False)
+    for a, b in zip(kept[1], whole[1], strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
