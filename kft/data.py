@@ -40,6 +40,7 @@ class Split:
         fetch: The raw example of an int64 scalar index, in TensorFlow ops. What it gives is what
             `Input.decode` takes.
         weights: How much each example counts in the loss, float32 ``(size,)``; None is 1.
+        groups: What each example belongs to, such as its patient; empty or None is nothing.
         fetches_many: Whether `fetch` also takes a vector of indices, and gives a batch.
         digests: Of each decoded example, uint8 ``(size, 16)``; None until it has been decoded.
     """
@@ -48,6 +49,7 @@ class Split:
     labels: np.ndarray
     fetch: Callable[[tf.Tensor], tf.Tensor]
     weights: np.ndarray | None = None
+    groups: Sequence[str] | None = None
     fetches_many: bool = False
     digests: np.ndarray | None = None
 
@@ -69,6 +71,7 @@ class Split:
             labels=self.labels[kept],
             fetch=lambda index: self.fetch(tf.gather(numbers, index)),
             weights=None if self.weights is None else self.weights[kept],
+            groups=None if self.groups is None else [self.groups[index] for index in kept],
             digests=None if self.digests is None else self.digests[kept],
         )
 

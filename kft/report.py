@@ -23,11 +23,19 @@ def write_json(path: Path, value: object) -> None:
 
 
 def write_beginning(directory: Path, splits: Splits, bad: Mapping[str, str]) -> None:
-    """Writes what is known before training: versions, classes, splits, what was skipped."""
+    """Writes what is known before training: versions, classes, splits, what was skipped.
+
+    `splits` are as found, so that their list names all of the data and can divide it again.
+    """
     write_json(directory / ENVIRONMENT, environment())
     write_json(directory / TARGET, {"kind": splits.target.kind, "names": splits.target.names})
     rows = (
-        (name, label_text(split.labels[index], splits.target), part, "")
+        (
+            name,
+            label_text(split.labels[index], splits.target),
+            part,
+            split.groups[index] if split.groups else "",
+        )
         for part, split in splits.by_name().items()
         for index, name in enumerate(split.names)
     )

@@ -76,7 +76,7 @@ def run_in(directory: Path, config: RunConfig) -> RunResult:
         backbone = config.backbone.load(found.input.spec)
     task = assemble(backbone, config.head, found.target, found.input)
     reading = read(found, config.data.on_bad_input)
-    write_beginning(directory, reading.raw, reading.bad)
+    write_beginning(directory, found, reading.bad)
     keeper = Keeper(config.keeping, config.seed, task.backbone.name)
     phases, selected = train_and_keep(config, task, reading, directory, keeper)
     answers = {name: answer(task, reading, name, keeper) for name in held_out(reading)}

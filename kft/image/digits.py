@@ -9,7 +9,8 @@ from pydantic import Field
 
 from kft.data import DataSource, Split, Splits, Target
 from kft.input import Input
-from kft.sources.split_rule import SplitRule, assign
+from kft.sources.division import Examples, divide
+from kft.sources.split_rule import SplitRule
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,35 +38,16 @@ class Digits(DataSource):
     split: SplitRule = SplitRule()
 
     def load(self, seed: int) -> Splits:
-        import numpy as np
+        import tensorflow as tf
         from sklearn.datasets import load_digits
 
         scans, labels = load_digits(return_X_y=True)
         names = [f"digits/{number:04}.png" for number in range(len(labels))]
-        assigned = assign(names, [str(label) for label in labels], self.split, seed)
-        splits = {
-            name: digits_split(
-                [names[index] for index in np.flatnonzero(assigned == name)],
-                labels[assigned == name].astype("int32"),
-                scans[assigned == name].reshape(-1, 8, 8),
-            )
-            for name in self.split.ranges()
-        }
-        return Splits(
-            train=splits["train"],
-            validation=splits["validation"],
-            test=splits.get("test"),
-            target=Target("class", tuple(str(digit) for digit in range(10))),
-            input=self.input,
-        )
-
-
-def digits_split(names: list[str], labels: np.ndarray, scans: np.ndarray) -> Split:
-    """Returns the split of `scans`, ``(n, 8, 8)`` with ink from 0 to 16, held in memory."""
-    import tensorflow as tf
-
-    encoded = tf.constant([png(scan) for scan in scans])
-    return Split(names=names, labels=labels, fetch=lambda index: tf.gather(encoded, index))
+        examples = Examples("data", names, [(str(label),) for label in labels])
+        division = divide(examples, self.split, seed)
+        encoded = tf.constant([png(scan) for scan in scans.reshape(-1, 8, 8)])
+        whole = Split(names, labels.astype("int32"), lambda index: tf.gather(encoded, index))
+        return division.splits(whole, Target("class", tuple("0123456789")), self.input)
 
 
 def png(scan: np.ndarray) -> bytes:

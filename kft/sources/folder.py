@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from kft.component import AbsolutePath
 from kft.data import DataSource, Split, Splits, Target
 from kft.errors import DataError
+from kft.sources.division import Examples, divide
 from kft.sources.folder_notes import count_endings, listing_notes, split_notes
-from kft.sources.layout import Example, Layout, find_layout, natural, quoted
+from kft.sources.layout import Example, Layout, find_layout, natural, printable, quoted
 from kft.sources.listing import Listing, list_below
-from kft.sources.split_rule import SplitRule, assign, require_every_class
+from kft.sources.split_rule import SplitRule
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +29,7 @@ class Folder(DataSource):
 
     Attributes:
         split: How to divide what is not divided yet. Its ``test`` is unused if there are split
-            folders.
+            folders; a manifest counts more than those.
     """
 
     path: AbsolutePath
@@ -37,24 +38,22 @@ class Folder(DataSource):
     def load(self, seed: int) -> Splits:
         listing, readable, layout, examples = self._found()
         classes = self._classes(examples, readable)
-        assigned = self._assigned(examples, seed)
-        splits = {
-            name: self._split(
-                [example for example, to in zip(examples, assigned, strict=True) if to == name],
-                classes,
-            )
-            for name in dict.fromkeys(assigned)
-        }
-        return Splits(
-            train=splits["train"],
-            validation=splits["validation"],
-            test=splits.get("test"),
-            target=Target("class", tuple(classes)),
-            input=self.input,
-            notes=(
-                *listing_notes(listing, layout, readable),
-                *split_notes(layout, examples, classes),
+        division = divide(
+            Examples(
+                where=self._where,
+                names=[example.name for example in examples],
+                labels=[(example.label,) for example in examples],
+                given=[example.split for example in examples] if layout.splits else None,
             ),
+            self.split,
+            seed,
+        )
+        told = () if self.split.manifest else split_notes(layout, examples)
+        return division.splits(
+            self._split(examples, classes),
+            Target("class", tuple(classes)),
+            self.input,
+            (*listing_notes(listing, layout, readable), *told),
         )
 
     def whole(self, target: Target) -> Split:
@@ -122,8 +121,7 @@ class Folder(DataSource):
                 f"{''.join(f', {label!r}' for label in classes)}; expected 2 or more",
                 fix=self._deeper(examples) or fix,
             )
-        self._refuse_strays(examples, classes)
-        return sorted(classes, key=natural)
+        return sorted({example.label for example in examples}, key=natural)
 
     def _deeper(self, examples: Sequence[Example]) -> str | None:
         """Returns what to do if the classes seem to lie one folder further down."""
@@ -133,37 +131,6 @@ class Folder(DataSource):
         inner = os.path.join(self.path, examples[0].label)  # noqa: PTH118
         names = quoted(sorted((name for _, name in below), key=natural))
         return f"If its folders {names} are the classes, give {inner!r} as the path"
-
-    def _refuse_strays(self, examples: Sequence[Example], classes: set[str]) -> None:
-        """Refuses classes that only validation or test has: nothing could learn them."""
-        strays = sorted(
-            {
-                (str(example.split), example.label)
-                for example in examples
-                if example.label not in classes
-            }
-        )
-        if strays:
-            raise DataError(
-                where=self._where,
-                problem=f"train has the classes {quoted(sorted(classes, key=natural))}, but "
-                + ", ".join(f"{split} has {label!r}" for split, label in strays),
-                fix="Add the classes to 'train', or remove them from the others",
-            )
-
-    def _assigned(self, examples: Sequence[Example], seed: int) -> list[str]:
-        """Returns the split of each example."""
-        given = {example.split for example in examples}
-        if "validation" in given:
-            return [str(example.split) for example in examples]
-        divided = [example for example in examples if example.split != "test"]
-        rule = self.split.model_copy(update={"test": 0.0}) if "train" in given else self.split
-        names = [example.name for example in divided]
-        labels = [example.label for example in divided]
-        chosen = assign(names, labels, rule, seed)
-        require_every_class(self._where, labels, chosen, rule)
-        by_name = dict(zip(names, map(str, chosen), strict=True))
-        return [by_name.get(example.name, "test") for example in examples]
 
     def _split(self, examples: Sequence[Example], classes: Sequence[str]) -> Split:
         import numpy as np
@@ -179,8 +146,3 @@ class Folder(DataSource):
             labels=labels,
             fetch=lambda index: tf.io.read_file(tf.gather(paths, index)),
         )
-
-
-def printable(name: str) -> str:
-    """Returns `name` so that it can be written to any file."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")

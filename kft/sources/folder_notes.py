@@ -26,22 +26,15 @@ def listing_notes(listing: Listing, layout: Layout, readable: Sequence[str]) -> 
         yield f"passed over what is neither file nor folder: {quoted(listing.broken, 3)}"
 
 
-def split_notes(
-    layout: Layout, examples: Sequence[Example], classes: Sequence[str]
-) -> Iterator[str]:
-    """Yields what split folders lack, if there are any."""
+def split_notes(layout: Layout, examples: Sequence[Example]) -> Iterator[str]:
+    """Yields which split folders there are not, if there are any."""
     if not layout.splits:
         return
-    there = {(example.split, example.label) for example in examples}
     given = {example.split for example in examples}
     if "validation" not in given:
         yield "no validation folder with examples: a share of 'train' is taken for validation"
     if "test" not in given:
         yield "no test folder with examples: there is no test split"
-    for split in ("validation", "test"):
-        missing = [label for label in classes if (split, label) not in there]
-        if split in given and missing:
-            yield f"{split} has no example of {quoted(missing)}"
 
 
 def files(paths: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -114,3 +115,8 @@ def quoted(names: Sequence[str] | Mapping[str, object], most: int = 10) -> str:
     listed = list(names)
     more = len(listed) - most
     return ", ".join(map(repr, listed[:most])) + (f" and {more} more" if more > 0 else "")
+
+
+def printable(name: str) -> str:
+    """Returns `name` so that it can be written to any file."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

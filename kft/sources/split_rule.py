@@ -6,31 +6,57 @@ The rule is blind to modality and layout: every source that has names and labels
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from kft.component import Settings
+from kft.component import AbsolutePath, Settings
 from kft.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
 
 
+def pattern(text: str) -> str:
+    """Returns `text` if it is a regular expression, or a fault for pydantic."""
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise PydanticCustomError("pattern", f"is no regular expression: {error}") from error
+    return text
+
+
 class SplitRule(Settings):
-    """Shares of the examples that are kept away from training.
+    r"""Shares of the examples that are kept away from training, or a list that says them all.
 
     Attributes:
         validation: Share that picks the best epoch.
         test: Share held out for the report; 0 makes no test split.
+        group: A regular expression that finds the group of an example in its name, the path
+            below the data folder: what its parentheses hold, as in ``patient_(\d+)``, or all that
+            it matches. Examples of one group are never on two sides.
+        manifest: The ``split.csv`` of an earlier run, or another CSV with the columns ``path``
+            and ``split``. It names every example, and its splits are taken; the shares are
+            unused.
     """
 
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.15
     test: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    group: Annotated[str, AfterValidator(pattern)] | None = None
+    manifest: AbsolutePath | None = None
+
+    @model_validator(mode="after")
+    def _group_once(self) -> Self:
+        if self.group is not None and self.manifest is not None:
+            raise PydanticCustomError(
+                "two_groups", "has both 'group' and 'manifest', which lists the groups. Remove one"
+            )
+        return self
 
     @model_validator(mode="after")
     def _leave_some_for_training(self) -> Self:
@@ -51,26 +77,29 @@ class SplitRule(Settings):
 
 def assign(
     names: Sequence[str],
-    labels: Sequence[str],
+    labels: Sequence[tuple[str, ...]],
     rule: SplitRule,
     seed: int,
     groups: Sequence[str] | None = None,
 ) -> np.ndarray:
     """Returns the split of each example: ``train``, ``validation`` or ``test``, ``(n,)``.
 
-    An example's place is a hash of `seed` and its name, so others that come or go do not move it.
-    With `groups` it is the hash of its group, and no group is on two sides. Where a split has no
+    `labels` are the classes that each example shows: one, several or none. An example's place is
+    a hash of `seed` and its name, so others that come or go do not move it. With `groups` it is
+    the hash of its group, if that is not empty, and no group is on two sides. Where a split has no
     example of a class, the one with the nearest hash is given up by a split that has two or more.
     Only such an example can ever move: back, once the split has one of its own. A class with
     fewer examples (or groups) than there are splits still lacks some; see `require_every_class`.
     """
     import numpy as np
 
-    keys = names if groups is None else groups
+    keys = names
+    if groups is not None:
+        keys = [group or name for group, name in zip(groups, names, strict=True)]
     places = {key: place(key, seed) for key in keys}
     classes: dict[str, set[str]] = {key: set() for key in places}
-    for key, label in zip(keys, labels, strict=True):
-        classes[key].add(label)
+    for key, shown in zip(keys, labels, strict=True):
+        classes[key].update(shown)
     chosen = {
         key: next(split for split, (_, end) in rule.ranges().items() if at < end)
         for key, at in places.items()
@@ -115,18 +144,24 @@ def fill_gaps(
 
 
 def require_every_class(
-    where: str, labels: Sequence[str], assigned: Sequence[str] | np.ndarray, rule: SplitRule
+    where: str,
+    labels: Sequence[tuple[str, ...]],
+    assigned: Sequence[str] | np.ndarray,
+    rule: SplitRule,
 ) -> None:
     """Refuses what `assign` gave if a split has no example of some class.
 
     Raises:
         DataError: Names every such class with its number of examples.
     """
-    there = set(zip(labels, map(str, assigned), strict=True))
+    there = {
+        (label, str(to)) for shown, to in zip(labels, assigned, strict=True) for label in shown
+    }
     splits = tuple(rule.ranges())[::-1]
+    counts = Counter(label for shown in labels for label in shown)
     small = [
         f"{label!r} has {count}"
-        for label, count in sorted(Counter(labels).items())
+        for label, count in sorted(counts.items())
         if any((label, split) not in there for split in splits)
     ]
     if small:

@@ -14,8 +14,12 @@ def files(label, count):
     return [f"{label}/{number}.bin" for number in range(count)]
 
 
+def labels_of(names):
+    return [(name.split("/")[0],) for name in names]
+
+
 def by_name(names, rule=RULE, seed=0):
-    labels = [name.split("/")[0] for name in names]
+    labels = labels_of(names)
     return dict(zip(names, assign(names, labels, rule, seed), strict=True))
 
 
@@ -30,7 +34,7 @@ def test_assignment_is_pinned_so_that_no_release_moves_an_example():
 def test_assignment_of_whole_classes_is_pinned():
     names = files("cats", 10)
 
-    assigned = assign(names, ["cats"] * 10, RULE, seed=0)
+    assigned = assign(names, labels_of(names), RULE, seed=0)
 
     assert "".join(split[1] for split in assigned) == GOLDEN_SPLITS
 
@@ -48,7 +52,7 @@ def test_place_takes_names_that_are_not_utf8():
 def test_shares_are_met_about():
     names = files("cats", 20_000)
 
-    assigned = assign(names, ["cats"] * len(names), SplitRule(validation=0.2, test=0.1), 0)
+    assigned = assign(names, labels_of(names), SplitRule(validation=0.2, test=0.1), 0)
 
     assert np.mean(assigned == "test") == pytest.approx(0.1, abs=0.01)
     assert np.mean(assigned == "validation") == pytest.approx(0.2, abs=0.01)
@@ -122,7 +126,7 @@ def test_without_a_test_share_there_is_no_test_split():
 
 def test_no_group_is_on_two_sides():
     names = files("cats", 90) + files("dogs", 90)
-    labels = [name.split("/")[0] for name in names]
+    labels = labels_of(names)
     groups = [f"patient-{number % 30}" for number in range(180)]
 
     assigned = assign(names, labels, RULE, 0, groups)
@@ -136,9 +140,9 @@ def test_no_group_is_on_two_sides():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_group_given_up_for_one_class_leaves_the_others_whole(seed):
-    groups = ["a", "b", "c", "d", "e", "f"] * 2
-    labels = ["cats"] * 6 + ["dogs"] * 6
-    names = [f"{label}/{group}" for label, group in zip(labels, groups, strict=True)]
+    groups = [*"abcdef"] * 2
+    names = [f"{label}/{group}" for label in ("cats", "dogs") for group in "abcdef"]
+    labels = labels_of(names)
 
     assigned = assign(names, labels, RULE, seed, groups)
 
@@ -148,7 +152,7 @@ def test_a_group_given_up_for_one_class_leaves_the_others_whole(seed):
 
 def test_classes_too_small_are_refused_all_at_once():
     names = [*files("cats", 2), *files("dogs", 1), *files("eels", 9)]
-    labels = [name.split("/")[0] for name in names]
+    labels = labels_of(names)
     assigned = assign(names, labels, RULE, 0)
 
     message = r"one each for train, validation, test: 'cats' has 2, 'dogs' has 1\. Add examples"
@@ -163,6 +167,8 @@ def test_classes_too_small_are_refused_all_at_once():
         ({"test": -0.1}, "greater than or equal to 0"),
         ({"validation": 0.6, "test": 0.4}, "validation 0.6 and test 0.4 leave nothing to train"),
         ({"validaton": 0.2}, "Did you mean 'validation'"),
+        ({"group": "("}, "is no regular expression: missing"),
+        ({"group": "a", "manifest": "b"}, "both 'group' and 'manifest', which lists the groups"),
     ],
 )
 def test_shares_that_cannot_be_are_refused(shares, message):
