@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kft.errors import DataError, one_line
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def is_remote(path: str) -> bool:
     """Says whether `path` is a URL, which only TensorFlow can read."""
     return "://" in path
+
+
+def require_reader(path: str, where: str) -> None:
+    """Refuses a URL of a kind that TensorFlow does not know, even with tensorflow-io.
+
+    Raises:
+        DataError: Names the kind.
+    """
+    import tensorflow as tf
+
+    scheme = path.partition("://")[0]
+    if scheme not in tf.io.gfile.get_registered_schemes():
+        with suppress(ImportError):
+            importlib.import_module("tensorflow_io")  # which adds s3, az and others
+    if scheme not in tf.io.gfile.get_registered_schemes():
+        raise DataError(
+            where=f"{where} {path!r}",
+            problem=f"is a URL of the kind {scheme!r}, which TensorFlow cannot read here",
+            fix="Install a version of tensorflow-io that fits TensorFlow and reads it, or copy the "
+            "data to a disk",
+        )
 
 
 def read_bytes(path: str, where: str) -> bytes:
@@ -19,6 +46,8 @@ def read_bytes(path: str, where: str) -> bytes:
     Raises:
         DataError: It cannot be read.
     """
+    if is_remote(path):
+        require_reader(path, where)
     try:
         return read_remote(path) if is_remote(path) else Path(path).read_bytes()
     except OSError as error:
@@ -36,10 +65,16 @@ def read_remote(path: str) -> bytes:
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             return bytes(file.read())
-    except tf.errors.NotFoundError as error:
-        raise OSError(f"there is no such file{error.message and ': '}{error.message}") from error
     except tf.errors.OpError as error:
-        raise OSError(error.message or type(error).__name__) from error
+        raise OSError(reason(error)) from error
+
+
+def reason(error: tf.errors.OpError) -> str:
+    """Returns why TensorFlow could not read a file; some systems leave it empty."""
+    import tensorflow as tf
+
+    missing = isinstance(error, tf.errors.NotFoundError)
+    return error.message or ("there is no such file" if missing else type(error).__name__)
 
 
 def read_text(path: str, where: str) -> str:

@@ -10,6 +10,7 @@ from kft.component import AbsolutePath
 from kft.data import DataSource, Split, Splits, Target
 from kft.errors import DataError
 from kft.sources.division import Examples, divide
+from kft.sources.files import join
 from kft.sources.folder_notes import count_endings, listing_notes, split_notes
 from kft.sources.layout import Example, Layout, find_layout, natural, printable, quoted
 from kft.sources.listing import Listing, list_below
@@ -25,7 +26,8 @@ class Folder(DataSource):
     Either ``path/cats/…``, which `split` divides, or ``path/train/cats/…`` with ``validation``
     (``val``, ``valid``) and ``test`` beside ``train``. Without a validation folder, `split`
     takes its share out of ``train``; without a test folder there is no test split. Only files
-    with an ending that `input` reads count. Classes are in natural order: ``b2`` before ``B10``.
+    with an ending that `input` reads count. The path may be a URL that TensorFlow reads, such as
+    ``gs://bucket/photos``. Classes are in natural order: ``b2`` before ``B10``.
 
     Attributes:
         split: How to divide what is not divided yet. Its ``test`` is unused if there are split
@@ -128,7 +130,7 @@ class Folder(DataSource):
         below = {tuple(example.name.split("/")[:2]) for example in examples if not example.split}
         if len(below) < 2 or any(example.name.count("/") < 2 for example in examples):
             return None
-        inner = os.path.join(self.path, examples[0].label)  # noqa: PTH118
+        inner = join(self.path, examples[0].label)
         names = quoted(sorted((name for _, name in below), key=natural))
         return f"If its folders {names} are the classes, give {inner!r} as the path"
 
@@ -138,7 +140,7 @@ class Folder(DataSource):
 
         numbers = {label: number for number, label in enumerate(classes)}
         labels: np.ndarray = np.array([numbers[example.label] for example in examples], "int32")
-        files = [os.path.join(self.path, example.name) for example in examples]  # noqa: PTH118
+        files = [join(self.path, example.name) for example in examples]
         # Bytes, since a name on disk need not be UTF-8.
         paths = tf.constant([os.fsencode(file) for file in files])
         return Split(

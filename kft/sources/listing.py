@@ -5,12 +5,16 @@ from __future__ import annotations
 import difflib
 import os
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from kft.errors import DataError
+from kft.sources.files import is_remote, join, reason, require_reader
 
 # What systems and archives leave behind; with the hidden names, no work of the user's.
 LITTER = {"__macosx", "thumbs.db", "@eadir", "desktop.ini"}
+# Each question to a store goes over the network.
+QUESTIONS_AT_ONCE = 32
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 
 
@@ -43,6 +47,11 @@ def list_below(root: str) -> Listing:
     Raises:
         DataError: `root` or a folder in it cannot be listed.
     """
+    return list_remote(root) if is_remote(root) else list_local(root)
+
+
+def list_local(root: str) -> Listing:
+    """Returns what `list_below` does for a folder of this machine."""
     require_folder(root)
     found: dict[str, list[str]] = {"file": [], "folder": [], "repeat": [], "broken": []}
     seen: set[str] = set()
@@ -65,6 +74,60 @@ def list_below(root: str) -> Listing:
                 pending.appendleft(path)
     found["folder"].remove("")
     return Listing(*(tuple(sorted(paths)) for paths in found.values()))
+
+
+def list_remote(root: str) -> Listing:
+    """Returns what `list_below` does for a `root` that is a URL, where there are no links."""
+    import tensorflow as tf
+
+    def is_folder(name: str) -> bool:
+        return name.endswith("/") or bool(tf.io.gfile.isdir(join(root, name)))
+
+    require_remote_folder(root)
+    files: list[str] = []
+    folders: list[str] = []
+    pending = [""]
+    with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
+        while pending:
+            folder = pending.pop()
+            names = [f"{folder}/{name}".lstrip("/") for name in remote_entries(root, folder)]
+            for name, inner in zip(names, pool.map(is_folder, names), strict=True):
+                (folders if inner else files).append(name.rstrip("/"))
+                pending.extend([name.rstrip("/")] if inner else [])
+    return Listing(tuple(sorted(files)), tuple(sorted(folders)), (), ())
+
+
+def remote_entries(root: str, folder: str) -> list[str]:
+    """Returns what lies directly in a `folder` of a `root` that is a URL."""
+    import tensorflow as tf
+
+    path = join(root, folder)
+    try:
+        names = tf.io.gfile.listdir(path)
+    except tf.errors.OpError as error:
+        raise DataError(
+            where=f"data.path {root!r}",
+            problem=f"its folder {path!r} cannot be listed: {reason(error)}",
+            fix="Give your user the right to read it",
+        ) from error
+    return [name for name in names if name.strip("/") and not is_litter(name.rstrip("/"))]
+
+
+def require_remote_folder(path: str) -> None:
+    """Refuses a `path` that is no folder of the store that its URL names."""
+    import tensorflow as tf
+
+    where = f"data.path {path!r}"
+    require_reader(path, "data.path")
+    try:
+        found = tf.io.gfile.stat(path)
+    except tf.errors.NotFoundError as error:
+        raise DataError(where, "does not exist", "Correct the path") from error
+    except tf.errors.OpError as error:
+        fix = "Look whether the network and your rights to it are as they should be"
+        raise DataError(where, f"cannot be read: {reason(error)}", fix) from error
+    if not found.is_directory:
+        raise DataError(where, "is a file, expected a folder", "Give the folder it lies in")
 
 
 def entries(root: str, folder: str) -> list[os.DirEntry[str]]:
@@ -98,12 +161,6 @@ def is_litter(name: str) -> bool:
 def require_folder(path: str) -> None:
     """Refuses a `path` that is no folder of this machine."""
     where = f"data.path {path!r}"
-    if "://" in path:
-        raise DataError(
-            where=where,
-            problem="is a URL, and only a folder of this machine can be listed",
-            fix="Copy the data to a disk, and give the folder",
-        )
     if os.path.isfile(path):  # noqa: PTH113
         packed = path.lower().endswith(ARCHIVES)
         raise DataError(

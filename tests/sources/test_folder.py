@@ -363,9 +363,37 @@ def test_an_archive_is_refused(tmp_path):
         folder(tmp_path / "cats.zip").load(0)
 
 
-def test_a_url_is_refused():
-    with pytest.raises(DataError, match="data.path 'gs://bucket/cats': is a URL.* Copy the data"):
-        folder("gs://bucket/cats").load(0)
+def test_a_url_is_read_as_a_folder_is(tmp_path):
+    names = [f"{label}/deep/{number}.bin" for label in ("cats", "dogs") for number in range(10)]
+    names += ["cats/.hidden", "cats/a.txt"]
+    write(tmp_path, *names)
+    for name in names:
+        tf.io.gfile.makedirs(f"ram://{tmp_path.name}/{name.rpartition('/')[0]}")
+        tf.io.gfile.copy(str(tmp_path / name), f"ram://{tmp_path.name}/{name}")
+
+    near, far = folder(tmp_path).load(0), folder(f"ram://{tmp_path.name}").load(0)
+
+    assert far.notes == near.notes != ()
+    for name, split in near.by_name().items():
+        assert far.by_name()[name].names == split.names
+        first = tf.constant(0, "int64")
+        assert far.by_name()[name].fetch(first) == split.fetch(first)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("ram://nowhere/cats", "data.path 'ram://nowhere/cats': does not exist. Correct the path"),
+        ("ram://file/cats.bin", "is a file, expected a folder. Give the folder it lies in"),
+        ("s4://bucket/cats", "is a URL of the kind 's4', which TensorFlow cannot read here. Insta"),
+    ],
+)
+def test_a_url_that_cannot_be_listed_is_refused(url, message):
+    with tf.io.gfile.GFile("ram://file/cats.bin", "wb") as file:
+        file.write(b"cats")
+
+    with pytest.raises(DataError, match=message):
+        folder(url).load(0)
 
 
 def test_an_empty_folder_is_refused(tmp_path):
