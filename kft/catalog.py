@@ -3,10 +3,12 @@
 CATALOG: dict[str, dict[str, str]] = {
     "data": {
         "folder": "kft.sources.folder:Folder",
+        "arrays": "kft.sources.arrays:Arrays",
         "digits": "kft.image.digits:Digits",
     },
     "input": {
         "image": "kft.image.input:ImageInput",
+        "tensors": "kft.sources.tensors:Tensors",
     },
     "augmentation": {
         "flip": "kft.image.augment:Flip",

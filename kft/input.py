@@ -53,6 +53,17 @@ class Input(Component):
     def is_augmented(self) -> bool:
         """Says whether `augment` changes anything."""
 
+    def encode(self, example: tf.Tensor) -> tf.Tensor:
+        """Returns what `decode` takes, of an example that a source holds as an array.
+
+        Here the array itself. A kind whose raw examples are files makes one of it, and returns a
+        string, which is such a file, unchanged.
+
+        Raises:
+            DataError: Arrays of this dtype and shape are no examples.
+        """
+        return example
+
     @abstractmethod
     def decode(self, raw: tf.Tensor) -> tf.Tensor:
         """Returns one example of `spec` from what a source holds, such as the bytes of a file.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ConfigDict, Field, PositiveInt
 
+from kft.errors import DataError
 from kft.image.augment import Augmentation, augmented
 from kft.image.decode import decode_image
 from kft.image.rectangles import rectangles
@@ -44,6 +45,25 @@ class ImageInput(Input):
     @property
     def is_augmented(self) -> bool:
         return bool(self.augmentations)
+
+    def encode(self, example: tf.Tensor) -> tf.Tensor:
+        """Returns the file of `example`: uint8 pixels ``(height, width)``, or with channels last.
+
+        These are 1 (grey), 2 (and alpha), 3 (RGB) or 4.
+        """
+        import tensorflow as tf
+
+        if example.dtype == tf.string:
+            return example
+        pixels = example[..., tf.newaxis] if example.shape.rank == 2 else example
+        if example.dtype != tf.uint8 or pixels.shape.rank != 3 or not 1 <= pixels.shape[2] <= 4:
+            raise DataError(
+                where="data",
+                problem=f"holds {example.dtype.name} arrays of shape {tuple(example.shape)}, and "
+                "pictures are uint8 pixels (height, width), or with 1 to 4 channels last",
+                fix="Convert them, with 0 as black and 255 as white",
+            )
+        return tf.io.encode_png(pixels, compression=0)  # which is read again at once
 
     def decode(self, raw: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf

@@ -5,58 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from kft.data import DataSource, Split, Splits, Target
 from kft.errors import DataError
-from kft.input import Input, Signature
+from kft.input import Input
 from kft.sources.dataset_checks import (
     check_alike,
     check_elements,
     check_names,
     check_trained,
-    class_numbers,
     fault,
 )
+from kft.sources.labels import in_range
+from kft.sources.tensors import Tensors
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 Held = Annotated[Any, Field(exclude=True, repr=False)]
-
-
-class Tensors(Input):
-    """Tensors of one shape, taken as they are and never varied.
-
-    Attributes:
-        shape: Of one example; empty for a scalar.
-        dtype: As TensorFlow calls it, such as ``float32``.
-    """
-
-    shape: tuple[PositiveInt, ...]
-    dtype: str = "float32"
-
-    @property
-    def spec(self) -> tf.TensorSpec:
-        import tensorflow as tf
-
-        return tf.TensorSpec(self.shape, tf.dtypes.as_dtype(self.dtype))
-
-    @property
-    def is_augmented(self) -> bool:
-        return False
-
-    def decode(self, raw: tf.Tensor) -> tf.Tensor:
-        return raw
-
-    def augment(self, inputs: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-        return inputs
-
-    def signatures(self) -> tuple[Signature, ...]:
-        import tensorflow as tf
-
-        spec = tf.TensorSpec((None, *self.shape), self.spec.dtype, name="inputs")
-        return (Signature("serving_default", spec, tf.identity),)
 
 
 class Datasets(DataSource):
@@ -91,7 +58,7 @@ class Datasets(DataSource):
             check_elements(dataset, name)
             check_alike(self.train, dataset, name)
         splits = {
-            name: held_split(dataset, name, len(self.class_names))
+            name: held_split(dataset, name, len(self.class_names), self.input)
             for name, dataset in datasets.items()
         }
         check_trained(splits["train"], self.class_names)
@@ -115,9 +82,9 @@ def from_datasets(
     """Returns a source of the examples in these datasets.
 
     Elements are ``(raw, class number)``: one example, not a batch, where `raw` is what
-    `Input.decode` of the input takes; for `ImageInput` that is encoded bytes, which
-    `tf.io.encode_png` makes of arrays. Without `input`, examples are taken as they are (see
-    `Tensors`). `settings` are the others of every `DataSource`, such as ``batch_size``.
+    `Input.encode` of the input takes: for `ImageInput` the bytes of a file, or uint8 pixels.
+    Without `input`, examples are taken as they are (see `Tensors`). `settings` are the others of
+    every `DataSource`, such as ``batch_size``.
 
     A run goes through each dataset once and holds all its examples in memory, so `raw` has the
     same shape in all of them. That takes twice the size of the examples while they are read,
@@ -152,11 +119,12 @@ def as_they_are(dataset: tf.data.Dataset) -> Tensors:
     return Tensors(shape=tuple(raw.shape), dtype=raw.dtype.name)
 
 
-def held_split(dataset: tf.data.Dataset, name: str, classes: int) -> Split:
+def held_split(dataset: tf.data.Dataset, name: str, classes: int, input: Input) -> Split:
     """Returns the examples of `dataset` in memory, named ``name/0`` and so on.
 
     Raises:
-        DataError: It is empty or ragged, or a label is no number of the `classes`.
+        DataError: It is empty or ragged, not what `input` takes, or a label is no number of the
+            `classes`.
     """
     import numpy as np
     import tensorflow as tf
@@ -171,7 +139,12 @@ def held_split(dataset: tf.data.Dataset, name: str, classes: int) -> Split:
             f"holds examples of different shapes, such as {shapes[0]} and {shapes[1]}",
             "Give them one shape, or encode them as bytes",
         )
-    labels = class_numbers([label for _, label in pairs], name, classes)
-    held = tf.stack([raw for raw, _ in pairs])
+    labels = in_range(
+        f"the {name} dataset", np.asarray([label for _, label in pairs], "int64"), classes
+    )
+    raws = [raw for raw, _ in pairs]
+    dtype = dataset.element_spec[0].dtype  # which tf.stack would make int32 of uint8
+    held = tf.stack(raws) if dtype == tf.string else tf.constant(np.stack(raws), dtype)
     names = [f"{name}/{number}" for number in range(len(pairs))]
-    return Split(names, labels, lambda index: tf.gather(held, index))
+    input.encode(held[0])  # only to know before the work begins that it can be read
+    return Split(names, labels, lambda index: input.encode(tf.gather(held, index)))

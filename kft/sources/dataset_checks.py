@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kft.data import Split
 from kft.errors import DataError
 
 if TYPE_CHECKING:
-    import numpy as np
     import tensorflow as tf
 
 
@@ -66,21 +65,6 @@ def check_trained(train: Split, class_names: Sequence[str]) -> None:
             f"has no example of {', '.join(map(repr, missing))}",
             "Add some, or take the class out of class_names and number the others anew",
         )
-
-
-def class_numbers(labels: Sequence[Any], name: str, classes: int) -> np.ndarray:
-    """Returns `labels` as int32 ``(size,)``."""
-    import numpy as np
-
-    numbers = np.asarray(labels, "int64")
-    outside = numbers[(numbers < 0) | (numbers >= classes)]
-    if outside.size:
-        raise fault(
-            name,
-            f"has the label {outside[0]}, but there are {classes} class names",
-            f"Give labels from 0 to {classes - 1}, or more names",
-        )
-    return numbers.astype("int32")
 
 
 def fault(name: str, problem: str, fix: str) -> DataError:

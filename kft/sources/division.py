@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -96,10 +96,19 @@ def divide(examples: Examples, rule: SplitRule, seed: int) -> Division:
         chosen = np.array([manifest.splits[key] for key in keys])
         return checked(examples, chosen, [manifest.groups[key] for key in keys])
     groups = groups_of(examples, rule)
-    given = {*(examples.given or (None,))}
-    if "validation" in given:
-        return checked(examples, np.array(examples.given), groups)
-    return by_shares(examples, rule, seed, groups)
+    if "validation" in (examples.given or ()):
+        division = checked(examples, np.array(examples.given), groups)
+    else:
+        division = by_shares(examples, rule, seed, groups)
+    return replace(division, notes=(*lacking_splits(examples.given), *division.notes))
+
+
+def lacking_splits(given: Sequence[str | None] | None) -> Iterator[str]:
+    """Yields which splits the data does not say, if it says any."""
+    if given and "validation" not in given:
+        yield "the data has no validation split: a share of 'train' is taken for it"
+    if given and "test" not in given:
+        yield "the data has no test split: there is none"
 
 
 def by_shares(

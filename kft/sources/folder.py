@@ -11,7 +11,7 @@ from kft.data import DataSource, Split, Splits, Target
 from kft.errors import DataError
 from kft.sources.division import Examples, divide
 from kft.sources.files import join
-from kft.sources.folder_notes import count_endings, listing_notes, split_notes
+from kft.sources.folder_notes import count_endings, listing_notes
 from kft.sources.layout import Example, Layout, find_layout, natural, printable, quoted
 from kft.sources.listing import Listing, list_below
 from kft.sources.split_rule import SplitRule
@@ -50,12 +50,11 @@ class Folder(DataSource):
             self.split,
             seed,
         )
-        told = () if self.split.manifest else split_notes(layout, examples)
         return division.splits(
             self._split(examples, classes),
             Target("class", tuple(classes)),
             self.input,
-            (*listing_notes(listing, layout, readable), *told),
+            listing_notes(listing, layout, readable),
         )
 
     def whole(self, target: Target) -> Split:

@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from kft.sources.layout import Example, Layout, quoted
+from kft.sources.layout import Layout, quoted
 from kft.sources.listing import Listing
 
 
@@ -24,17 +24,6 @@ def listing_notes(listing: Listing, layout: Layout, readable: Sequence[str]) -> 
         yield f"passed over links to folders that are read already: {quoted(listing.repeats)}"
     if listing.broken:
         yield f"passed over what is neither file nor folder: {quoted(listing.broken, 3)}"
-
-
-def split_notes(layout: Layout, examples: Sequence[Example]) -> Iterator[str]:
-    """Yields which split folders there are not, if there are any."""
-    if not layout.splits:
-        return
-    given = {example.split for example in examples}
-    if "validation" not in given:
-        yield "no validation folder with examples: a share of 'train' is taken for validation"
-    if "test" not in given:
-        yield "no test folder with examples: there is no test split"
 
 
 def files(paths: Sequence[str]) -> str:

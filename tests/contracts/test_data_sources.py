@@ -9,6 +9,7 @@ from kft.catalog import CATALOG
 from kft.data import DataSource
 from kft.image.digits import Digits
 from kft.image.input import ImageInput
+from kft.sources.arrays import Arrays
 from kft.sources.folder import Folder
 
 
@@ -36,7 +37,14 @@ def remote_folders(path):
     return Folder(path="ram://contract", input=ImageInput(size=(8, 8)))
 
 
+def arrays(path):
+    pixels = np.random.default_rng(0).integers(0, 255, (24, 9, 7), "uint8")
+    np.savez(path / "data.npz", x=pixels, y=np.arange(24) % 2)
+    return Arrays(path=str(path / "data.npz"), input=ImageInput(size=(8, 8)))
+
+
 SOURCES = {
+    "arrays": arrays,
     "folder": class_folders,
     "folder of splits": split_folders,
     "folder at a URL": remote_folders,

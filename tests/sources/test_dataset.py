@@ -14,7 +14,8 @@ from kft.optimizer import Adam
 from kft.phase import Phase
 from kft.predict import predict
 from kft.run import open_run, run
-from kft.sources.dataset import Tensors, from_datasets
+from kft.sources.dataset import from_datasets
+from kft.sources.tensors import Tensors
 from kft.unfreeze import UnfreezeAll, UnfreezeNone
 
 NAMES = ("dark", "bright")
@@ -194,3 +195,13 @@ def test_a_run_on_datasets_can_be_opened_but_not_repeated_from_its_config(result
     assert scored == result.scores["test"]["accuracy"]
     with pytest.raises(DataError, match="Call from_datasets again"):
         run(config.model_copy(update={"output_dir": f"{result.directory}-again"}))
+
+
+def test_pixels_are_pictures_of_an_image_input():
+    pixels = np.full((4, 9, 7, 3), 200, "uint8")
+    pairs = tf.data.Dataset.from_tensor_slices((pixels, [0, 1, 0, 1]))
+
+    splits = from_datasets(pairs, pairs, None, NAMES, ImageInput(size=(8, 8))).load(0)
+
+    read = splits.input.decode(splits.train.fetch(tf.constant(0, "int64")))
+    assert np.unique(read).tolist() == [200]

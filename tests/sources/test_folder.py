@@ -193,7 +193,7 @@ def test_without_a_test_folder_there_is_no_test_split(tmp_path):
     splits = folder(tmp_path).load(0)
 
     assert splits.test is None
-    assert splits.notes == ("no test folder with examples: there is no test split",)
+    assert splits.notes == ("the data has no test split: there is none",)
 
 
 def test_train_alone_is_a_split_folder(tmp_path):

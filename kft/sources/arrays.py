@@ -1,0 +1,161 @@
+"""Arrays in an ``.npz`` file."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kft.component import AbsolutePath
+from kft.data import DataSource, Split, Splits, Target
+from kft.errors import DataError
+from kft.sources.dataset_checks import check_trained
+from kft.sources.division import Examples, divide
+from kft.sources.labels import number_classes
+from kft.sources.layout import SPLIT_NAMES, quoted
+from kft.sources.npz import read_npz
+from kft.sources.rows import fetch_with
+from kft.sources.split_rule import SplitRule
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """The arrays of one split, or of all data.
+
+    Attributes:
+        key: What the array of examples is called.
+        split: None if it is all data.
+        inputs: ``(n, …)``.
+        labels: ``(n,)``, and so are the groups.
+    """
+
+    key: str
+    split: str | None
+    inputs: np.ndarray
+    labels: np.ndarray
+    groups: np.ndarray | None
+
+
+class Arrays(DataSource):
+    """Arrays in an ``.npz`` file, as `numpy.savez` writes them.
+
+    Either one of examples and one of labels, which `split` divides, or one each for every split,
+    as Keras has them: ``x_train``, ``y_train`` and likewise with ``_validation`` (``_val``,
+    ``_valid``) and ``_test``. Without one for validation, `split` takes its share out of train;
+    without one for test there is no test split. Examples are called by array and row, such as
+    ``x_train/17``. What lies uncompressed on a disk of this machine is read row by row.
+
+    Attributes:
+        path: Of the file; may be a URL.
+        inputs: What the array of examples is called, ``(n, …)``. For pictures these are uint8.
+        labels: What the array of labels is called: whole numbers or text, ``(n,)`` or ``(n, 1)``.
+        groups: What the array is called that says which examples belong together, ``(n,)``.
+        class_names: Of the labels 0, 1 and so on. Left out, the labels are the names.
+        split: How to divide what is not divided yet.
+    """
+
+    path: AbsolutePath
+    inputs: str = "x"
+    labels: str = "y"
+    groups: str | None = None
+    class_names: tuple[str, ...] | None = None
+    split: SplitRule = SplitRule()
+
+    def load(self, seed: int) -> Splits:
+        import numpy as np
+
+        parts = list(self._parts(read_npz(self.path, "data.path")))
+        values = np.concatenate([part.labels for part in parts])
+        classes, numbers = number_classes(self._where, values, self.class_names)
+        grouped = [part.groups for part in parts if part.groups is not None]
+        examples = Examples(
+            where=self._where,
+            names=[f"{part.key}/{row}" for part in parts for row in range(len(part.inputs))],
+            labels=[(classes[number],) for number in numbers],
+            groups=[str(group) for group in np.concatenate(grouped).tolist()] if grouped else None,
+            given=[part.split for part in parts for _ in range(len(part.inputs))]
+            if parts[0].split
+            else None,
+        )
+        fetch = self._fetch([part.inputs for part in parts])
+        splits = divide(examples, self.split, seed).splits(
+            Split(examples.names, numbers, fetch), Target("class", classes), self.input
+        )
+        check_trained(splits.train, classes)
+        return splits
+
+    @property
+    def _where(self) -> str:
+        return f"data.path {self.path!r}"
+
+    def _parts(self, arrays: Mapping[str, np.ndarray]) -> Iterator[Part]:
+        """Yields what there is for each split; one part if the data is not divided.
+
+        Raises:
+            DataError: An array is missing, or has another length than its examples.
+        """
+        if self.inputs in arrays:
+            endings: Mapping[str, str | None] = {"": None}
+        else:
+            endings = {f"_{name}": split for name, split in SPLIT_NAMES.items()}
+        there = {
+            ending: split for ending, split in endings.items() if self.inputs + ending in arrays
+        }
+        if not there:
+            raise self._missing(arrays, "inputs", self.inputs)
+        for ending, split in there.items():
+            key = self.inputs + ending
+            size = len(arrays[key])
+            labels = self._column(arrays, "labels", self.labels + ending, size)
+            groups = None
+            if self.groups is not None:
+                groups = self._column(arrays, "groups", self.groups + ending, size)
+            yield Part(key, split, arrays[key], labels, groups)
+
+    def _column(
+        self, arrays: Mapping[str, np.ndarray], setting: str, key: str, size: int
+    ) -> np.ndarray:
+        """Returns the array `key`, as ``(size,)`` if it is ``(size, 1)``."""
+        if key not in arrays:
+            raise self._missing(arrays, setting, key)
+        column = arrays[key]
+        if column.ndim == 0 or len(column) != size:
+            raise DataError(
+                self._where,
+                f"has {size} examples in {self.inputs!r}, but {key!r} is of shape {column.shape}",
+                "Write one row of it for each example",
+            )
+        return column[:, 0] if column.shape[1:] == (1,) else column
+
+    def _missing(self, arrays: Mapping[str, np.ndarray], setting: str, key: str) -> DataError:
+        """Returns the error for an array that is not there."""
+        return DataError(
+            self._where,
+            f"has no array {key!r}; it has {quoted(sorted(arrays)) or 'none'}",
+            f"Set data.{setting} to what it is called there",
+        )
+
+    def _fetch(self, arrays: Sequence[np.ndarray]) -> Callable[[tf.Tensor], tf.Tensor]:
+        """Returns what fetches a row of `arrays`, counted through all of them."""
+        import tensorflow as tf
+
+        kinds = [f"{array.dtype} of shape {('n', *array.shape[1:])}" for array in arrays]
+        if len({*kinds}) > 1:
+            raise DataError(
+                self._where, f"has examples of different kinds: {', '.join(kinds)}", "Make them one"
+            )
+        starts = [sum(len(array) for array in arrays[:number]) for number in range(len(arrays))]
+
+        def read(row: int) -> Any:
+            part = bisect_right(starts, row) - 1
+            return arrays[part][row - starts[part]]
+
+        dtype = tf.string if arrays[0].dtype.kind in "SU" else arrays[0].dtype
+        fetch = fetch_with(read, tf.TensorSpec(arrays[0].shape[1:], dtype))
+        self.input.encode(fetch(tf.constant(0, "int64")))  # to know at once that it can be read
+        return lambda index: self.input.encode(fetch(index))
