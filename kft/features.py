@@ -250,16 +250,18 @@ def inference_of(model: keras.Model) -> Callable[[Any], list[tf.Tensor]]:
     """
     import tensorflow as tf
 
+    from kft.fold import infer
+
     if model not in _inference:
         # What is kept for as long as the model lives may not keep it alive.
         weak = weakref.proxy(model)
 
         @tf.function(reduce_retracing=True)
-        def infer(inputs: Any) -> list[tf.Tensor]:
+        def outputs_of(inputs: Any) -> list[tf.Tensor]:
             inputs = list(inputs) if isinstance(inputs, tuple) else inputs
-            return list(tf.nest.flatten(weak(inputs, training=False)))
+            return list(tf.nest.flatten(infer(weak, inputs)))
 
-        _inference[model] = infer
+        _inference[model] = outputs_of
     return _inference[model]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from kft.batch_norm import batch_statistics, trained_norms
+from kft.fold import infer
 
 
 @keras.saving.register_keras_serializable("kft")
@@ -38,7 +39,9 @@ class InferenceMode(keras.layers.Layer):
         following = trained_norms(self.model) if training and self.trains_batch_norm else []
         noisy = self.noise and bool(training) and bool(self.model.trainable_variables)
         with batch_statistics(following):
-            return self.model(inputs, training=noisy)
+            if noisy:
+                return self.model(inputs, training=True)
+            return infer(self.model, inputs, following)
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns ``(batch, d)`` in the dtype of the model, the batch of unknown size."""
