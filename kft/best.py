@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kft.component import closest
+from kft.direction import lower_is_better
 from kft.errors import ConfigError
 from kft.head import Head
 from kft.snapshot import Snapshot
@@ -31,17 +32,19 @@ class Kept:
 class Best:
     """Keeps the weights of the best epoch before fine-tuning began, and of the best since.
 
-    The best has the highest validation `monitor`, ties by lower validation loss. Fine-tuning
+    The best has the highest validation `monitor`, or the lowest of a loss or an error; ties go by
+    lower validation loss. Fine-tuning
     begins with the first phase after another that trains some of the backbone.
 
     Attributes:
+        monitor: The name of the metric.
         before: The best epoch before fine-tuning, or None before the first.
         since: The best epoch of fine-tuning, or None before its first.
     """
 
     def __init__(self, model: keras.Model, monitor: str) -> None:
         self._model = model
-        self._monitor = monitor
+        self.monitor = monitor
         self._fine_tunes = False
         self.before: Kept | None = None
         self.since: Kept | None = None
@@ -49,20 +52,21 @@ class Best:
     def check_monitor(self, head: Head) -> None:
         """Raises ConfigError if the monitored metric is none of those of `head`."""
         known = ["loss", *(metric.name for metric in head.metrics())]
-        if self._monitor not in known:
+        if self.monitor not in known:
             raise ConfigError(
                 where="monitor",
-                problem=f"there is no metric {self._monitor!r}{closest(self._monitor, known)}",
-                fix="Take one of the metrics of the head",
+                problem=f"there is no metric {self.monitor!r}{closest(self.monitor, known)}",
+                fix="Take one of the metrics of the head, or null for its first",
             )
 
     def score(self, record: Mapping[str, Any]) -> tuple[float, float]:
         """Returns what is compared between epochs; the higher is better."""
         loss = float(record["val_loss"])
         loss = math.inf if math.isnan(loss) else loss
-        if self._monitor == "loss":
+        if self.monitor == "loss":
             return (-loss, -loss)
-        return (float(record[f"val_{self._monitor}"]), -loss)
+        score = float(record[f"val_{self.monitor}"])
+        return (-score if lower_is_better(self.monitor) else score, -loss)
 
     def among(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         """Returns the best of `records`, the earliest of equals."""

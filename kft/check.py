@@ -23,13 +23,15 @@ class CheckResult:
     """What a check found.
 
     Attributes:
-        counts: Examples of each class, by split.
+        counts: Examples of each class or label, by split.
+        sizes: Examples of each split.
         bad: What cannot be read, with the reason.
         notes: What a person should know, none of it fatal.
         faults: What would stop the run, each one message.
     """
 
     counts: Mapping[str, Mapping[str, int]]
+    sizes: Mapping[str, int]
     bad: Mapping[str, str]
     notes: tuple[str, ...]
     faults: tuple[str, ...]
@@ -60,7 +62,7 @@ def check(config: RunConfig) -> CheckResult:
         elif len(found) == split.size:
             faults.append(f"{part}: none of its {split.size} examples can be read")
     faults += wrong_settings(config, splits)
-    return CheckResult(class_counts(splits), bad, splits.notes, tuple(faults))
+    return CheckResult(class_counts(splits), splits.sizes, bad, splits.notes, tuple(faults))
 
 
 def wrong_settings(config: RunConfig, splits: Splits) -> list[str]:
@@ -88,7 +90,7 @@ def look_at_phases(config: RunConfig, splits: Splits) -> None:
     """Builds the model, and raises KftError if a phase or the monitor does not fit it."""
     task = fresh_task(config, splits)
     plan_phases(config, splits, task)
-    Best(task.model, config.monitor).check_monitor(task.head)
+    Best(task.model, config.monitored).check_monitor(task.head)
     check_select(config.select, task, config.phases)
 
 

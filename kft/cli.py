@@ -215,7 +215,7 @@ def predict(model: str, files: tuple[str, ...], as_json: bool, top: int) -> None
     """
     start_tensorflow()
     from kft.predict import predict_each
-    from kft.show import prediction_line, prediction_table
+    from kft.show_predictions import prediction_line, prediction_table
 
     predictions = predict_each(model, files)
     if as_json:

@@ -102,7 +102,8 @@ class RunConfig(Settings):
             ``runs/<config name>-<time>``.
         seed: Of the split, the order, the augmentation and the new weights.
         phases: Left out, the two-phase recipe: the head, then everything at a low rate.
-        monitor: The validation metric that picks the best epoch.
+        monitor: The validation metric that picks the best epoch: ``loss`` or one of the head's.
+            Left out, it is the head's first.
         select: Whether the weights of the ``best`` epoch over all phases are kept, the ``last``,
             or the best found on the line from the best epoch before fine-tuning to the best
             after (``interpolate``; Wortsman et al. 2022, WiSE-FT).
@@ -132,7 +133,7 @@ class RunConfig(Settings):
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)] = Field(
         default_factory=two_phase_recipe
     )
-    monitor: str = "accuracy"
+    monitor: str | None = None
     select: Literal["best", "last", "interpolate"] = "best"
     class_weights: Literal["balanced"] | dict[str, PositiveFloat] | None = None
     precision: Precision = "float32"
@@ -141,6 +142,11 @@ class RunConfig(Settings):
     cache_dtype: CacheDtype = "float32"
     callbacks: tuple[UserCallback, ...] = ()
     exporters: tuple[Exporter, ...] = (SavedModelExporter(),)
+
+    @property
+    def monitored(self) -> str:
+        """The name of the metric that picks the best epoch."""
+        return self.head.metrics()[0].name if self.monitor is None else self.monitor
 
     @property
     def keeping(self) -> Keeping:

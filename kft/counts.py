@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from kft.data import Splits
+from kft.scoring import scoring_of
 
 
 def class_counts(splits: Splits) -> dict[str, dict[str, int]]:
-    """Returns how many examples each class has, by split; nothing for targets without classes."""
-    import numpy as np
-
-    names = splits.target.names
-    if splits.target.kind != "class":
-        return {}
-    return {
-        part: dict(
-            zip(names, np.bincount(split.labels, minlength=len(names)).tolist(), strict=True)
-        )
-        for part, split in splits.by_name().items()
-    }
+    """Returns how many examples each class or label has, by split; of values, nothing."""
+    scoring = scoring_of(splits.target)
+    return {name: scoring.counts(split.labels) for name, split in splits.by_name().items()}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
@@ -24,10 +25,42 @@ class Target:
     Attributes:
         kind: One class out of `names`, any number of them, or one float for each.
         names: Class names in label order, or the names of the values.
+        means: Of each value over the training examples; empty counts as 0.
+        deviations: Likewise the standard deviations, each above 0; empty counts as 1.
     """
 
     kind: Literal["class", "multilabel", "value"]
     names: tuple[str, ...]
+    means: tuple[float, ...] = ()
+    deviations: tuple[float, ...] = ()
+
+    @classmethod
+    def of_values(cls, names: Sequence[str], labels: np.ndarray) -> Target:
+        """Returns the target of values that training examples have, ``(size, k)``."""
+        import numpy as np
+
+        spread = np.std(labels, axis=0, dtype="float64")
+        deviations = np.where(spread > 0, spread, 1.0)
+        means = np.mean(labels, axis=0, dtype="float64")
+        return cls("value", tuple(names), tuple(means.tolist()), tuple(deviations.tolist()))
+
+    @classmethod
+    def from_json(cls, text: str) -> Target:
+        """Returns the target that `to_json` gave."""
+        told = json.loads(text)
+        means, deviations = (tuple(told.get(key, ())) for key in ("means", "deviations"))
+        return cls(told["kind"], tuple(told["names"]), means, deviations)
+
+    def to_json(self) -> str:
+        """Returns the target as a person can read it."""
+        told = {key: value for key, value in asdict(self).items() if value}
+        return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+
+    def dense(self, labels: np.ndarray) -> np.ndarray:
+        """Returns the labels of a `Split` as a head's loss takes them, float32 ``(size, k)``."""
+        import numpy as np
+
+        return np.eye(len(self.names), dtype="float32")[labels] if self.kind == "class" else labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +149,11 @@ class Splits:
         """Returns the splits there are, by the names that files and messages use."""
         named = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: split for name, split in named.items() if split is not None}
+
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """How many examples each split has, by its name."""
+        return {name: split.size for name, split in self.by_name().items()}
 
     def with_splits(self, named: Mapping[str, Split], notes: tuple[str, ...]) -> Splits:
         """Returns these splits with those in `named`, as `by_name` gives them, and `notes`."""

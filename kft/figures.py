@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from kft.data import Target
 from kft.found_rate import FoundRate
 from kft.run_dir import METRICS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kft.evaluate import Answers
 
 READABLE_CELLS = 20
 BLOWN_UP = 2.0
@@ -64,6 +70,46 @@ def draw_found_rate(found: FoundRate, path: Path) -> None:
     axes.set_ylim(0, min(max(found.losses), top) * 1.05)
     axes.grid(alpha=0.3)
     axes.legend()
+    save(figure, path)
+
+
+def draw_answers(test: Answers, target: Target, folder: Path) -> None:
+    """Draws how good the answers are, in the way that fits what is predicted."""
+    if target.kind == "class":
+        matrix = test.scores["confusion_matrix"]
+        draw_confusion(matrix, target.names, folder / "confusion_matrix.png")
+    elif target.kind == "multilabel":
+        draw_labels(test.scores["per_label"], folder / "labels.png")
+    else:
+        draw_values(test.split.labels, test.outputs, target.names, folder / "values.png")
+
+
+def draw_labels(scores: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Draws precision, recall and F1 of each label as bars, with the number of its examples."""
+    figure = Figure(figsize=(8, max(3.0, 0.5 * len(scores) + 1)), layout="constrained")
+    axes = figure.subplots()
+    for place, name in enumerate(("precision", "recall", "f1")):
+        at = [number + 0.27 * (place - 1) for number in range(len(scores))]
+        axes.barh(at, [score[name] for score in scores.values()], height=0.25, label=name)
+    texts = [f"{name} ({score['support']})" for name, score in scores.items()]
+    axes.set_yticks(range(len(scores)), texts)
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1), xlabel="score", ylabel="label (examples)")
+    axes.grid(alpha=0.3, axis="x")
+    axes.legend()
+    save(figure, path)
+
+
+def draw_values(labels: np.ndarray, outputs: np.ndarray, names: Sequence[str], path: Path) -> None:
+    """Draws each predicted value against the true one; on the line both are the same."""
+    figure = Figure(figsize=(5 * len(names), 5), layout="constrained")
+    each = zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True)
+    for number, (axes, name) in enumerate(each):
+        true, predicted = labels[:, number], outputs[:, number]
+        axes.scatter(true, predicted, s=12, alpha=0.6)
+        axes.axline((float(true.mean()), float(true.mean())), slope=1, color="0.6", linestyle=":")
+        axes.set(xlabel=f"true {name}", ylabel=f"predicted {name}")
+        axes.grid(alpha=0.3)
     save(figure, path)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from kft.direction import lower_is_better
 from kft.evaluate import Answers
 from kft.features import outputs_of
+from kft.scoring import scoring_of
 from kft.selection import Selected
 from kft.snapshot import Snapshot
 from kft.task import Task
@@ -26,19 +28,19 @@ def gain(
     selected: Selected,
     answers: Mapping[str, Answers],
     decoded: Mapping[str, Split],
-    monitor: str,
 ) -> dict[str, Any] | None:
     """Returns how much better the selected weights are than the best before fine-tuning.
 
-    Accuracy where that is monitored, else the fall of the head's loss; on each split that was
-    answered, with a bootstrap interval over its examples. That interval says how far other
-    examples of the same kind might move the gain. It does not say how far another seed might,
-    and validation, where the weights were selected, flatters. None if nothing was fine-tuned.
+    In the monitored metric if it is a mean over examples, such as accuracy, else in the head's
+    loss; on each split that was answered, with a bootstrap interval over its examples. That
+    interval says how far other examples of the same kind might move the gain. It does not say how
+    far another seed might, and validation, where the weights were selected, flatters. None if
+    nothing was fine-tuned.
     """
     if selected.start is None:
         return None
     before = outputs_before(task, selected, answers, decoded)
-    metric = "accuracy" if monitor == "accuracy" else "loss"
+    metric = comparable(task, answers, selected.monitor)
     splits = {
         name: interval(
             goodness(task, answer.split, answer.outputs, metric)
@@ -69,15 +71,24 @@ def outputs_before(
     return outputs
 
 
+def comparable(task: Task, answers: Mapping[str, Answers], monitor: str) -> str:
+    """Returns `monitor`, or the loss where that metric is none of single examples."""
+    answer = next(iter(answers.values()))
+    known = scoring_of(task.target).each(answer.split.labels, answer.outputs)
+    return monitor if monitor in known else "loss"
+
+
 def goodness(task: Task, split: Split, outputs: np.ndarray, metric: str) -> np.ndarray:
-    """Returns float64 ``(size,)``, higher is better: 1 for a hit, or the negative loss."""
+    """Returns `metric` of each example, float64 ``(size,)``, negative if the lower is better."""
     import numpy as np
 
-    if metric == "accuracy":
-        return np.asarray(outputs.argmax(axis=1) == split.labels, "float64")
-    labels = np.eye(len(task.target.names), dtype="float32")[split.labels]
-    losses = np.asarray(task.head.loss().call(labels, outputs), "float64")
-    return np.asarray(-losses.reshape(len(outputs), -1).mean(axis=1))
+    if metric == "loss":
+        labels = task.target.dense(split.labels)
+        losses = np.asarray(task.head.loss(task.target).call(labels, outputs), "float64")
+        each: np.ndarray = losses.reshape(len(outputs), -1).mean(axis=1)
+    else:
+        each = scoring_of(task.target).each(split.labels, outputs)[metric]
+    return -each if lower_is_better(metric) else each
 
 
 def interval(differences: np.ndarray, seed: int = 0) -> dict[str, float]:

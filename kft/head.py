@@ -30,12 +30,16 @@ class Head(Component):
         """
 
     @abstractmethod
-    def loss(self) -> keras.losses.Loss:
-        """Returns a fresh loss; labels are dense float32 ``(batch, k)``."""
+    def loss(self, target: Target) -> keras.losses.Loss:
+        """Returns a fresh loss for `target`; labels are dense float32 ``(batch, k)``."""
 
     @abstractmethod
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Returns fresh metrics; the first is the one a report leads with."""
+        """Returns fresh metrics; the first is the one a report leads with.
+
+        A name that ends in ``loss``, ``error``, ``mae``, ``mse`` or ``rmse`` says that the lower
+        is better.
+        """
 
     @abstractmethod
     def served(self, outputs: tf.Tensor, target: Target) -> Mapping[str, tf.Tensor]:

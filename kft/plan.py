@@ -50,7 +50,7 @@ class Plan:
     """What a run would do.
 
     Attributes:
-        counts: Examples of each class, by split.
+        counts: Examples of each class or label, by split.
         stages: Names of all stages of the backbone, input side first.
         parameters: Numbers in the whole model.
     """
@@ -77,7 +77,7 @@ def plan(config: RunConfig) -> Plan:
         parameters=task.model.count_params(),
         stages=tuple(stage.name for stage in task.backbone.stages),
         counts=class_counts(splits),
-        sizes={name: split.size for name, split in splits.by_name().items()},
+        sizes=splits.sizes,
         notes=splits.notes,
         phases=plan_phases(config, splits, task),
     )

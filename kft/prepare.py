@@ -106,7 +106,7 @@ def compile_for(
     for model in {id(model): model for model in models}.values():
         model.compile(
             optimizer=optimizer if model in models[:2] else "sgd",
-            loss=task.head.loss(),
+            loss=task.head.loss(task.target),
             metrics=task.head.metrics(),
             jit_compile=False,
         )

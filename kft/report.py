@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kft.data import Splits, Target
 from kft.run_dir import ENVIRONMENT, FIGURES, PREDICTIONS, SCORES, SKIPPED, SPLIT, TARGET
+from kft.scoring import scoring_of
 
 if TYPE_CHECKING:
     from kft.evaluate import Answers
@@ -28,14 +29,10 @@ def write_beginning(directory: Path, splits: Splits, bad: Mapping[str, str]) -> 
     `splits` are as found, so that their list names all of the data and can divide it again.
     """
     write_json(directory / ENVIRONMENT, environment())
-    write_json(directory / TARGET, {"kind": splits.target.kind, "names": splits.target.names})
+    (directory / TARGET).write_text(splits.target.to_json(), encoding="utf-8")
+    scoring = scoring_of(splits.target)
     rows = (
-        (
-            name,
-            label_text(split.labels[index], splits.target),
-            part,
-            split.groups[index] if split.groups else "",
-        )
+        (name, scoring.text(split.labels[index]), part, split.groups[index] if split.groups else "")
         for part, split in splits.by_name().items()
         for index, name in enumerate(split.names)
     )
@@ -50,11 +47,6 @@ def write_csv(path: Path, head: Sequence[str], rows: Any) -> None:
         writer = csv.writer(file)
         writer.writerow(head)
         writer.writerows(rows)
-
-
-def label_text(label: Any, target: Target) -> str:
-    """Returns a label as a person would write it."""
-    return target.names[int(label)] if target.kind == "class" else json.dumps(label.tolist())
 
 
 def environment() -> dict[str, Any]:
@@ -111,6 +103,7 @@ def selection(selected: Selected) -> dict[str, Any]:
     start = selected.start
     return {
         "select": selected.select,
+        "monitor": selected.monitor,
         **place(selected.record),
         "alpha": selected.alpha,
         "start": None if start is None else place(start.record),
@@ -133,18 +126,14 @@ def validation_scores(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def write_end(directory: Path, content: Mapping[str, Any], test: Answers, target: Target) -> None:
     """Writes scores, predictions and figures."""
-    from kft.figures import draw_confusion, draw_learning_curves
+    from kft.figures import draw_answers, draw_learning_curves
 
     write_json(directory / SCORES, content)
-    predicted = test.outputs.argmax(axis=1)
-    rows = (
-        (name, label_text(label, target), target.names[best], *(f"{x:.6g}" for x in outputs))
-        for name, label, best, outputs in zip(
-            test.split.names, test.split.labels, predicted, test.outputs, strict=True
-        )
-    )
-    write_csv(directory / PREDICTIONS, ("path", "label", "prediction", *target.names), rows)
+    scoring = scoring_of(target)
+    examples = zip(test.split.names, test.split.labels, test.outputs, strict=True)
+    rows = ((name, *scoring.row(label, outputs)) for name, label, outputs in examples)
+    write_csv(directory / PREDICTIONS, ("path", *scoring.columns), rows)
     figures = directory / FIGURES
     figures.mkdir()
     draw_learning_curves(directory, figures / "learning_curves.png")
-    draw_confusion(test.scores["confusion_matrix"], target.names, figures / "confusion_matrix.png")
+    draw_answers(test, target, figures)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -80,7 +79,7 @@ def run_in(directory: Path, config: RunConfig) -> RunResult:
     keeper = Keeper(config.keeping, config.seed, task.backbone.name)
     phases, selected = train_and_keep(config, task, reading, directory, keeper)
     answers = {name: answer(task, reading, name, keeper) for name in held_out(reading)}
-    gained = gain(task, selected, answers, reading.decoded.by_name(), config.monitor)
+    gained = gain(task, selected, answers, reading.decoded.by_name())
     content = scores(answers, phases, selected, gained)
     test = answers.get("test", answers["validation"])
     write_end(directory, content, test, task.target)
@@ -140,7 +139,7 @@ def train_and_keep(
 ) -> tuple[tuple[PhaseResult, ...], Selected]:
     """Trains, leaves the selected weights in `task` and writes them, even if training fails."""
     check_select(config.select, task, config.phases)
-    best = Best(task.model, config.monitor)
+    best = Best(task.model, config.monitored)
     training = Training(
         directory=directory,
         best=best,
@@ -221,10 +220,9 @@ def open_run(directory: str | Path) -> tuple[RunConfig, Task]:
             fix="Give the directory that `kft run` named at its end",
         )
     config = load_config(directory / CONFIG)
-    target = json.loads((directory / TARGET).read_text(encoding="utf-8"))
+    target = Target.from_json((directory / TARGET).read_text(encoding="utf-8"))
     with computing_in(config.precision):
         backbone = config.backbone.load(config.data.input.spec, pretrained=False)
-    known = Target(target["kind"], tuple(target["names"]))
-    task = assemble(backbone, config.head, known, config.data.input)
+    task = assemble(backbone, config.head, target, config.data.input)
     task.model.load_weights(directory / BEST_WEIGHTS)
     return config, task

@@ -26,6 +26,7 @@ class Selected:
 
     Attributes:
         select: As the config says it: ``best``, ``last`` or ``interpolate``.
+        monitor: The metric that was compared.
         record: Of the epoch whose weights they are, or towards which they were moved.
         start: The best epoch before fine-tuning; None if nothing was fine-tuned.
         alpha: The share of the way from `start` to `record`; None if nothing was interpolated.
@@ -33,6 +34,7 @@ class Selected:
     """
 
     select: str
+    monitor: str
     record: Mapping[str, Any]
     start: Kept | None
     alpha: float | None = None
@@ -48,9 +50,9 @@ def keep_epoch(select: str, best: Best, last: Mapping[str, Any]) -> Selected:
     """Leaves the weights of the best epoch of all in the model, or those of the `last`."""
     start = best.before if best.since is not None else None
     if select == "last" or best.record is None:
-        return Selected(select, last, start)
+        return Selected(select, best.monitor, last, start)
     best.restore()
-    return Selected(select, best.record, start)
+    return Selected(select, best.monitor, best.record, start)
 
 
 def interpolate(
@@ -70,7 +72,7 @@ def interpolate(
     kept = max(sweep, key=lambda scores: (best.score(as_record(scores)), scores["alpha"]))
     start.weights.towards(end.weights, kept["alpha"]).restore()
     record = end.record if kept["alpha"] else start.record
-    return Selected("interpolate", record, start, kept["alpha"], tuple(sweep))
+    return Selected("interpolate", best.monitor, record, start, kept["alpha"], tuple(sweep))
 
 
 def as_record(scores: Mapping[str, float]) -> dict[str, float]:
@@ -111,7 +113,9 @@ def validator(
     """
     task.backbone.train_only(stages)
     part = part_of(task, validation, "validation", keeper)
-    part.model.compile(loss=task.head.loss(), metrics=task.head.metrics(), jit_compile=False)
+    part.model.compile(
+        loss=task.head.loss(task.target), metrics=task.head.metrics(), jit_compile=False
+    )
     batches = evaluation_batches(part.split, task.target, batch_size)
 
     def validate() -> Mapping[str, float]:

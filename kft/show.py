@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
@@ -16,14 +15,27 @@ if TYPE_CHECKING:
     from kft.check import CheckResult
     from kft.init import InitResult
     from kft.lr_find import LrFindResult
-    from kft.predict import Prediction
     from kft.run import RunResult
 
 MANY_CLASSES = 20
 SPLITS = ("validation", "test")
 SHOWN_RATES = 16
-TOP_5 = "top_5_accuracy"
 NUMBERS = ("epochs", "best", "at epoch", "last", "time")
+# What a table of scores shows of those in scores.json, where they are there.
+SHOWN_SCORES = {
+    "accuracy": ("accuracy",),
+    "top 5": ("top_5_accuracy",),
+    "micro F1": ("micro", "f1"),
+    "macro F1": ("macro", "f1"),
+    "mAP": ("mean_average_precision",),
+    "all labels right": ("subset_accuracy",),
+    "MAE": ("mae",),
+    "RMSE": ("rmse",),
+    "R²": ("r2",),
+    "loss": ("loss",),
+}
+# Of names of metrics that are shares from 0 to 1.
+SHARES = ("accuracy", "precision", "recall", "f1", "auc")
 
 
 def table(*columns: str, right: Sequence[str] = ()) -> Table:
@@ -42,19 +54,20 @@ def table(*columns: str, right: Sequence[str] = ()) -> Table:
 def run_summary(result: RunResult) -> RenderableType:
     """Returns what a person wants to know when a run is over."""
     scores = result.scores
+    metric = scores["selected"]["monitor"]
     phases = table("phase", "epochs", "best", "at epoch", "last", "time", right=NUMBERS)
     for phase, told in zip(result.phases, scores["phases"], strict=True):
         phases.add_row(
             phase.name,
             str(len(phase.epochs)),
-            percent(told["best"]["accuracy"]),
+            measured(metric, told["best"][metric]),
             str(told["best"]["epoch"]),
-            percent(told["last"]["accuracy"]),
+            measured(metric, told["last"][metric]),
             f"{phase.seconds:.0f} s",
         )
     return Group(
         "",
-        Text("Validation accuracy of each phase", style="bold"),
+        Text(f"Validation {metric} of each phase", style="bold"),
         phases,
         "",
         Text("The model that was kept", style="bold"),
@@ -115,13 +128,29 @@ def percent(share: float, decimals: int = 1) -> str:
 
 def score_table(scores: Mapping[str, Mapping[str, Any]]) -> RenderableType:
     """Returns the scores of each split, one row each."""
-    top = [TOP_5] if any(TOP_5 in score for score in scores.values()) else []
-    columns = ("examples", "accuracy", *(["top 5"] if top else []), "macro F1", "loss")
+    told = {name: leading_scores(score) for name, score in scores.items()}
+    columns = ("examples", *next(iter(told.values())))
     shown = table("split", *columns, right=columns)
     for name, score in scores.items():
-        shares = [score["accuracy"], *(score[key] for key in top), score["macro"]["f1"]]
-        shown.add_row(name, str(score["size"]), *map(percent, shares), f"{score['loss']:.4f}")
+        shown.add_row(name, str(score["size"]), *told[name].values())
     return shown
+
+
+def leading_scores(scores: Mapping[str, Any]) -> dict[str, str]:
+    """Returns what a table shows of the scores of one split, by column."""
+    told = {}
+    for column, path in SHOWN_SCORES.items():
+        found: Any = scores
+        for key in path:
+            found = found.get(key) if found else None
+        if path[0] in scores:
+            told[column] = "–" if found is None else measured("_".join(path), found)
+    return told
+
+
+def measured(metric: str, score: float) -> str:
+    """Returns the value of a metric: shares as a percentage."""
+    return percent(score) if metric.endswith(SHARES) else f"{score:.4f}"
 
 
 def whereabouts(result: RunResult) -> list[RenderableType]:
@@ -150,15 +179,17 @@ def near(path: Path) -> str:
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
-def count_table(counts: Mapping[str, Mapping[str, int]]) -> RenderableType:
-    """Returns how many examples each class has in each split."""
-    shown = table("class", *counts, right=tuple(counts))
+def count_table(
+    counts: Mapping[str, Mapping[str, int]], sizes: Mapping[str, int]
+) -> RenderableType:
+    """Returns how many examples each class or label has in each split, and how many there are."""
+    shown = table("examples", *sizes, right=tuple(sizes))
     classes = list(next(iter(counts.values()), {}))
     for name in classes[:MANY_CLASSES]:
         shown.add_row(name, *(str(split[name]) for split in counts.values()))
     if len(classes) > MANY_CLASSES:
         shown.add_row(f"… {len(classes) - MANY_CLASSES} more")
-    shown.add_row("all", *(str(sum(split.values())) for split in counts.values()), style="bold")
+    shown.add_row("all", *map(str, sizes.values()), style="bold")
     return shown
 
 
@@ -168,7 +199,13 @@ def check_summary(result: CheckResult) -> RenderableType:
     faults = [Text(f"fault: {fault}", style="red") for fault in result.faults]
     skipped = [] if faults else [Text(f"skips: {name} ({why})") for name, why in result.bad.items()]
     verdict = "The run would stop." if faults else "Nothing stands in the way of the run."
-    return Group(count_table(result.counts), *notes, *faults, *skipped, Text(verdict, style="bold"))
+    return Group(
+        count_table(result.counts, result.sizes),
+        *notes,
+        *faults,
+        *skipped,
+        Text(verdict, style="bold"),
+    )
 
 
 def found_rate(result: LrFindResult, written: Sequence[Path]) -> RenderableType:
@@ -189,29 +226,6 @@ def found_rate(result: LrFindResult, written: Sequence[Path]) -> RenderableType:
         Text(f"  --set phases.{result.number}.optimizer.learning_rate={found.recommended:.1e}"),
         Text(f"Wrote {', '.join(map(str, written))}"),
     )
-
-
-def prediction_table(predictions: Sequence[Prediction], top: int) -> RenderableType:
-    """Returns the best classes of each example."""
-    shown = table("file", "prediction", "score", "then", right=("score",))
-    for prediction in predictions:
-        ranked = ranking(prediction)
-        rest = ", ".join(f"{name} {percent(score)}" for name, score in ranked[1:top])
-        shown.add_row(prediction.name, ranked[0][0], percent(ranked[0][1]), rest)
-    return shown
-
-
-def ranking(prediction: Prediction) -> list[tuple[str, float]]:
-    """Returns classes and their scores, the best first."""
-    names = [name.decode() for name in prediction.answer["classes"].tolist()]
-    return list(zip(names, prediction.answer["scores"].tolist(), strict=True))
-
-
-def prediction_line(prediction: Prediction) -> str:
-    """Returns a prediction as one line of JSON."""
-    ranked = ranking(prediction)
-    line = {"file": prediction.name, "prediction": ranked[0][0], "scores": dict(ranked)}
-    return json.dumps(line, ensure_ascii=False)
 
 
 def init_summary(written: InitResult) -> RenderableType:

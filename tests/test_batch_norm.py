@@ -183,7 +183,7 @@ def test_what_is_validated_has_the_recalibrated_statistics():
     assert all(same(bottom.variables, before))
     for a, b in zip(task.model.variables, trained, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
-    task.model.compile(loss=task.head.loss())
+    task.model.compile(loss=task.head.loss(task.target))
     inputs = np.stack([splits.validation.fetch(i) for i in range(splits.validation.size)])
     labels = np.eye(3)[splits.validation.labels]
     loss = task.model.evaluate(inputs, labels, verbose=0, return_dict=True)["loss"]

@@ -30,7 +30,7 @@ def test_a_config_says_no_more_than_data_and_backbone():
     assert config.phases == two_phase_recipe()
     assert config.head.kind == "classifier"
     assert [exporter.kind for exporter in config.exporters] == ["saved_model"]
-    assert (config.seed, config.monitor, config.select) == (0, "accuracy", "best")
+    assert (config.seed, config.monitored, config.select) == (0, "accuracy", "best")
 
 
 def test_the_output_directory_is_named_after_the_file_and_the_time(tmp_path, monkeypatch):
@@ -135,7 +135,7 @@ def test_all_faults_are_told_at_once_with_their_paths():
         "phases": [
             {"name": "a b", "epochs": 1, "optimizer": {"kind": "adam"}, "unfreeze": {"kind": "top"}}
         ],
-        "monitor": None,
+        "monitor": 1,
     }
 
     message = fault(bad)
@@ -149,7 +149,7 @@ def test_all_faults_are_told_at_once_with_their_paths():
         "backbone.wights: unknown key. Did you mean 'weights'? (got null)",
         "phases[0].name: should match pattern '^[\\w.-]+$' (got \"a b\")",
         "phases[0].unfreeze: needs either 'stages' or 'fraction'",
-        "monitor: should be a valid string (got null)",
+        "monitor: should be a valid string (got 1)",
     ):
         assert f"\n  {line}\n" in message
 

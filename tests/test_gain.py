@@ -17,11 +17,12 @@ def splits():
     return Ramp().load(0)
 
 
-def fine_tuned(task, splits, is_better=True):
+def fine_tuned(task, splits, is_better=True, monitor="accuracy"):
     """Returns what was selected and answered after the head went from noise to the truth."""
     start = Kept({"phase": "head", "epoch": 1}, Snapshot.of(task.model.variables))
     task.head_model.trainable_variables[1].assign([0.0, 0.0, 9.0])
-    selected = Selected("best", {"phase": "tune", "epoch": 2} if is_better else start.record, start)
+    record = {"phase": "tune", "epoch": 2} if is_better else start.record
+    selected = Selected("best", monitor, record, start)
     split = splits.validation
     return selected, {"validation": evaluate(task, split, split, "validation")}
 
@@ -61,10 +62,10 @@ def test_hits_and_losses_of_each_example():
 def test_the_gain_is_the_difference_of_the_scores_and_leaves_the_weights(splits, monitor):
     task = tiny_task(splits)
     before = evaluate(task, splits.validation, splits.validation, "validation").scores[monitor]
-    selected, answers = fine_tuned(task, splits)
+    selected, answers = fine_tuned(task, splits, monitor=monitor)
     weights = values(task.model.variables)
 
-    found = gain(task, selected, answers, splits.by_name(), monitor)
+    found = gain(task, selected, answers, splits.by_name())
 
     after = answers["validation"].scores[monitor]
     sign = 1 if monitor == "accuracy" else -1
@@ -78,13 +79,13 @@ def test_the_weights_of_the_head_gain_nothing_over_themselves(splits):
     task = tiny_task(splits)
     selected, answers = fine_tuned(task, splits, is_better=False)
 
-    found = gain(task, selected, answers, splits.by_name(), "accuracy")
+    found = gain(task, selected, answers, splits.by_name())
 
     assert found["validation"] == {"gain": 0.0, "low": 0.0, "high": 0.0}
 
 
 def test_without_fine_tuning_there_is_no_gain(splits):
     task = tiny_task(splits)
-    selected = Selected("best", {"phase": "head", "epoch": 1}, None)
+    selected = Selected("best", "accuracy", {"phase": "head", "epoch": 1}, None)
 
-    assert gain(task, selected, {}, {}, "accuracy") is None
+    assert gain(task, selected, {}, {}) is None

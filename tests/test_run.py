@@ -76,6 +76,7 @@ def test_scores_say_what_was_selected_and_what_fine_tuning_gained(result):
 
     assert scores["selected"] == {
         "select": "best",
+        "monitor": "accuracy",
         "phase": tune.name,
         "epoch": tune.best["epoch"],
         "alpha": None,

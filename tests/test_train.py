@@ -277,7 +277,7 @@ def test_the_best_weights_of_all_phases_come_back(task, splits):
 
     how.best.restore()
 
-    task.model.compile(loss=task.head.loss(), metrics=task.head.metrics())
+    task.model.compile(loss=task.head.loss(task.target), metrics=task.head.metrics())
     inputs = np.stack([splits.validation.fetch(i) for i in range(splits.validation.size)])
     labels = np.eye(3)[splits.validation.labels]
     scores = task.model.evaluate(inputs, labels, verbose=0, return_dict=True)

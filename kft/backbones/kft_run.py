@@ -82,11 +82,10 @@ class KftRun(BackboneSource):
         """Puts the weights that the earlier run ended with into `backbone`."""
         weights, target = Path(self.path) / BEST_WEIGHTS, Path(self.path) / TARGET
         try:
-            known = json.loads(target.read_text(encoding="utf-8"))
-            names = Target(known["kind"], tuple(known["names"]))
-            task = assemble(backbone, earlier.head, names, earlier.input)
+            known = Target.from_json(target.read_text(encoding="utf-8"))
+            task = assemble(backbone, earlier.head, known, earlier.input)
             task.model.load_weights(weights)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise BackboneError(
                 where=self._where(),
                 problem=f"has no weights that fit its config: {one_line(error)}",

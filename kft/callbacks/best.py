@@ -9,10 +9,8 @@ from typing import Any, Literal
 import keras
 
 from kft.component import closest
+from kft.direction import HIGHER_IS_BETTER, lower_is_better
 from kft.errors import ConfigError
-
-LOWER_IS_BETTER = ("loss", "error")
-HIGHER_IS_BETTER = ("accuracy", "acc", "auc", "precision", "recall", "f1_score")
 
 
 class BestAcrossPhases(keras.callbacks.Callback):
@@ -26,7 +24,7 @@ class BestAcrossPhases(keras.callbacks.Callback):
     Attributes:
         monitor: What is compared, a name in the logs.
         mode: Whether ``max`` or ``min`` is best. None knows it of a loss, an error, an accuracy,
-            AUC, precision, recall and F1.
+            AUC, precision, recall, F1 and R².
         best: The best value so far, or None.
         epoch: When it was, counted from 0, or None.
         fit: In which call of ``fit`` it was, counted from 0, or None.
@@ -115,7 +113,7 @@ def not_nan(score: float) -> float:
 def sign_of(monitor: str, mode: str | None) -> float:
     """Returns 1 where the higher is better, -1 where the lower is."""
     if mode is None:
-        if monitor.endswith(LOWER_IS_BETTER):
+        if lower_is_better(monitor):
             mode = "min"
         elif monitor.endswith(HIGHER_IS_BETTER):
             mode = "max"

@@ -1,7 +1,7 @@
 """Asks a SavedModel as a server would: run as a script, with TensorFlow and nothing else.
 
-Its arguments are the SavedModel, a file with the serialized raw examples, their dtype, and the
-file to write the serialized outputs to.
+Its arguments are the SavedModel, a file with the serialized raw examples, their dtype, the name of
+the output in question, and the file to write it to, serialized.
 """
 
 import sys
@@ -12,14 +12,13 @@ sys.modules["keras"] = None  # type: ignore[assignment]
 import tensorflow as tf  # noqa: E402
 
 
-def main(path: str, question: str, dtype: str, answer: str) -> None:
-    """Writes the default signature's first output for every example."""
+def main(path: str, question: str, dtype: str, key: str, answer: str) -> None:
+    """Writes what the default signature answers under `key` for every example."""
     raw = tf.io.parse_tensor(tf.io.read_file(question), tf.dtypes.as_dtype(dtype))
     model = tf.saved_model.load(path)
     serve = model.signatures["serving_default"]
     (name,) = serve.structured_input_signature[1]
-    named = serve(**{name: raw})
-    outputs = named.get("probabilities", next(iter(named.values())))
+    outputs = serve(**{name: raw})[key]
     tf.io.write_file(answer, tf.io.serialize_tensor(outputs))
 
 

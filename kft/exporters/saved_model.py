@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kft.errors import ExportError
-from kft.exporter import Exporter
+from kft.exporter import Exporter, difference_of
 from kft.input import Signature
 from kft.precision import compute_dtypes
 from kft.task import Task
@@ -55,11 +55,9 @@ class SavedModelExporter(Exporter):
         Its answers may differ by 1e-5, in mixed precision by 0.005 (float16) or 0.05 (bfloat16):
         in few digits, another size of batch or fusion of kernels rounds otherwise.
         """
-        import numpy as np
-
         served = ask(path, task, answers)
         expected = answers.outputs[: len(served)]
-        difference = float(np.abs(served - expected).max(initial=0.0))
+        difference = difference_of(served, expected, task.target)
         # Written so that a NaN counts as a mismatch.
         tolerance = tolerance_of(task)
         if not difference <= tolerance:
@@ -75,6 +73,13 @@ class SavedModelExporter(Exporter):
 def tolerance_of(task: Task) -> float:
     """Returns by how much rounding may change a probability."""
     return max(LOOSER.get(dtype, TOLERANCE) for dtype in compute_dtypes(task.model))
+
+
+def first_served(task: Task, answers: Answers) -> str:
+    """Returns the name under which the model serves its outputs as they are."""
+    import tensorflow as tf
+
+    return next(iter(task.head.served(tf.constant(answers.outputs[:1]), task.target)))
 
 
 def write(task: Task, path: Path) -> None:
@@ -113,7 +118,8 @@ def ask(path: Path, task: Task, answers: Answers) -> np.ndarray:
         question, answer = Path(folder, "raw"), Path(folder, "outputs")
         question.write_bytes(tf.io.serialize_tensor(tf.stack(raw)).numpy())
         script = Path(__file__).with_name("ask_saved_model.py")
-        command = [sys.executable, "-P", script, path, question, raw[0].dtype.name, answer]
+        key = first_served(task, answers)
+        command = [sys.executable, "-P", script, path, question, raw[0].dtype.name, key, answer]
         quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
         done = subprocess.run(command, env=quiet, capture_output=True, text=True, check=False)
         if done.returncode:
