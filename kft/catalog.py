@@ -29,6 +29,8 @@ CATALOG: dict[str, dict[str, str]] = {
     },
     "head": {
         "classifier": "kft.heads.classifier:Classifier",
+        "multilabel": "kft.heads.multilabel:Multilabel",
+        "regressor": "kft.heads.regressor:Regressor",
     },
     "optimizer": {
         "sgd": "kft.optimizer:Sgd",

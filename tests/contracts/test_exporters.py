@@ -8,11 +8,13 @@ import pytest
 import tensorflow as tf
 from tiny import Ramp, Texts, TinyDense, TinyWords
 
+from kft.data import Target
 from kft.errors import ExportError
 from kft.evaluate import evaluate
 from kft.exporters.saved_model import SavedModelExporter
 from kft.features import read
 from kft.heads.classifier import Classifier
+from kft.heads.regressor import Regressor
 from kft.image.digits import Digits
 from kft.task import assemble
 
@@ -33,22 +35,36 @@ class Pixels(TinyDense):
         return replace(inner, model=model)
 
 
+class Prices(Ramp):
+    """Two values far from 0, of scales far apart."""
+
+    def load(self, seed):
+        found = super().load(seed)
+        parts = {
+            name: replace(split, labels=(split.labels[:, None] * [1e6, 1e-3]).astype("float32"))
+            for name, split in found.by_name().items()
+        }
+        target = Target.of_values(("price", "weight"), parts["train"].labels)
+        return replace(found, **parts, target=target)
+
+
 DATA = {
-    "vectors": (Ramp(), TinyDense()),
-    "strings": (Texts(), TinyWords()),
-    "pictures": (Digits(input={"kind": "image", "size": [16, 16]}), Pixels()),
+    "vectors": (Ramp(), TinyDense(), Classifier()),
+    "strings": (Texts(), TinyWords(), Classifier()),
+    "pictures": (Digits(input={"kind": "image", "size": [16, 16]}), Pixels(), Classifier()),
+    "values": (Prices(), TinyDense(), Regressor()),
 }
 
 
 @pytest.fixture(scope="module", params=DATA, ids=str)
 def asked(request):
     """A task with what it answers to its test split."""
-    source, backbone = DATA[request.param]
+    source, backbone, head = DATA[request.param]
     keras.utils.set_random_seed(0)
     found = source.load(0)
     found = replace(found, train=found.train.take(range(6)), test=found.test.take(range(9)))
     reading = read(found, "stop")
-    task = assemble(backbone.load(found.input.spec), Classifier(), found.target, found.input)
+    task = assemble(backbone.load(found.input.spec), head, found.target, found.input)
     return task, evaluate(task, reading.raw.test, reading.decoded.test, "test")
 
 
@@ -63,11 +79,12 @@ def test_a_clean_process_gets_the_answers_of_the_run(exporter, asked, tmp_path):
 
 
 @EXPORTER
-@pytest.mark.parametrize("asked", ["vectors"], indirect=True)
+@pytest.mark.parametrize("asked", ["vectors", "values"], indirect=True)
 def test_other_answers_than_those_of_the_run_are_an_error(exporter, asked, tmp_path):
     task, answers = asked
     path = exporter.export(task, tmp_path)
-    wrong = replace(answers, outputs=answers.outputs + 1e-3)
+    largest = abs(answers.outputs).max(axis=0) if task.target.kind == "value" else 1
+    wrong = replace(answers, outputs=answers.outputs + 1e-3 * largest)
     with pytest.raises(ExportError, match="differ from the run's own by up to 0.001"):
         exporter.verify(path, task, wrong)
 
@@ -112,7 +129,7 @@ def test_a_saved_model_answers_with_labels_best_first_and_carries_them_as_text(t
 
 
 def test_pictures_are_served_from_bytes_floats_and_integers_with_the_same_answer(tmp_path):
-    source, backbone = DATA["pictures"]
+    source, backbone, _ = DATA["pictures"]
     found = source.load(0)
     task = assemble(backbone.load(found.input.spec), Classifier(), found.target, found.input)
     encoded = found.train.fetch(tf.constant(0))

@@ -1,0 +1,49 @@
+"""Any number of labels at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from kft.data import Target
+from kft.heads.layers import LayeredHead, best_first
+from kft.scoring import THRESHOLD
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+
+class Multilabel(LayeredHead):
+    """Optional hidden layers, dropout and a sigmoid for each label.
+
+    An example has the labels whose probability is a half or more. The loss is the binary
+    cross-entropy, the mean over the labels; the leading metric is the micro F1.
+
+    Attributes:
+        label_smoothing: Share by which each label is moved towards a half, from 0 or from 1.
+    """
+
+    predicts: ClassVar[Literal["multilabel"]] = "multilabel"
+
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    def outputs(self, features: keras.KerasTensor, target: Target) -> keras.KerasTensor:
+        return self.layered(features, target, "sigmoid")
+
+    def loss(self, target: Target) -> keras.losses.Loss:
+        import keras
+
+        return keras.losses.BinaryCrossentropy(label_smoothing=self.label_smoothing)
+
+    def metrics(self) -> list[keras.metrics.Metric]:
+        import keras
+
+        return [keras.metrics.F1Score(average="micro", threshold=THRESHOLD, name="micro_f1")]
+
+    def served(self, outputs: tf.Tensor, target: Target) -> Mapping[str, tf.Tensor]:
+        """Returns the probabilities in label order, and labels and scores, the best first."""
+        labels, scores = best_first(outputs, target)
+        return {"probabilities": outputs, "labels": labels, "scores": scores}
