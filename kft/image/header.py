@@ -13,6 +13,10 @@ BMP_WITH_ALPHA_MASK = 56
 
 JPEG_START_OF_SCAN, JPEG_APP1 = 0xDA, 0xE1
 EXIF_ORIENTATION = 0x0112
+# Such as most programs write: a JFIF segment, then at once the first table of the picture.
+JFIF, JFIF_VALUES, JPEG_TABLE = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00", 9, b"\xff\xdb"
+# Where EXIF blocks start: by their standard at once, in practice perhaps after a colour profile.
+MOST_HEADER_BYTES = 2**17
 
 # https://developers.google.com/speed/webp/docs/riff_container
 WEBP_FLAGS, WEBP_ANIMATED, WEBP_ALPHA, WEBP_SIDES = 20, 0x02, 0x10, (24, 27)
@@ -21,11 +25,22 @@ WEBP_FLAGS, WEBP_ANIMATED, WEBP_ALPHA, WEBP_SIDES = 20, 0x02, 0x10, (24, 27)
 MOST_PIXELS = 2**27
 
 
+def is_bare(raw: tf.Tensor) -> tf.Tensor:
+    """Says, in a few ops, whether a JPEG is known to have no header but JFIF."""
+    import tensorflow as tf
+
+    bare = [*JFIF, *[None] * JFIF_VALUES, *JPEG_TABLE]
+    expected = tf.constant([byte or 0 for byte in bare], tf.uint8)
+    is_free = tf.constant([byte is None for byte in bare])
+    found = tf.io.decode_raw(raw, tf.uint8, fixed_length=len(bare))
+    return tf.reduce_all((found == expected) | is_free)
+
+
 def exif_orientation(raw: tf.Tensor) -> tf.Tensor:
     """Returns the EXIF orientation of a JPEG, 1 to 8; 1 where there is none or it is damaged."""
     import tensorflow as tf
 
-    data = tf.io.decode_raw(raw, tf.uint8)
+    data = tf.io.decode_raw(tf.strings.substr(raw, 0, MOST_HEADER_BYTES), tf.uint8)
     start = tiff_start(data)
     little = number(data, start, 2, little=False) == int.from_bytes(b"II", "big")
     directory = start + number(data, start + 4, 4, little)
@@ -139,8 +154,7 @@ def first_bytes(raw: tf.Tensor, count: int) -> tf.Tensor:
     """Returns the first `count` bytes of `raw` as int64, zeros after its end."""
     import tensorflow as tf
 
-    found = tf.io.decode_raw(tf.strings.substr(raw, 0, count), tf.uint8)
-    return tf.pad(tf.cast(found, tf.int64), [[0, count - tf.size(found)]])
+    return tf.cast(tf.io.decode_raw(raw, tf.uint8, fixed_length=count), tf.int64)
 
 
 def number(data: tf.Tensor, at: tf.Tensor | int, size: int, little: tf.Tensor | bool) -> tf.Tensor:

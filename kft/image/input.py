@@ -8,9 +8,9 @@ from pydantic import ConfigDict, Field, PositiveInt
 
 from kft.errors import DataError
 from kft.image.augment import Augmentation, augmented
-from kft.image.decode import decode_image
+from kft.image.decode import decode_to_scale
 from kft.image.rectangles import rectangles
-from kft.image.resize import Resize, resize_images
+from kft.image.resize import Resize, resize_images, scaled_sides
 from kft.input import Input, Signature
 
 if TYPE_CHECKING:
@@ -68,7 +68,11 @@ class ImageInput(Input):
     def decode(self, raw: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf
 
-        return self._resized(decode_image(raw)[tf.newaxis])[0]
+        def scaled(sides: tf.Tensor) -> tf.Tensor:
+            return scaled_sides(sides, self.size, self.resize)
+
+        pixels, sides = decode_to_scale(raw, scaled)
+        return self._resized(pixels[tf.newaxis], sides)[0]
 
     def augment(self, inputs: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf
@@ -106,8 +110,9 @@ class ImageInput(Input):
             ),
         )
 
-    def _resized(self, images: tf.Tensor) -> tf.Tensor:
+    def _resized(self, images: tf.Tensor, sides: tf.Tensor | None = None) -> tf.Tensor:
         """Returns uint8 ``(batch, *size, 3)`` of `images` of any size."""
         import tensorflow as tf
 
-        return tf.ensure_shape(resize_images(images, self.size, self.resize), [None, *self.size, 3])
+        resized = resize_images(images, self.size, self.resize, sides)
+        return tf.ensure_shape(resized, [None, *self.size, 3])

@@ -6,6 +6,7 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 from kft.image.decode import decode_image
+from kft.image.header import is_bare
 
 ORIENTATION = 0x0112
 
@@ -207,6 +208,15 @@ def test_decode_image_finds_the_orientation_after_other_segments():
     pixels = decode_image(raw[:2] + profile + b"\xff\xff" + raw[2:])
 
     assert pixels.shape == (47, 34, 3)
+
+
+@pytest.mark.parametrize("options", [{}, {"dpi": (300, 300)}, {"comment": b"Exif"}])
+def test_only_a_jpeg_with_nothing_between_jfif_and_its_tables_is_bare(options):
+    raw = written(picture(), "JPEG", **options)
+
+    assert is_bare(raw).numpy() == ("comment" not in options)
+    assert not is_bare(raw[:2] + b"\xff\xfe\x00\x04Ex" + raw[2:])
+    assert not is_bare(raw[:10])
 
 
 def test_decode_image_reads_a_jpeg_with_a_damaged_exif_block_as_it_lies():

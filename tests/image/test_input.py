@@ -5,9 +5,12 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from pydantic import ValidationError
+from sklearn.datasets import load_sample_image
 
 from kft.image.augment import Brightness, Flip, Rotate
+from kft.image.decode import decode_image, decode_to_scale
 from kft.image.input import ImageInput
+from kft.image.resize import resize_images
 from kft.input import Input
 
 
@@ -44,6 +47,37 @@ def test_decode_refuses_a_damaged_file():
 
     with pytest.raises(tf.errors.InvalidArgumentError, match="Invalid PNG"):
         source.decode(png(pixels())[:-300])
+
+
+def photo(name, turned=1):
+    exif = Image.Exif()
+    exif[0x0112] = turned
+    file = io.BytesIO()
+    Image.fromarray(load_sample_image(f"{name}.jpg")).save(file, "JPEG", quality=90, exif=exif)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("resize", ["crop", "pad", "squash"])
+@pytest.mark.parametrize("size", [(140, 100), (64, 64), (32, 40)], ids=str)
+@pytest.mark.parametrize("raw", [photo("china"), photo("flower", turned=6)], ids=["lies", "turned"])
+def test_a_photo_decoded_at_a_smaller_scale_is_that_decoded_whole(raw, size, resize):
+    source = ImageInput(size=size, resize=resize)
+
+    ours = source.decode(raw).numpy().astype(int)
+
+    whole = resize_images(decode_image(raw)[tf.newaxis], size, resize)[0].numpy()
+    assert np.abs(ours - whole).mean() < 2
+
+
+@pytest.mark.parametrize(
+    ("side", "sides"),
+    [(143, (640, 427)), (142, (320, 213.5)), (71, (160, 106.75)), (35, (80, 53.375))],
+)
+def test_a_jpeg_is_decoded_no_smaller_than_the_margin(side, sides):
+    pixels, ends = decode_to_scale(photo("china", turned=6), lambda sides: sides / sides[1] * side)
+
+    assert ends.numpy().tolist() == list(sides)
+    assert tuple(pixels.shape) == (*np.ceil(sides), 3)
 
 
 def test_augment_without_augmentations_gives_its_inputs():
