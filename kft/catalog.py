@@ -4,6 +4,7 @@ CATALOG: dict[str, dict[str, str]] = {
     "data": {
         "folder": "kft.sources.folder:Folder",
         "arrays": "kft.sources.arrays:Arrays",
+        "tfrecord": "kft.sources.tfrecord:TfRecord",
         "digits": "kft.image.digits:Digits",
     },
     "input": {

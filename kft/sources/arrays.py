@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kft.component import AbsolutePath
-from kft.data import DataSource, Split, Splits, Target
+from kft.data import DataSource, Splits
 from kft.errors import DataError
-from kft.sources.dataset_checks import check_trained
-from kft.sources.division import Examples, divide
-from kft.sources.labels import number_classes
+from kft.sources.class_splits import Labelled, class_splits
 from kft.sources.layout import SPLIT_NAMES, quoted
 from kft.sources.npz import read_npz
 from kft.sources.rows import fetch_with
@@ -70,24 +68,18 @@ class Arrays(DataSource):
         import numpy as np
 
         parts = list(self._parts(read_npz(self.path, "data.path")))
-        values = np.concatenate([part.labels for part in parts])
-        classes, numbers = number_classes(self._where, values, self.class_names)
         grouped = [part.groups for part in parts if part.groups is not None]
-        examples = Examples(
+        given = [part.split for part in parts for _ in range(len(part.inputs))]
+        found = Labelled(
             where=self._where,
             names=[f"{part.key}/{row}" for part in parts for row in range(len(part.inputs))],
-            labels=[(classes[number],) for number in numbers],
-            groups=[str(group) for group in np.concatenate(grouped).tolist()] if grouped else None,
-            given=[part.split for part in parts for _ in range(len(part.inputs))]
-            if parts[0].split
-            else None,
+            labels=np.concatenate([part.labels for part in parts]),
+            groups=np.concatenate(grouped) if grouped else None,
+            given=given if parts[0].split else None,
+            fetch=self._fetch([part.inputs for part in parts]),
+            class_names=self.class_names,
         )
-        fetch = self._fetch([part.inputs for part in parts])
-        splits = divide(examples, self.split, seed).splits(
-            Split(examples.names, numbers, fetch), Target("class", classes), self.input
-        )
-        check_trained(splits.train, classes)
-        return splits
+        return class_splits(found, self.input, self.split, seed)
 
     @property
     def _where(self) -> str:
@@ -156,6 +148,4 @@ class Arrays(DataSource):
             return arrays[part][row - starts[part]]
 
         dtype = tf.string if arrays[0].dtype.kind in "SU" else arrays[0].dtype
-        fetch = fetch_with(read, tf.TensorSpec(arrays[0].shape[1:], dtype))
-        self.input.encode(fetch(tf.constant(0, "int64")))  # to know at once that it can be read
-        return lambda index: self.input.encode(fetch(index))
+        return fetch_with(read, tf.TensorSpec(arrays[0].shape[1:], dtype))

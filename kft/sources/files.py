@@ -96,3 +96,16 @@ def read_text(path: str, where: str) -> str:
 def join(folder: str, name: str) -> str:
     """Returns the path of `name` in a `folder`, which may be a URL."""
     return f"{folder.rstrip('/')}/{name}" if is_remote(folder) else os.path.join(folder, name)  # noqa: PTH118
+
+
+def read_part(path: str, offset: int, length: int) -> bytes:
+    """Returns `length` bytes of the file at `path` from `offset` on, or fewer at its end."""
+    if not is_remote(path):
+        with Path(path).open("rb", buffering=0) as local:
+            local.seek(offset)
+            return local.read(length) or b""
+    import tensorflow as tf
+
+    with tf.io.gfile.GFile(path, "rb") as remote:
+        remote.seek(offset)
+        return bytes(remote.read(length))

@@ -1,9 +1,12 @@
 """What every data source owes the engine. A new one joins by a line in SOURCES."""
 
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from records import example, write_records
 
 from kft.catalog import CATALOG
 from kft.data import DataSource
@@ -11,13 +14,21 @@ from kft.image.digits import Digits
 from kft.image.input import ImageInput
 from kft.sources.arrays import Arrays
 from kft.sources.folder import Folder
+from kft.sources.records import FeatureMap
+from kft.sources.tfrecord import TfRecord
+
+
+def png(number):
+    file = io.BytesIO()
+    Image.new("RGB", (9, 7), (10 * number, 0, 0)).save(file, "png")
+    return file.getvalue()
 
 
 def class_folders(path):
     for number in range(24):
         file = path / f"{'ab'[number % 2]}/{number}.png"
         file.parent.mkdir(exist_ok=True)
-        Image.new("RGB", (9, 7), (10 * number, 0, 0)).save(file)
+        file.write_bytes(png(number))
     return Folder(path=str(path), input=ImageInput(size=(8, 8)))
 
 
@@ -43,7 +54,15 @@ def arrays(path):
     return Arrays(path=str(path / "data.npz"), input=ImageInput(size=(8, 8)))
 
 
+def records(path):
+    messages = [example(image=png(number), label=number % 2) for number in range(24)]
+    write_records(path / "data.tfrecord", messages)
+    features = FeatureMap(input="image")
+    return TfRecord(path=str(path / "*.tfrecord"), features=features, input=ImageInput(size=(8, 8)))
+
+
 SOURCES = {
+    "tfrecord": records,
     "arrays": arrays,
     "folder": class_folders,
     "folder of splits": split_folders,
