@@ -20,8 +20,8 @@ import keras  # noqa: E402
 
 import kft  # noqa: E402
 from kft.best import Best  # noqa: E402
-from kft.features import read  # noqa: E402
 from kft.parts import Training  # noqa: E402
+from kft.reading import read  # noqa: E402
 from kft.task import assemble  # noqa: E402
 from kft.train import train  # noqa: E402
 

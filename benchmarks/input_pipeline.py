@@ -37,8 +37,8 @@ def pipelines(side: int) -> dict[str, Callable]:
     """Returns what makes pixels of the bytes of a file, by name."""
     import tensorflow as tf
 
-    from kft.features import decoder_of
     from kft.image.input import ImageInput
+    from kft.reading import decoder_of
 
     def bare(raw: tf.Tensor) -> tf.Tensor:
         return tf.image.resize(tf.io.decode_jpeg(raw, channels=3), (side, side))

@@ -1,4 +1,4 @@
-"""``kft cache``: the features that runs have kept on disk. It imports no TensorFlow."""
+"""``kft cache``: what runs have kept on disk. It imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @click.group()
 def cache() -> None:
-    """List or remove the features that runs have kept."""
+    """List or remove the features and decoded examples that runs have kept."""
 
 
 @cache.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_kept(as_json: bool) -> None:
-    """List the kept features, those used last first."""
+    """List what is kept, used last first."""
     from rich.console import Console
 
     from kft.feature_store import directory, entries
@@ -39,22 +39,22 @@ def list_kept(as_json: bool) -> None:
 
 @cache.command()
 def clear() -> None:
-    """Remove all kept features; a run that uses them now goes on."""
+    """Remove all that is kept; a run that uses it now goes on."""
     from kft.feature_store import clear as remove_all
     from kft.feature_store import directory, in_words
 
     removed = remove_all()
     size = in_words(sum(entry.size for entry in removed))
     noun = "set" if len(removed) == 1 else "sets"
-    click.echo(f"Removed {len(removed)} {noun} of features, {size}, from {directory()}")
+    click.echo(f"Removed {len(removed)} {noun}, {size}, from {directory()}")
 
 
 def kept_table(kept: Sequence[Entry]) -> RenderableType:
-    """Returns the kept features, one row each."""
+    """Returns what is kept, one row each."""
     from kft.feature_store import in_words
     from kft.show import table
 
-    shown = table("backbone", "examples", "shape", "view", "size", "last used", right=("examples",))
+    shown = table("of", "examples", "shape", "view", "size", "last used", right=("examples",))
     for entry in kept:
         told = entry.told
         view = (told.get("view") or {}).get("epoch", "")

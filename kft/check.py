@@ -12,8 +12,8 @@ from kft.config import RunConfig
 from kft.counts import class_counts
 from kft.data import Splits
 from kft.errors import KftError
-from kft.features import decode_all, decoder_of
 from kft.plan import fresh_task, plan_phases
+from kft.reading import decode_all, decoder_of
 from kft.run import refuse_used
 from kft.selection import check_select
 

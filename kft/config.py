@@ -111,10 +111,10 @@ class RunConfig(Settings):
             each class counts in the loss.
         precision: What the backbone computes in; ``mixed_bfloat16`` and ``mixed_float16`` are
             faster on the GPUs that know them. Weights and the head are float32 always.
-        cache: Where what frozen layers give is kept, so that they run over the data once.
-            ``auto``: on disk for the next run, as far as there is room, and in memory if it fits.
-            ``memory``: there alone. ``disk``: there alone, so that memory stays free. ``off``: it
-            is computed anew in each epoch.
+        cache: Where decoded examples are kept and what frozen layers give, so that neither is
+            computed twice. ``auto``: on disk for the next run, as far as there is room, and in
+            memory if it fits. ``memory``: there alone. ``disk``: there alone, so that memory stays
+            free. ``off``: what layers give is computed anew in each epoch, and nothing is written.
         cache_views: How many augmented variants of each training example to keep; the epochs take
             them in turn. 0 keeps none: each epoch has its own, and computes it.
         cache_dtype: What to keep it as. ``float16`` takes half the room; a number is off by at

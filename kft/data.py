@@ -74,6 +74,8 @@ class Split:
             `Input.decode` takes.
         weights: How much each example counts in the loss, float32 ``(size,)``; None is 1.
         groups: What each example belongs to, such as its patient; empty or None is nothing.
+        files: The file that holds each example and nothing else, if there is one of this machine.
+            What one decodes to can be found again while it is unchanged.
         fetches_many: Whether `fetch` also takes a vector of indices, and gives a batch.
         digests: Of each decoded example, uint8 ``(size, 16)``; None until it has been decoded.
     """
@@ -83,6 +85,7 @@ class Split:
     fetch: Callable[[tf.Tensor], tf.Tensor]
     weights: np.ndarray | None = None
     groups: Sequence[str] | None = None
+    files: Sequence[str] | None = None
     fetches_many: bool = False
     digests: np.ndarray | None = None
 
@@ -105,6 +108,7 @@ class Split:
             fetch=lambda index: self.fetch(tf.gather(numbers, index)),
             weights=None if self.weights is None else self.weights[kept],
             groups=None if self.groups is None else [self.groups[index] for index in kept],
+            files=None if self.files is None else [self.files[index] for index in kept],
             digests=None if self.digests is None else self.digests[kept],
         )
 

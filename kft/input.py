@@ -38,10 +38,12 @@ class Input(Component):
 
     Attributes:
         file_endings: Of the files that hold one example each, in lower case, such as ``.jpg``.
+        unused_by_decode: The settings that `decode` does not depend on, such as an augmentation.
     """
 
     role: ClassVar[str] = "input"
     file_endings: ClassVar[tuple[str, ...]] = ()
+    unused_by_decode: ClassVar[tuple[str, ...]] = ()
 
     @property
     @abstractmethod

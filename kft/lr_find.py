@@ -13,13 +13,13 @@ from kft.best import Best
 from kft.config import RunConfig
 from kft.data import Splits
 from kft.errors import ConfigError
-from kft.features import read
 from kft.found_rate import FoundRate
 from kft.parts import Training
 from kft.phase import Phase
 from kft.precision import computing_in
 from kft.prepare import job_of, prepare
 from kft.random_state import kept_random_state
+from kft.reading import read
 from kft.report import write_json
 from kft.segments import segments_of
 from kft.task import Task, assemble
@@ -60,7 +60,7 @@ def lr_find(config: RunConfig, phase: str | None = None) -> LrFindResult:
         with computing_in(config.precision):
             backbone = config.backbone.load(data.input.spec)
         task = assemble(backbone, config.head, data.target, data.input)
-        splits = read(data, config.data.on_bad_input).decoded
+        splits = read(data, config.data.on_bad_input, config.cache).decoded
         training = Training(
             directory=Path(directory),
             best=Best(task.model, config.monitored),

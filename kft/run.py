@@ -13,12 +13,12 @@ from kft.config import RunConfig, load_config
 from kft.data import Target
 from kft.errors import ConfigError, ExportError, TrainingError
 from kft.evaluate import Answers, evaluate
-from kft.features import Reading, read
 from kft.gain import gain
 from kft.keep import Keeper
 from kft.parts import Training, part_of
 from kft.precision import computing_in
 from kft.progress import say
+from kft.reading import Reading, read
 from kft.report import scores, write_beginning, write_end
 from kft.run_dir import BEST_WEIGHTS, CONFIG, EXPORT, TARGET
 from kft.selection import (
@@ -74,7 +74,7 @@ def run_in(directory: Path, config: RunConfig) -> RunResult:
     with computing_in(config.precision):
         backbone = config.backbone.load(found.input.spec)
     task = assemble(backbone, config.head, found.target, found.input)
-    reading = read(found, config.data.on_bad_input)
+    reading = read(found, config.data.on_bad_input, config.cache)
     write_beginning(directory, found, reading.bad)
     keeper = Keeper(config.keeping, config.seed, task.backbone.name)
     phases, selected = train_and_keep(config, task, reading, directory, keeper)

@@ -45,7 +45,7 @@ def test_list_as_json_has_the_path_and_all_that_was_said(kept):
 def test_clear_removes_all_and_says_so(kept):
     told = kft("clear")
 
-    assert told.stdout.startswith("Removed 1 set of features, 100.6 kB, from ")
+    assert told.stdout.startswith("Removed 1 set, 100.6 kB, from ")
     assert not list(directory().iterdir())
     assert kft("list").stdout == f"Nothing is kept in {directory()}\n"
     assert json.loads(kft("list", "--json").stdout) == []

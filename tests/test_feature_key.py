@@ -5,7 +5,7 @@ import tensorflow as tf
 from tiny import TinyDense, Vectors, Words, vector_split, word_split
 
 from kft.feature_key import digest_each, digest_layers, digest_model, digests_of, key_of
-from kft.features import decode_all
+from kft.reading import decode_all
 
 
 def model_of(**changed):

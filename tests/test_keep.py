@@ -12,6 +12,7 @@ from kft.feature_store import entries
 from kft.keep import Keeper, Wanted
 from kft.place import Keeping
 from kft.progress import shown_on
+from kft.reading import read
 from kft.views import views_of
 
 
@@ -268,7 +269,7 @@ def test_a_cache_that_is_off_keeps_nothing(model, split):
 
 
 def test_a_ramp_is_read_with_what_tells_its_examples_apart():
-    reading = features.read(Ramp().load(0), "stop")
+    reading = read(Ramp().load(0), "stop")
 
     assert reading.decoded.train.digests.shape == (22, 16)
     assert reading.decoded.train.fetches_many

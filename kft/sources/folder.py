@@ -146,4 +146,5 @@ class Folder(DataSource):
             names=[printable(example.name) for example in examples],
             labels=labels,
             fetch=lambda index: tf.io.read_file(tf.gather(paths, index)),
+            files=files,
         )

@@ -12,10 +12,10 @@ from kft.data import Target
 from kft.errors import ExportError
 from kft.evaluate import evaluate
 from kft.exporters.saved_model import SavedModelExporter
-from kft.features import read
 from kft.heads.classifier import Classifier
 from kft.heads.regressor import Regressor
 from kft.image.digits import Digits
+from kft.reading import read
 from kft.task import assemble
 
 EXPORTERS = [SavedModelExporter()]
