@@ -3,6 +3,7 @@
 CATALOG: dict[str, dict[str, str]] = {
     "data": {
         "folder": "kft.sources.folder:Folder",
+        "table": "kft.sources.table:Table",
         "arrays": "kft.sources.arrays:Arrays",
         "tfrecord": "kft.sources.tfrecord:TfRecord",
         "digits": "kft.image.digits:Digits",

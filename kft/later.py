@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kft.component import Settings
+from kft.component import Settings, absolute
+from kft.data import DataSource
 from kft.errors import ConfigError
 from kft.evaluate import evaluate
 from kft.exporter import Exporter
@@ -16,13 +17,15 @@ from kft.reading import decode_all, read, refuse_bad
 from kft.run import open_run
 from kft.run_dir import EXPORT
 from kft.sources.folder import Folder
+from kft.sources.table import Table
 
 
 def evaluate_run(directory: str | Path, data: str | Path | None = None) -> Mapping[str, Any]:
     """Returns the scores of an earlier run, by split, as in ``scores.json``.
 
     Without `data`, its own validation and test examples are scored again. With it, all files
-    below the class folders of `data`, under the name ``data``.
+    below the class folders of `data`, or if the run's own data is a table, those in another with
+    the same columns; under the name ``data``.
 
     Raises:
         ConfigError: `directory` is not that of a finished run.
@@ -30,8 +33,8 @@ def evaluate_run(directory: str | Path, data: str | Path | None = None) -> Mappi
     """
     config, task = open_run(directory)
     if data is not None:
-        folder = Folder(path=str(data), input=task.input)
-        found = decode_all(folder.whole(task.target), task.input, f"Reading {data}")
+        whole = other_data(config.data, str(data)).whole(task.target)
+        found = decode_all(whole, task.input, f"Reading {data}")
         refuse_bad(found.bad, config.data.on_bad_input)
         return {"data": dict(evaluate(task, found.raw, found.decoded, str(data)).scores)}
     reading = read(config.data.load(config.seed), config.data.on_bad_input, config.cache)
@@ -41,6 +44,13 @@ def evaluate_run(directory: str | Path, data: str | Path | None = None) -> Mappi
         for name in raw
         if name != "train"
     }
+
+
+def other_data(own: DataSource, path: str) -> Table | Folder:
+    """Returns the source of the examples at `path`, for a run whose `own` data is another."""
+    if isinstance(own, Table):
+        return own.model_copy(update={"path": absolute(path)})
+    return Folder(path=path, input=own.input)
 
 
 class Export(Settings):

@@ -6,6 +6,7 @@ The rule is blind to modality and layout: every source that has names and labels
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 import unicodedata
 from collections import Counter
@@ -89,7 +90,8 @@ def assign(
     the hash of its group, if that is not empty, and no group is on two sides. Where a split has no
     example of a class, the one with the nearest hash is given up by a split that has two or more.
     Only such an example can ever move: back, once the split has one of its own. A class with
-    fewer examples (or groups) than there are splits still lacks some; see `require_every_class`.
+    fewer examples (or groups) than there are splits has one in train at least, and still lacks
+    some; see `require_every_class`.
     """
     import numpy as np
 
@@ -123,24 +125,38 @@ def fill_gaps(
     classes: Mapping[str, set[str]],
     rule: SplitRule,
 ) -> None:
-    """Changes `chosen` so that, where it can be, every split has an example of every class."""
+    """Changes `chosen` so that, where it can be, every split has an example of every class.
+
+    Train has one in any case, since nothing else could learn it.
+    """
+    held = holders(classes)
+    counts = Counter((label, chosen[key]) for label, keys in held.items() for key in keys)
+
+    def give(keys: Sequence[str], split: str) -> None:
+        start, end = rule.ranges()[split]
+        _, key = min((max(start - places[key], places[key] - end), key) for key in keys)
+        counts.subtract((label, chosen[key]) for label in classes[key])
+        counts.update((label, split) for label in classes[key])
+        chosen[key] = split
+
+    for label, split in itertools.product(sorted(held), rule.ranges()):
+        spare = [
+            key for key in held[label] if all(counts[c, chosen[key]] > 1 for c in classes[key])
+        ]
+        if spare and not counts[label, split]:
+            give(spare, split)
+    for label in sorted(held):
+        if not counts[label, "train"]:
+            give(held[label], "train")
+
+
+def holders(classes: Mapping[str, set[str]]) -> dict[str, list[str]]:
+    """Returns the keys that show each class."""
     held: dict[str, list[str]] = {}
     for key, labels in classes.items():
         for label in labels:
             held.setdefault(label, []).append(key)
-    counts = Counter((label, chosen[key]) for label, keys in held.items() for key in keys)
-    gaps = [(label, split) for label in sorted(held) for split in rule.ranges()]
-    for label, split in gaps:
-        spare = [
-            key for key in held[label] if all(counts[c, chosen[key]] > 1 for c in classes[key])
-        ]
-        if counts[label, split] or not spare:
-            continue
-        start, end = rule.ranges()[split]
-        _, key = min((max(start - places[key], places[key] - end), key) for key in spare)
-        counts.subtract((other, chosen[key]) for other in classes[key])
-        counts.update((other, split) for other in classes[key])
-        chosen[key] = split
+    return held
 
 
 def require_every_class(

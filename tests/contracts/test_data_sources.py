@@ -12,9 +12,11 @@ from kft.catalog import CATALOG
 from kft.data import DataSource
 from kft.image.digits import Digits
 from kft.image.input import ImageInput
+from kft.scoring import scoring_of
 from kft.sources.arrays import Arrays
 from kft.sources.folder import Folder
 from kft.sources.records import FeatureMap
+from kft.sources.table import Table
 from kft.sources.tfrecord import TfRecord
 
 
@@ -61,7 +63,31 @@ def records(path):
     return TfRecord(path=str(path / "*.tfrecord"), features=features, input=ImageInput(size=(8, 8)))
 
 
+def table(path, columns, rows, **settings):
+    """A table beside the files of `class_folders`, a row for each."""
+    class_folders(path)
+    files = sorted(file.relative_to(path).as_posix() for file in path.glob("*/*.png"))
+    lines = [f"{file},{rows(number)}" for number, file in enumerate(files)]
+    (path / "table.csv").write_text("\n".join([f"path,{columns}", *lines]))
+    return Table(path=str(path / "table.csv"), input=ImageInput(size=(8, 8)), **settings)
+
+
+def class_table(path):
+    return table(path, "breed", lambda number: "ab"[number % 2], class_column="breed")
+
+
+def label_table(path):
+    return table(path, "tags", lambda number: "a|b" * (number % 3), label_columns="tags")
+
+
+def value_table(path):
+    return table(path, "x,y", lambda number: f"{number},-{number}e3", value_columns=("x", "y"))
+
+
 SOURCES = {
+    "table of classes": class_table,
+    "table of labels": label_table,
+    "table of values": value_table,
     "tfrecord": records,
     "arrays": arrays,
     "folder": class_folders,
@@ -110,14 +136,20 @@ def test_names_are_unique_and_in_one_split_only(splits):
 
 
 def test_labels_are_in_range_and_train_has_every_class(splits):
-    classes = len(splits.target.names)
+    names = splits.target.names
 
-    assert splits.target.kind == "class"
-    assert set(splits.train.labels) == set(range(classes))
-    for split in splits.by_name().values():
-        assert split.labels.shape == (split.size,)
-        assert split.labels.dtype == np.int32
-        assert set(split.labels) <= set(range(classes))
+    counts = {
+        part: scoring_of(splits.target).counts(split.labels)
+        for part, split in splits.by_name().items()
+    }
+
+    assert all(counts["train"].values())
+    for part, split in splits.by_name().items():
+        is_class = splits.target.kind == "class"
+        assert split.labels.shape == ((split.size,) if is_class else (split.size, len(names)))
+        assert split.labels.dtype == (np.int32 if is_class else np.float32)
+        assert {*counts[part]} == ({*names} if splits.target.kind != "value" else set())
+        assert np.isfinite(split.labels).all()
 
 
 def test_what_fetch_gives_is_what_the_input_decodes(splits):
@@ -153,7 +185,7 @@ def test_a_part_of_a_split_keeps_names_labels_and_examples_together(splits):
     part = split.take(wanted)
 
     assert list(part.names) == [split.names[index] for index in wanted]
-    assert list(part.labels) == [split.labels[index] for index in wanted]
+    np.testing.assert_array_equal(part.labels, [split.labels[index] for index in wanted])
     for place, index in enumerate(wanted):
         assert part.fetch(tf.constant(place, "int64")) == split.fetch(tf.constant(index, "int64"))
 

@@ -174,3 +174,16 @@ def test_classes_too_small_are_refused_all_at_once():
 def test_shares_that_cannot_be_are_refused(shares, message):
     with pytest.raises(ValidationError, match=message):
         SplitRule.model_validate(shares)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_of_several_labels_each_is_in_every_split_where_it_can_be_and_in_train_always(seed):
+    names = [f"{number}.jpg" for number in range(60)]
+    labels = [("many", f"ten {number % 6}") for number in range(59)] + [("once",)]
+
+    assigned = assign(names, labels, RULE, seed)
+
+    there = {(name, split) for split, shown in zip(assigned, labels, strict=True) for name in shown}
+    for label in ("many", *(f"ten {number}" for number in range(6))):
+        assert {split for name, split in there if name == label} == {"train", "validation", "test"}
+    assert {split for name, split in there if name == "once"} == {"train"}

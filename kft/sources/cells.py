@@ -1,0 +1,75 @@
+"""What a cell of a table may say. Each function raises ValueError with what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from kft.sources.layout import SPLIT_NAMES
+
+
+def text_in(cell: Any) -> str:
+    """Returns the text of a cell, which must have one."""
+    if cell in ("", None):
+        raise ValueError("is empty")
+    if isinstance(cell, list | dict):
+        raise ValueError(f"is {json.dumps(cell)[:60]}, expected one text")
+    return str(cell)
+
+
+def number_in(cell: Any) -> float:
+    """Returns the number in a cell, which must be finite as float32."""
+    text = text_in(cell)
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not abs(number) < 3.4e38:
+        raise ValueError(f"is {text!r}, no number that can be learned")
+    return number
+
+
+def weight_in(cell: Any) -> float:
+    """Returns the weight in a cell."""
+    weight = number_in(cell)
+    if weight < 0:
+        raise ValueError(f"is {cell}, expected 0 or more")
+    return weight
+
+
+def split_in(cell: Any) -> str:
+    """Returns the split that a cell names."""
+    split = SPLIT_NAMES.get(text_in(cell).lower())
+    if split is None:
+        raise ValueError(f"is {cell!r}, expected train, validation or test")
+    return split
+
+
+def flag_in(cell: Any) -> bool:
+    """Returns whether a cell says yes: 0 or 1, true or false."""
+    text = text_in(cell).lower()
+    flags = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
+    if text not in flags:
+        raise ValueError(f"is {text!r}, expected 0 or 1")
+    return flags[text]
+
+
+def group_in(cell: Any) -> str:
+    """Returns the group in a cell; an empty one is none."""
+    return "" if cell in ("", None) else text_in(cell)
+
+
+def labels_in(separator: str) -> Callable[[Any], tuple[str, ...]]:
+    """Returns what reads all labels in a cell, a text or a list; an empty one has none."""
+
+    def read(cell: Any) -> tuple[str, ...]:
+        if cell in ("", None, []):
+            return ()
+        listed = cell if isinstance(cell, list) else text_in(cell).split(separator)
+        labels = [text.strip() for text in map(str, listed)]
+        if "" in labels:
+            raise ValueError(f"is {cell!r}, in which a label is empty")
+        return tuple(dict.fromkeys(labels))
+
+    return read

@@ -1,0 +1,163 @@
+"""Reads tables: CSV with a line of column names, or JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+from kft.component import closest
+from kft.errors import DataError
+from kft.sources.files import read_text
+from kft.sources.layout import quoted
+
+JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
+TOLD = 10
+
+T = TypeVar("T")
+
+
+class Row(NamedTuple):
+    """One example of a table.
+
+    Attributes:
+        line: Where it ends in the file, counted from 1.
+        cells: By column; what is not there is empty.
+    """
+
+    line: int
+    cells: dict[str, Any]
+
+
+class Fault(NamedTuple):
+    """What is wrong with a line."""
+
+    line: int
+    problem: str
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a table holds.
+
+    Attributes:
+        where: What a message calls it.
+    """
+
+    where: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+    def require(self, columns: Iterable[str]) -> None:
+        """Raises DataError if there is no row, or one of the `columns` is not there."""
+        missing = [name for name in dict.fromkeys(columns) if name not in self.columns]
+        if missing:
+            raise DataError(
+                self.where,
+                "; ".join(
+                    f"has no column {name!r}{closest(name, self.columns)}" for name in missing
+                ),
+                "Correct the name, here or in the table",
+            )
+        if not self.rows:
+            raise DataError(self.where, "has no line of data", "Add a line for each example")
+
+    def read(self, column: str, read: Callable[[Any], T], faults: list[Fault]) -> list[T]:
+        """Returns what `read` makes of each cell of `column`; its ValueErrors become `faults`."""
+        found = []
+        for row in self.rows:
+            try:
+                found.append(read(row.cells.get(column)))
+            except ValueError as error:
+                faults.append(Fault(row.line, f"{column!r} {error}"))
+        return found
+
+    def read_if_named(
+        self, column: str | None, read: Callable[[Any], T], faults: list[Fault]
+    ) -> list[T] | None:
+        """As `read`, or None where there is no `column`."""
+        return None if column is None else self.read(column, read, faults)
+
+    def refuse(self, faults: Sequence[Fault]) -> None:
+        """Raises DataError if there are `faults`; it names the first of them."""
+        if faults:
+            told = [f"line {fault.line}: {fault.problem}" for fault in sorted(faults)[:TOLD]]
+            more = f"; and {len(faults) - TOLD} more" if len(faults) > TOLD else ""
+            raise DataError(
+                self.where, f"has {len(faults)} faults: {'; '.join(told)}{more}", "Correct them"
+            )
+
+
+def read_table(path: str) -> Rows:
+    """Returns what the table at `path` holds: CSV, or JSON lines if its ending says so.
+
+    CSV is divided by commas; by semicolons or tabs, if the line of column names has no comma.
+
+    Raises:
+        DataError: It cannot be read, or a line of it is broken.
+    """
+    where = f"data.path {path!r}"
+    text = read_text(path, "data.path")
+    is_json = path.lower().endswith(JSON_ENDINGS)
+    faults: list[Fault] = []
+    if is_json:
+        rows = tuple(json_rows(text, faults))
+        columns = tuple(dict.fromkeys(name for row in rows for name in row.cells))
+    else:
+        columns, rows = csv_rows(text, where, faults)
+    table = Rows(where, columns, rows)
+    table.refuse(faults)
+    return table
+
+
+def json_rows(text: str, faults: list[Fault]) -> Iterator[Row]:
+    """Yields a row for each line of `text`, and adds what is no object to `faults`."""
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            cells = json.loads(line)
+        except ValueError as error:
+            faults.append(Fault(number, f"is no JSON: {error}"))
+            continue
+        if isinstance(cells, dict):
+            yield Row(number, {name: plain(cell) for name, cell in cells.items()})
+        else:
+            faults.append(Fault(number, 'is no JSON object, such as {"path": "1.jpg"}'))
+
+
+def csv_rows(text: str, where: str, faults: list[Fault]) -> tuple[tuple[str, ...], tuple[Row, ...]]:
+    """Returns the columns and rows of a CSV, and adds lines that are too short to `faults`."""
+    first = text.partition("\n")[0]
+    delimiter = next((mark for mark in ",;\t" if mark in first), ",")
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows = []
+    try:
+        columns = tuple(name.strip() for name in next(lines, []))
+        twice = [name for name in dict.fromkeys(columns) if name and columns.count(name) > 1]
+        if twice:
+            raise DataError(where, f"has two columns {quoted(twice)}", "Rename one")
+        for cells in lines:
+            if len(cells) == len(columns):
+                cleaned = map(str.strip, cells)
+                rows.append(Row(lines.line_num, dict(zip(columns, cleaned, strict=True))))
+            elif any(cells):
+                problem = f"has {len(cells)} fields, but there are {len(columns)} columns"
+                faults.append(Fault(lines.line_num, problem))
+    except csv.Error as error:
+        raise DataError(
+            f"{where}, line {lines.line_num}", f"is no CSV: {error}", "Correct it"
+        ) from error
+    return columns, tuple(rows)
+
+
+def plain(cell: Any) -> Any:
+    """Returns a JSON value as a CSV has it, but for numbers, lists and objects."""
+    if cell is None:
+        return ""
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    return cell.strip() if isinstance(cell, str) else cell

@@ -1,0 +1,344 @@
+"""A table of files: what it says, and what is wrong with it, in words."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from pydantic import ValidationError
+
+from kft.errors import DataError
+from kft.image.input import ImageInput
+from kft.sources.table import Table
+
+INPUT = ImageInput(size=(8, 8))
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path, monkeypatch):
+    """Twenty files that hold their own names; nothing here decodes them."""
+    (tmp_path / "pics").mkdir()
+    for number in range(20):
+        (tmp_path / f"pics/{number}.png").write_text(f"pics/{number}.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def written(text, name="table.csv", encoding="utf-8"):
+    Path(name).write_text(text, encoding, newline="")
+    return name
+
+
+def table(text, name="table.csv", **settings):
+    if not settings.keys() & {"label_columns", "value_columns"}:
+        settings.setdefault("class_column", "breed")
+    return Table(path=written(text, name), input=INPUT, **settings)
+
+
+def lines(cells, size=20, head="path,breed", mark=","):
+    """A line for each file, with what `cells` says of its number."""
+    return "\n".join([head, *(f"pics/{n}.png{mark}{cells(n)}" for n in range(size))]) + "\n"
+
+
+def breeds(number):
+    return ["cat", "dog"][number % 2]
+
+
+def told(source):
+    """What each example has for a label, by name."""
+    splits = source.load(0)
+    return {
+        name: split.labels[index].tolist()
+        for split in splits.by_name().values()
+        for index, name in enumerate(split.names)
+    }
+
+
+def fault(text, name="table.csv", **settings):
+    with pytest.raises(DataError) as caught:
+        table(text, name, **settings).load(0)
+    return str(caught.value)
+
+
+def test_a_class_is_the_name_in_its_column():
+    splits = table(lines(breeds)).load(0)
+
+    assert splits.target.names == ("cat", "dog")
+    assert {part: split.size for part, split in splits.by_name().items()}["train"] > 8
+    for split in splits.by_name().values():
+        for index, name in enumerate(split.names):
+            assert split.fetch(tf.constant(index, "int64")).numpy().decode() == name
+            assert splits.target.names[split.labels[index]] == breeds(int(name[5:-4]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        lines(breeds).replace("\n", "\r\n"),
+        lines(breeds, head="path;breed", mark=";"),
+        lines(breeds, head="path\tbreed", mark="\t"),
+        lines(lambda n: f" {breeds(n)} , more", head=" path , breed,x"),
+        lines(lambda n: f'"{breeds(n)}"') + "\n\n",
+        lines(breeds).replace("pics/", "./pics/../pics/"),
+    ],
+    ids=["windows", "semicolons", "tabs", "spaces", "quotes", "steps"],
+)
+def test_the_ways_in_which_people_write_csv_say_the_same(text):
+    assert told(table(text)) == told(table(lines(breeds)))
+
+
+def test_a_mark_of_utf_8_and_letters_beyond_ascii_are_read():
+    text = lines(lambda n: ["Käse", "猫"][n % 2])
+    written(text, encoding="utf-8-sig")
+
+    splits = Table(path="table.csv", class_column="breed", input=INPUT).load(0)
+
+    assert splits.target.names == ("Käse", "猫")
+
+
+def test_absolute_paths_are_taken_as_they_are_and_named_from_the_table(tmp_path):
+    text = lines(breeds).replace("pics/", f"{tmp_path}/pics/")
+
+    assert told(table(text)) == told(table(lines(breeds)))
+
+
+def test_files_beside_the_folder_of_the_table_have_their_whole_path_as_a_name(tmp_path):
+    (tmp_path / "lists").mkdir()
+
+    source = table(lines(breeds).replace("pics/", "../pics/"), "lists/table.csv")
+
+    assert f"{tmp_path}/pics/3.png" in told(source)
+
+
+def json_lines(tags):
+    rows = ({"path": f"pics/{n}.png", "breed": breeds(n), "tags": tags(n)} for n in range(20))
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def test_json_lines_say_the_same_as_csv():
+    assert told(table(json_lines(lambda n: []), "table.jsonl")) == told(table(lines(breeds)))
+
+
+def has(number):
+    """Labels of an example: none, one or two."""
+    return [name for bit, name in enumerate(("red", "round")) if number >> bit & 1]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "settings"),
+    [
+        (lines(lambda n: "|".join(has(n))), "a.csv", {"label_columns": "breed"}),
+        (lines(lambda n: " ".join(has(n))), "a.csv", {"label_columns": "breed", "separator": " "}),
+        (json_lines(has), "a.jsonl", {"label_columns": "tags"}),
+        (json_lines(lambda n: "|".join(has(n))), "a.jsonl", {"label_columns": "tags"}),
+        (
+            lines(lambda n: f"{n & 1},{str(bool(n & 2)).lower()}", head="path,red,round"),
+            "a.csv",
+            {"label_columns": ["red", "round"]},
+        ),
+    ],
+    ids=["bars", "spaces", "list", "json text", "columns"],
+)
+def test_several_labels_are_ones_and_noughts(text, name, settings):
+    source = table(text, name, **settings)
+
+    assert source.load(0).target.names == ("red", "round")
+    assert told(source) == {f"pics/{n}.png": [float(n & 1), float(n >> 1 & 1)] for n in range(20)}
+
+
+def test_a_label_that_only_one_example_has_is_trained_on():
+    text = lines(lambda n: "rare|red" if n == 7 else "red")
+
+    splits = table(text, label_columns="breed").load(0)
+
+    assert "pics/7.png" in splits.train.names
+    assert any("test has no example of 'rare'" in note for note in splits.notes)
+
+
+def test_values_are_numbers_and_the_target_has_their_mean_and_spread_in_train():
+    text = lines(lambda n: f"{n},{-1000.5 * n}", head="path,age,price")
+
+    splits = table(text, value_columns=["age", "price"]).load(0)
+
+    train = np.array([[n, -1000.5 * n] for n in (int(name[5:-4]) for name in splits.train.names)])
+    np.testing.assert_array_equal(splits.train.labels, train.astype("float32"))
+    assert splits.target.names == ("age", "price")
+    assert splits.target.means == pytest.approx(train.mean(axis=0))
+    assert splits.target.deviations == pytest.approx(train.std(axis=0))
+    assert splits.notes[0].startswith("'age' in train: from ")
+
+
+def test_splits_groups_and_weights_have_columns():
+    text = lines(
+        lambda n: f"{breeds(n)},{['train', 'Val', 'test'][n // 2 % 3]},g{n % 6},{n}",
+        head="path,breed,part,patient,weight",
+    )
+    named = {"split_column": "part", "group_column": "patient", "weight_column": "weight"}
+
+    splits = table(text, **named).load(0)
+
+    assert splits.test.names == [f"pics/{n}.png" for n in (4, 5, 10, 11, 16, 17)]
+    assert splits.test.weights.tolist() == [4, 5, 10, 11, 16, 17]
+    assert set(splits.validation.groups) == {"g2", "g3"}
+
+
+def test_without_a_line_for_validation_train_gives_a_share():
+    text = lines(lambda n: f"{breeds(n)},{['train', 'test'][n // 10]}", head="path,breed,part")
+
+    splits = table(text, split_column="part").load(0)
+
+    assert splits.test.size == 10
+    assert splits.train.size + splits.validation.size == 10
+    assert "no line has the split validation: a share of train is taken for it" in splits.notes
+
+
+def test_a_table_at_a_url_names_files_beside_it(files):
+    for number in range(20):
+        url = f"ram://table/pics/{number}.png"
+        tf.io.gfile.makedirs("ram://table/pics")
+        tf.io.gfile.copy(str(files / f"pics/{number}.png"), url, overwrite=True)
+    with tf.io.gfile.GFile("ram://table/table.csv", "w") as file:
+        file.write(lines(breeds))
+
+    source = Table(path="ram://table/table.csv", class_column="breed", input=INPUT)
+
+    assert told(source) == told(table(lines(breeds)))
+    train = source.load(0).train
+    assert train.fetch(tf.constant(0, "int64")).numpy().decode() == train.names[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "message"),
+    [
+        (lines(breeds), {"class_column": "bread"}, "has no column 'bread'. Did you mean 'breed'?"),
+        ("", {}, "has no column 'breed'; has no column 'path'"),
+        ("path,breed\n", {}, "has no line of data. Add a line for each example"),
+        ("path,breed,breed\n", {}, "has two columns 'breed'. Rename one"),
+        (
+            lines(breeds, 22) + "pics/23.png,cat\n",
+            {},
+            "names 3 files that are not there, of 23: 'pics/20.png', 'pics/21.png', 'pics/23.png'. "
+            "Correct their paths, which start from the folder of the table",
+        ),
+        (
+            lines(lambda n: "" if n in (3, 5) else breeds(n)),
+            {},
+            "has 2 faults: line 5: 'breed' is empty; line 7: 'breed' is empty. Correct them",
+        ),
+        (
+            lines(lambda n: "old" if n == 1 else n),
+            {"value_columns": ["breed"]},
+            "line 3: 'breed' is 'old', no number that can be learned",
+        ),
+        (
+            lines(lambda n: "1e39" if n == 1 else "nan"),
+            {"value_columns": ["breed"]},
+            "has 20 faults: line 2: 'breed' is 'nan', no number that can be learned; line 3: "
+            "'breed' is '1e39'",
+        ),
+        (
+            lines(lambda n: "cat,dog" * (n == 2)),
+            {},
+            "line 4: has 3 fields, but there are 2 columns",
+        ),
+        (
+            lines(breeds) + "./pics/3.png,dog\n",
+            {},
+            "line 22: 'path' is 'pics/3.png', as in line 5",
+        ),
+        (lines(lambda n: '"cat'), {}, "line 3: is no CSV: ',' expected after"),
+        (
+            lines(lambda n: "a||b"),
+            {"label_columns": "breed"},
+            "is 'a||b', in which a label is empty",
+        ),
+        (lines(lambda n: "2"), {"label_columns": ["breed"]}, "'breed' is '2', expected 0 or 1"),
+        (lines(lambda n: "0"), {"label_columns": ["breed"]}, "has no example of 'breed'"),
+        (lines(lambda n: ""), {"label_columns": "breed"}, "has no label in any line"),
+        (lines(lambda n: "cat"), {}, "has only the class 'cat'"),
+        (
+            lines(lambda n: f"{breeds(n)},tr", head="path,breed,part"),
+            {"split_column": "part"},
+            "line 2: 'part' is 'tr', expected train, validation or test",
+        ),
+        (
+            lines(
+                lambda n: f"{breeds(n)},{['train', 'val'][n // 10]},g{n % 5}", head="path,breed,s,g"
+            ),
+            {"split_column": "s", "group_column": "g"},
+            "5 of its groups are on two sides, such as 'g0' in train and validation",
+        ),
+        (
+            lines(lambda n: f"{breeds(n)},-1", head="path,breed,w"),
+            {"weight_column": "w"},
+            "line 2: 'w' is -1, expected 0 or more",
+        ),
+        (
+            lines(lambda n: f"{breeds(n)},0", head="path,breed,w"),
+            {"weight_column": "w"},
+            "gives every training example a weight of 0",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_said_at_once(text, settings, message):
+    assert message in fault(text, **settings)
+
+
+def test_only_the_first_of_many_faults_are_listed():
+    told = fault(lines(lambda n: "x"), value_columns=["breed"])
+
+    assert "has 20 faults" in told
+    assert told.count("line ") == 10
+    assert "; and 10 more. Correct them" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"path": "a.png", "breed": ', "line 1: is no JSON: "),
+        ('[{"path": "a.png"}]', "line 1: is no JSON object, such as"),
+        ('{"path": "pics/1.png", "breed": ["cat"]}', """'breed' is ["cat"], expected one text"""),
+        ('{"path": "pics/1.png", "breed": null}', "'breed' is empty"),
+    ],
+)
+def test_what_is_wrong_with_json_lines_is_said(text, message):
+    assert message in fault(text, "table.jsonl")
+
+
+def test_other_encodings_are_refused():
+    written(lines(lambda n: "Käse"), encoding="utf-16")
+
+    with pytest.raises(DataError, match="is no text in UTF-8: its byte 0 is 255. Save it as UTF-8"):
+        Table(path="table.csv", class_column="breed", input=INPUT).load(0)
+
+
+def test_missing_files_are_left_to_the_reading_if_bad_ones_are_skipped():
+    splits = table(lines(breeds, 22), on_bad_input="skip").load(0)
+
+    assert sum(splits.sizes.values()) == 22
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "needs one of 'class_column', 'label_columns' and 'value_columns'"),
+        ({"class_column": "a", "value_columns": ["b"]}, "needs one of 'class_column'"),
+        ({"class_column": "path"}, "names the column 'path' twice. Correct one"),
+    ],
+)
+def test_a_table_predicts_one_thing(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        Table(path="a.csv", input=INPUT, **settings)
+
+
+def test_all_files_are_one_split_for_a_model_that_knows_the_names():
+    source = table(lines(breeds))
+    target = source.load(0).target
+
+    whole = source.whole(target)
+
+    assert whole.size == 20
+    assert whole.labels.tolist() == [0, 1] * 10
+    with pytest.raises(DataError, match="has 'owl', which the model does not know. Name them as"):
+        table(lines(lambda n: "owl")).whole(target)
