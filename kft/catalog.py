@@ -5,6 +5,7 @@ CATALOG: dict[str, dict[str, str]] = {
         "folder": "kft.sources.folder:Folder",
         "table": "kft.sources.table:Table",
         "arrays": "kft.sources.arrays:Arrays",
+        "tfds": "kft.sources.tfds:Tfds",
         "tfrecord": "kft.sources.tfrecord:TfRecord",
         "digits": "kft.image.digits:Digits",
     },

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from records import example, write_records
+from tfds_sets import prepare
 
 from kft.catalog import CATALOG
 from kft.data import DataSource
@@ -17,6 +18,7 @@ from kft.sources.arrays import Arrays
 from kft.sources.folder import Folder
 from kft.sources.records import FeatureMap
 from kft.sources.table import Table
+from kft.sources.tfds import Tfds
 from kft.sources.tfrecord import TfRecord
 
 
@@ -84,10 +86,15 @@ def value_table(path):
     return table(path, "x,y", lambda number: f"{number},-{number}e3", value_columns=("x", "y"))
 
 
+def tfds(path):
+    return Tfds(name="few_colours", data_dir=prepare(path), input=ImageInput(size=(8, 8)))
+
+
 SOURCES = {
     "table of classes": class_table,
     "table of labels": label_table,
     "table of values": value_table,
+    "tfds": tfds,
     "tfrecord": records,
     "arrays": arrays,
     "folder": class_folders,

@@ -1,0 +1,178 @@
+"""Data sets of tensorflow-datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from kft.component import AbsolutePath, closest
+from kft.data import DataSource, Splits
+from kft.errors import DataError
+from kft.sources.class_splits import Labelled, class_splits
+from kft.sources.labels import text_of
+from kft.sources.layout import SPLIT_NAMES, quoted
+from kft.sources.records import FeatureMap
+from kft.sources.split_rule import SplitRule
+from kft.sources.tfds_builder import find_builder
+from kft.sources.tfds_store import Stored, stored
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+
+class Tfds(DataSource):
+    """A classification data set of tensorflow-datasets that is prepared on a disk.
+
+    Its splits ``train``, ``validation`` (``val``, ``valid``) and ``test`` are kept. Without one for
+    validation, `split` takes its share out of train. Examples are called by split and place, such
+    as ``train/17``. Encoded pictures stay so until `input` reads them.
+
+    Attributes:
+        name: As tensorflow-datasets has it, with configuration and version if you like, such as
+            ``cifar10`` or ``cifar10:3.0.2``.
+        data_dir: Where it is prepared; may be a URL. Left out, where tensorflow-datasets looks.
+        download: Whether to download and prepare it if it is not there. A run, and also
+            ``kft plan`` and ``kft check``, then does so.
+        features: Left out, what the data set names as its input and label.
+        own_splits: Whether its splits are kept. If not, all their examples are divided by `split`.
+        split: How to divide what is not divided yet.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    data_dir: AbsolutePath | None = None
+    download: bool = False
+    features: FeatureMap | None = None
+    own_splits: bool = True
+    split: SplitRule = SplitRule()
+
+    def load(self, seed: int) -> Splits:
+        builder = find_builder(self.name, self.data_dir, self.download)
+        features = self.features or self._supervised(builder)
+        self._check_features(builder, features)
+        found = {name: stored(builder, name, features) for name in self._splits(builder)}
+        parts = {name: part for name, part in found.items() if part.is_labelled}
+        labels, class_names, unused = used_classes(builder, features.label, column(parts, "label"))
+        each = [(name, row) for name, part in parts.items() for row in range(part.size)]
+        names = [f"{name}/{row}" for name, row in each]
+        if features.name is not None:
+            names = [text_of(name) for name in column(parts, "name").tolist()]
+        labelled = Labelled(
+            where=self._where,
+            names=names,
+            labels=labels,
+            groups=None if features.group is None else column(parts, "group"),
+            given=[SPLIT_NAMES[name] for name, _ in each] if self.own_splits else None,
+            fetch=joined(list(parts.values())),
+            class_names=class_names,
+            notes=tuple(self._notes(builder, found, unused)),
+        )
+        return class_splits(labelled, self.input, self.split, seed)
+
+    @property
+    def _where(self) -> str:
+        return f"data.name {self.name!r}"
+
+    def _supervised(self, builder: tfds.core.DatasetBuilder) -> FeatureMap:
+        """Returns what the data set names as its input and label."""
+        keys = builder.info.supervised_keys
+        if not (keys and len(keys) == 2 and all(isinstance(key, str) for key in keys)):
+            raise DataError(
+                self._where,
+                "does not say which of its features are the input and the label: "
+                f"{quoted(sorted(builder.info.features))}",
+                "Say it in data.features",
+            )
+        return FeatureMap(input=keys[0], label=keys[1])
+
+    def _check_features(self, builder: tfds.core.DatasetBuilder, features: FeatureMap) -> None:
+        """Refuses `features` that the data set does not have."""
+        for key in (features.input, *features.columns().values()):
+            if key.partition("/")[0] not in builder.info.features:
+                raise DataError(
+                    self._where,
+                    f"has no feature {key!r}{closest(key, builder.info.features)}",
+                    "Set data.features to what they are called there",
+                )
+
+    def _splits(self, builder: tfds.core.DatasetBuilder) -> list[str]:
+        """Returns those of its splits that can be used."""
+        splits = [name for name in builder.info.splits if name in SPLIT_NAMES]
+        if not splits or (self.own_splits and "train" not in splits):
+            raise DataError(
+                self._where,
+                f"has no split 'train' among {quoted(builder.info.splits) or 'none'}",
+                "Take another, or set data.own_splits to false to divide what it has"
+                if splits
+                else "Take another",
+            )
+        return splits
+
+    def _notes(
+        self,
+        builder: tfds.core.DatasetBuilder,
+        found: Mapping[str, Stored],
+        unused: Sequence[str],
+    ) -> Iterator[str]:
+        """Yields what a person should know."""
+        yield f"{builder.info.full_name} from {builder.data_dir}"
+        if others := [name for name in builder.info.splits if name not in found]:
+            yield f"passed over the splits {quoted(others)}"
+        for name, part in found.items():
+            if not part.is_labelled:
+                yield f"left out {name}, whose examples have no labels"
+            elif part.note:
+                yield part.note
+        if unused:
+            yield f"left out the classes {quoted(unused)}, of which there is no example"
+
+
+def column(parts: Mapping[str, Stored], role: str) -> np.ndarray:
+    """Returns a column of all `parts`, one after the other."""
+    import numpy as np
+
+    return np.concatenate([part.columns[role] for part in parts.values()])
+
+
+def used_classes(
+    builder: tfds.core.DatasetBuilder, key: str, labels: np.ndarray
+) -> tuple[np.ndarray, list[str] | None, list[str]]:
+    """Returns the `labels` by class number, the names of the classes, and those of no example.
+
+    A label that is no class of the data set is its own name.
+    """
+    import numpy as np
+    import tensorflow_datasets as tfds
+
+    feature = dict(builder.info.features.items()).get(key)
+    if not isinstance(feature, tfds.features.ClassLabel):
+        return labels, None, []
+    used, numbers = np.unique(labels, return_inverse=True)
+    if used[0] < 0:
+        raise DataError(
+            f"data.name {builder.info.full_name!r}",
+            f"has {int((labels < 0).sum())} examples without a label among the others",
+            "Take another data set, or make one of those with a label",
+        )
+    unused = [name for number, name in enumerate(feature.names) if number not in used]
+    return numbers, [feature.names[number] for number in used], unused
+
+
+def joined(parts: Sequence[Stored]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns what fetches an example of all `parts`, counted through them."""
+    import tensorflow as tf
+
+    if len(parts) == 1:
+        return parts[0].fetch
+    starts = tf.cumsum(tf.constant([part.size for part in parts], "int64"), exclusive=True)
+
+    def fetch(index: tf.Tensor) -> tf.Tensor:
+        index = tf.cast(index, "int64")
+        number = tf.searchsorted(starts, index[tf.newaxis], side="right")[0] - 1
+        row = index - tf.gather(starts, number)
+        return tf.switch_case(number, [lambda part=part: part.fetch(row) for part in parts])
+
+    return fetch
