@@ -32,7 +32,7 @@ def weigh(
         raise ConfigError(
             where="class_weights",
             problem=f"the data has a {target.kind} target, which has no classes to weigh",
-            fix="Set it to null",
+            fix="Set it to null; a table may give each example a weight in a column",
         )
     factors = (
         balanced(split, target) if class_weights == "balanced" else given(class_weights, target)

@@ -96,7 +96,7 @@ def draw_labels(scores: Mapping[str, Mapping[str, Any]], path: Path) -> None:
     axes.invert_yaxis()
     axes.set(xlim=(0, 1), xlabel="score", ylabel="label (examples)")
     axes.grid(alpha=0.3, axis="x")
-    axes.legend()
+    figure.legend(loc="outside upper right", ncols=3)
     save(figure, path)
 
 
@@ -107,7 +107,8 @@ def draw_values(labels: np.ndarray, outputs: np.ndarray, names: Sequence[str], p
     for number, (axes, name) in enumerate(each):
         true, predicted = labels[:, number], outputs[:, number]
         axes.scatter(true, predicted, s=12, alpha=0.6)
-        axes.axline((float(true.mean()), float(true.mean())), slope=1, color="0.6", linestyle=":")
+        ends = [min(true.min(), predicted.min()), max(true.max(), predicted.max())]
+        axes.plot(ends, ends, color="0.6", linestyle=":")
         axes.set(xlabel=f"true {name}", ylabel=f"predicted {name}")
         axes.grid(alpha=0.3)
     save(figure, path)

@@ -106,7 +106,7 @@ def gain(scores: Mapping[str, Any]) -> str:
     where = f"on {split} over {over!r}"
     if gained == low == high:
         return f"Fine-tuning gained nothing {where}."
-    unit = "points of accuracy" if told["metric"] == "accuracy" else "of loss"
+    unit = "points of accuracy" if told["metric"] == "accuracy" else f"of {told['metric']}"
     what = f"{gained} {unit} {where}"
     if told[split]["gain"] <= 0:
         what = f"nothing {where}: {gained} {unit}"
@@ -117,8 +117,8 @@ def gain(scores: Mapping[str, Any]) -> str:
 
 
 def amount(gain: float, metric: str) -> str:
-    """Returns a gain in points for accuracy, else in units of the loss."""
-    return f"{100 * gain:.1f}" if metric == "accuracy" else f"{gain:.4f}"
+    """Returns a gain in points for accuracy, else in units of the metric."""
+    return f"{100 * gain:.1f}" if metric == "accuracy" else measured(metric, gain)
 
 
 def percent(share: float, decimals: int = 1) -> str:
@@ -150,7 +150,9 @@ def leading_scores(scores: Mapping[str, Any]) -> dict[str, str]:
 
 def measured(metric: str, score: float) -> str:
     """Returns the value of a metric: shares as a percentage."""
-    return percent(score) if metric.endswith(SHARES) else f"{score:.4f}"
+    if metric.endswith(SHARES):
+        return percent(score)
+    return f"{score:.4f}" if abs(score) < 10 else f"{score:.6g}"
 
 
 def whereabouts(result: RunResult) -> list[RenderableType]:
@@ -167,7 +169,7 @@ def whereabouts(result: RunResult) -> list[RenderableType]:
         lines += [
             "",
             f"Predict:  kft predict {quote(directory)} FILES…",
-            f"Score:    kft evaluate {quote(directory)} FOLDER",
+            f"Score:    kft evaluate {quote(directory)} DATA",
             "Serve:    TensorFlow Serving, or tf.saved_model.load without kft",
         ]
     return [Text(line, no_wrap=True, overflow="ignore") for line in lines]

@@ -109,6 +109,17 @@ class TinyWords(BackboneSource):
         return Backbone("words", model, layer_stages(model), self.batch_norm)
 
 
+class TinyPixels(BackboneSource):
+    """The mean colour of a picture through a dense layer."""
+
+    def load(self, input_spec, pretrained=True):
+        inputs = keras.Input(input_spec.shape, dtype=input_spec.dtype.name)
+        x = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
+        x = keras.layers.GlobalAveragePooling2D()(x)
+        model = keras.Model(inputs, keras.layers.Dense(6, activation="tanh", name="colours")(x))
+        return Backbone("pixels", model, layer_stages(model), self.batch_norm)
+
+
 def vector_split(size: int, seed: int = 0, part: str = "train") -> Split:
     """Three classes of vectors that a linear model can tell apart."""
     labels = (np.arange(size) % 3).astype("int32")
