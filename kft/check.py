@@ -45,7 +45,7 @@ class CheckResult:
 def check(config: RunConfig) -> CheckResult:
     """Returns what is wrong with the data, the phases and the sizes that `config` names.
 
-    Reads every example, downloads nothing and changes no file.
+    Reads every example, downloads no weights and changes no file.
 
     Raises:
         DataError: The source finds nothing at all.

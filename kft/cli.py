@@ -160,7 +160,7 @@ def check(
 def plan(config: str, overrides: tuple[str, ...], trust: tuple[str, ...], stages: bool) -> None:
     """Say what CONFIG would train, when and how fast.
 
-    It trains and downloads nothing.
+    It trains nothing and downloads no weights.
     """
     loaded = load(config, overrides, trust)
     start_tensorflow()

@@ -65,7 +65,7 @@ class Plan:
 
 
 def plan(config: RunConfig) -> Plan:
-    """Returns what `config` would do; trains and downloads nothing.
+    """Returns what `config` would do; trains nothing and downloads no weights.
 
     Raises:
         KftError: The data is not there, or a phase does not fit the backbone.

@@ -81,7 +81,7 @@ def test_a_shipped_config_loads_and_fits_the_schema(path):
     config = load_config(path.stem)
 
     jsonschema.validate(settings, schema)
-    assert len(config.phases) == 2
+    assert config.phases
     assert (path.parent / settings["$schema"]).resolve() == ROOT / "docs" / "config.schema.json"
 
 
