@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def cache() -> None:
-    """List or remove the features and decoded examples that runs have kept."""
+    """List or remove what runs have kept on disk."""
 
 
 @cache.command("list")

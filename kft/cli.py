@@ -234,7 +234,7 @@ def predict(model: str, files: tuple[str, ...], as_json: bool, top: int) -> None
 @click.argument("data", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print all scores as JSON.")
 def evaluate(run_dir: str, data: str | None, as_json: bool, trust: tuple[str, ...]) -> None:
-    """Score a run again, or on the class folders or the table in DATA."""
+    """Score a run again, or on the folder or table DATA."""
     refuse_untrusted(run_dir, trust)
     start_tensorflow()
     from kft.later import evaluate_run
