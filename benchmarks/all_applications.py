@@ -1,18 +1,24 @@
 """Builds every model of keras.applications as a backbone, without weights, and checks it.
 
-Run it after an upgrade of Keras (about 6 minutes, 4 GB): ``python benchmarks/all_applications.py``,
-or with the names of some models; a slow test does for one of each family. It compares the table
-with what Keras builds and would download.
+    python benchmarks/all_applications.py [NAME …] [--export]
+
+Run it after an upgrade of Keras (about 10 minutes, 4 GB), or with the names of some models; a slow
+test does for one of each family. It compares the table with what Keras builds and would download,
+and plans both phases of the default recipe. With ``--export`` the smallest model of each family is
+exported too, and a clean process has to give the same answers (10 more minutes).
 """
 
 from __future__ import annotations
 
+import argparse
 import gc
 import math
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -20,7 +26,15 @@ import numpy as np
 import tensorflow as tf
 from keras.src.utils import file_utils
 
+import kft
+from kft.data import Split, Target
+from kft.errors import KftError
+from kft.evaluate import evaluate
+from kft.exporters.saved_model import SavedModelExporter
+from kft.heads.classifier import Classifier
 from kft.image.applications import Application, KerasApplication, applications
+from kft.image.input import ImageInput
+from kft.task import assemble
 
 
 class Asked(Exception):
@@ -71,6 +85,48 @@ def faults(published: Application) -> list[str]:
     return [fault for fault, passed in checks.items() if not passed]
 
 
+def plan_fault(published: Application) -> Iterator[str]:
+    """Yields why the default recipe cannot be planned."""
+    side = published.minimum_size
+    config = {
+        "data": {"kind": "digits", "input": {"kind": "image", "size": [side, side]}},
+        "backbone": {"kind": "keras_application", "name": published.name, "weights": None},
+    }
+    try:
+        stages = [len(phase.stages) for phase in kft.plan(kft.load_config(config)).phases]
+    except KftError as error:
+        yield f"cannot be planned: {error}"
+        return
+    if stages[0] or not stages[1]:
+        yield f"is planned with {stages} stages of the backbone trained"
+
+
+def export_fault(published: Application) -> Iterator[str]:
+    """Yields why an export does not answer as the model does."""
+    side = published.minimum_size
+    input = ImageInput(size=(side, side))
+    backbone = KerasApplication(name=published.name).load(input.spec, pretrained=False)
+    target = Target("class", ("a", "b", "c"))
+    task = assemble(backbone, Classifier(), target, input)
+    pixels = np.random.default_rng(1).integers(0, 256, (4, side, side + 9, 3)).astype("uint8")
+    files = tf.stack([tf.io.encode_png(each) for each in pixels])
+    raw = Split(list("abcd"), np.array([0, 1, 2, 0], "int32"), lambda index: files[index])
+    decoded = Split(raw.names, raw.labels, lambda index: input.decode(files[index]))
+    answers = evaluate(task, raw, decoded, "test")
+    exporter = SavedModelExporter()
+    with tempfile.TemporaryDirectory() as directory:
+        try:
+            exporter.verify(exporter.export(task, Path(directory)), task, answers)
+        except KftError as error:
+            yield f"is not exported as it is: {error}"
+
+
+def smallest_of_each_family() -> set[str]:
+    """Returns the name of the model with the fewest parameters of each module of Keras."""
+    found = sorted(applications().items(), key=lambda item: -item[1].parameters)
+    return set({model.module: name for name, model in found}.values())
+
+
 def weights_fault(published: Application) -> Iterator[str]:
     """Yields whether Keras would download another file than the table names."""
     size = published.default_size
@@ -85,16 +141,23 @@ def weights_fault(published: Application) -> Iterator[str]:
             yield f"would be downloaded as {asked.args}"
 
 
-def main(names: list[str]) -> int:
+def main() -> int:
     """Prints a line for each model; returns how many are at fault."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--export", action="store_true")
+    chosen = parser.parse_args()
     warnings.simplefilter("ignore")
     file_utils.get_file = ask
+    exported = smallest_of_each_family() if chosen.export else set()
     bad = 0
-    for name in names or applications():
+    for name in chosen.names or applications():
         start = time.perf_counter()
-        found = faults(applications()[name])
+        published = applications()[name]
+        found = [*faults(published), *plan_fault(published), *weights_fault(published)]
+        if name in exported:
+            found += export_fault(published)
         seconds = time.perf_counter() - start
-        found += weights_fault(applications()[name])
         bad += bool(found)
         print(f"{name:20} {seconds:6.1f} s  {'; '.join(found) or 'ok'}", flush=True)
         keras.utils.clear_session()
@@ -103,4 +166,4 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -29,19 +29,26 @@ def infer(
 
     Normalisations `apart` are called as they are.
     """
-    pairs = [pair for pair in foldable(model) if pair[1] not in apart]
-    if not pairs:
+    folded = folded_calls(model, apart)
+    if not folded:
         return model(inputs, training=False)
-    folded: dict[keras.Operation, Callable[..., tf.Tensor]] = {}
-    for convolution, norm in pairs:
-        folded[convolution] = partial(convolved, convolution, norm)
-        folded[norm] = as_it_is
 
     def call_of(operation: keras.Operation) -> Callable[..., Any]:
         return folded.get(operation) or operation_fn(operation, training=False)
 
     outputs = model._run_through_graph(model._standardize_inputs(inputs), call_of)
     return tf.nest.flatten(outputs)[0] if len(model.outputs) == 1 else outputs
+
+
+def folded_calls(
+    model: keras.Model, apart: Collection[keras.layers.BatchNormalization]
+) -> dict[keras.Operation, Callable[..., tf.Tensor]]:
+    """Returns what is called in place of each convolution and normalisation that is folded."""
+    calls: dict[keras.Operation, Callable[..., tf.Tensor]] = {}
+    for convolution, norm in foldable(model):
+        if norm not in apart:
+            calls |= {convolution: partial(convolved, convolution, norm), norm: as_it_is}
+    return calls
 
 
 def foldable(model: keras.Model) -> list[Pair]:

@@ -131,3 +131,11 @@ def test_all_of_mobilenet_is_folded() -> None:
     )
 
     assert len(foldable(model)) == 52
+
+
+def test_autograph_has_nothing_to_say_of_it(caplog: pytest.LogCaptureFixture) -> None:
+    model = model_of(FOLDED["convolution"])
+
+    tf.function(lambda x: infer(model, x))(images())
+
+    assert caplog.text == ""
