@@ -1,17 +1,23 @@
 """How fast pictures get into training, as a share of the bare ops of TensorFlow.
 
-python benchmarks/input_pipeline.py
+python benchmarks/input_pipeline.py [--files 1000 100000]
 
 Both pipelines read JPEG files from disk and give batches, on all cores, in turns; the bare one is
 `tf.io.decode_jpeg` and `tf.image.resize` (full size, not antialiased, EXIF ignored). Besides the
 time on the clock, the CPU time counts, which a busy machine disturbs less; of each the best of
-some rounds. Milliseconds of each picture, and the bare ones over those of kft.
+some rounds. Milliseconds of each picture, and the bare ones over those of kft. Then the peak memory
+of a process that decodes so many files to the copy on disk, and goes through it.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
+import os
+import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -71,8 +77,47 @@ def measure(files: list[str], side: int) -> dict[str, dict[str, float]]:
     return best
 
 
+def read_all(folder: str, count: str) -> None:
+    """Reads `count` files into a copy on disk, goes through it, and prints the peak memory."""
+    import tensorflow as tf
+
+    from kft.image.input import ImageInput
+    from kft.reading import decode_all
+    from kft.sources.folder import Folder
+
+    source = Folder(path=folder, input=ImageInput(size=(64, 64)))
+    found = source.load(0)
+    whole = found.train.take([number % found.train.size for number in range(int(count))])
+    decoded = decode_all(whole, source.input, "Reading", cache="disk").decoded
+    for _ in decoded.fetched(tf.data.Dataset.range(decoded.size).batch(64), 64):
+        pass
+    print(json.dumps({"peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000}))
+
+
+def peak_memory(folder: Path, count: int) -> float:
+    """Returns the peak memory in MB of a process that reads `count` files."""
+    environment = {**os.environ, "KFT_CACHE": str(folder / "cache")}
+    command = [sys.executable, __file__, "read", str(folder / "pictures"), str(count)]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return float(json.loads(done.stdout.splitlines()[-1])["peak"])
+
+
+def compare_memory(folder: Path, counts: list[int]) -> None:
+    """Prints the peak memory by the number of files."""
+    raw = photo((80, 80), 90)
+    for number in range(40):
+        path = folder / "pictures" / "ab"[number % 2] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(raw)
+    peaks = {count: peak_memory(folder, count) for count in counts}
+    print(json.dumps({"what": "peak memory in MB, by files", "peaks": peaks}))
+
+
 def main() -> None:
-    """Prints one line for each size and quality."""
+    """Prints one line for each size and quality, and one on memory."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--files", type=int, nargs="*", default=[1000, 10000])
+    counts = parser.parse_args().files
     with tempfile.TemporaryDirectory() as folder:
         for name, (sides, side, count) in SIZES.items():
             for quality in QUALITIES:
@@ -81,7 +126,11 @@ def main() -> None:
                 best = measure([str(path)] * count, side)
                 ratios = {key: best["bare"][key] / best["kft"][key] for key in ("wall", "cpu")}
                 print(json.dumps({"what": name, "quality": quality, "ratio": ratios, **best}))
+        compare_memory(Path(folder), counts)
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["read"]:
+        read_all(*sys.argv[2:])
+    else:
+        main()
