@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kft.best import Best
 from kft.class_weights import weigh
 from kft.config import RunConfig
 from kft.counts import class_counts
 from kft.data import Splits
-from kft.errors import KftError
+from kft.errors import ConfigError, KftError
+from kft.exclude import find, listed
+from kft.findings import exclusions, in_json, notes_of
 from kft.plan import fresh_task, plan_phases
-from kft.reading import decode_all, decoder_of
 from kft.run import refuse_used
 from kft.selection import check_select
+from kft.survey import Survey, survey
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class CheckResult:
         counts: Examples of each class or label, by split.
         sizes: Examples of each split.
         bad: What cannot be read, with the reason.
+        seen: What the examples show.
         notes: What a person should know, none of it fatal.
         faults: What would stop the run, each one message.
     """
@@ -33,6 +38,7 @@ class CheckResult:
     counts: Mapping[str, Mapping[str, int]]
     sizes: Mapping[str, int]
     bad: Mapping[str, str]
+    seen: Survey
     notes: tuple[str, ...]
     faults: tuple[str, ...]
 
@@ -40,6 +46,11 @@ class CheckResult:
     def is_fine(self) -> bool:
         """Says whether the run could start."""
         return not self.faults
+
+    def in_json(self) -> dict[str, Any]:
+        """Returns all that was found, ready for JSON."""
+        told = {"fine": self.is_fine, "faults": self.faults, "notes": self.notes, "bad": self.bad}
+        return {**told, "counts": self.counts, "sizes": self.sizes, **in_json(self.seen)}
 
 
 def check(config: RunConfig) -> CheckResult:
@@ -50,19 +61,49 @@ def check(config: RunConfig) -> CheckResult:
     Raises:
         DataError: The source finds nothing at all.
     """
-    splits = config.data.load(config.seed)
-    bad: dict[str, str] = {}
-    faults = []
-    decode = decoder_of(splits.input)
-    for part, split in splits.by_name().items():
-        found = decode_all(split, splits.input, f"Reading {part}", decode).bad
-        bad.update(found)
+    splits = find(config.data, config.seed)
+    seen = survey(splits)
+    counts = class_counts(splits)
+    return CheckResult(
+        counts=counts,
+        sizes=splits.sizes,
+        bad={name: why for bad in seen.bad.values() for name, why in bad.items()},
+        seen=seen,
+        notes=(*splits.notes, *notes_of(seen, counts["train"])),
+        faults=(*unreadable(config, splits, seen), *wrong_settings(config, splits)),
+    )
+
+
+def check_and_write(config: RunConfig, report: Path | None, excluded: Path | None) -> CheckResult:
+    """Returns what `check` does, and writes it as JSON and what to leave out, where wished.
+
+    Raises:
+        ConfigError: One of the files is there already.
+    """
+    for path in (report, excluded):
+        refuse_existing(path)
+    result = check(config)
+    if report is not None:
+        text = json.dumps(result.in_json(), indent=2, ensure_ascii=False)
+        report.write_text(text + "\n", encoding="utf-8")
+    if excluded is not None:
+        excluded.write_text(listed(exclusions(result.seen)), encoding="utf-8")
+    return result
+
+
+def refuse_existing(path: Path | None) -> None:
+    """Raises ConfigError if there is something at `path`."""
+    if path is not None and path.exists():
+        raise ConfigError(str(path), "is there already", "Name another file, or move it away")
+
+
+def unreadable(config: RunConfig, splits: Splits, seen: Survey) -> Iterator[str]:
+    """Yields why examples that cannot be read would stop the run, each one message."""
+    for part, bad in seen.bad.items():
         if config.data.on_bad_input == "stop":
-            faults += [f"{name}: cannot be read ({why})" for name, why in found.items()]
-        elif len(found) == split.size:
-            faults.append(f"{part}: none of its {split.size} examples can be read")
-    faults += wrong_settings(config, splits)
-    return CheckResult(class_counts(splits), splits.sizes, bad, splits.notes, tuple(faults))
+            yield from (f"{name}: cannot be read ({why})" for name, why in bad.items())
+        elif len(bad) == splits.sizes[part]:
+            yield f"{part}: none of its {len(bad)} examples can be read"
 
 
 def wrong_settings(config: RunConfig, splits: Splits) -> list[str]:

@@ -5,20 +5,15 @@ It imports inside functions: ``kft --help`` must not wait for TensorFlow.
 
 import json
 import os
-import sys
-from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from kft.backbones_cli import backbones
 from kft.cache_cli import cache
+from kft.check_cli import check
+from kft.command import TRUST, load, refuse_untrusted, show, start_tensorflow, with_config
 from kft.errors import KftError
-
-if TYPE_CHECKING:
-    from kft.config import RunConfig
 
 
 class KftGroup(click.Group):
@@ -46,63 +41,6 @@ class KftGroup(click.Group):
             ctx.exit(1)
 
 
-TRUST = click.option("--trust", multiple=True, metavar="PACKAGE", help="Run its code.")
-
-
-def with_config(command: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command the options that say which config to use."""
-    for option in (
-        TRUST,
-        click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a key."),
-        click.argument("config"),
-    ):
-        command = option(command)
-    return command
-
-
-def load(config: str, overrides: tuple[str, ...], trust: tuple[str, ...]) -> "RunConfig":
-    """Returns the config that the options of `with_config` name."""
-    from kft.config import load_config
-
-    if not trust:
-        return load_config(config, overrides, trust)
-    from kft.quiet import without_noise
-
-    sys.path.insert(0, str(Path.cwd()))
-    # A class of the user's may import TensorFlow.
-    with nullcontext() if is_verbose() else without_noise():
-        return load_config(config, overrides, trust)
-
-
-def refuse_untrusted(run_dir: str, trust: tuple[str, ...]) -> None:
-    """Raises ConfigError if the config of a run, perhaps of someone else's, names foreign code."""
-    from kft.run_dir import CONFIG
-
-    config = Path(run_dir) / CONFIG
-    if config.is_file():
-        load(str(config), (), trust)
-
-
-def is_verbose() -> bool:
-    """Says whether ``--verbose`` was given."""
-    return bool(click.get_current_context().find_root().params["verbose"])
-
-
-def start_tensorflow() -> None:
-    """Imports TensorFlow, in silence unless ``--verbose`` was given."""
-    if not is_verbose():
-        from kft.quiet import import_tensorflow_quietly
-
-        import_tensorflow_quietly()
-
-
-def show(thing: Any) -> None:
-    """Prints a rich renderable."""
-    from rich.console import Console
-
-    Console(markup=False, emoji=False, highlight=False).print(thing)
-
-
 @click.group(cls=KftGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--verbose", is_flag=True, help="Show what TensorFlow says while it starts.")
 @click.option("--offline", is_flag=True, help="Download nothing; KFT_OFFLINE=1 does the same.")
@@ -117,6 +55,7 @@ def main(verbose: bool, offline: bool) -> None:
 
 main.add_command(backbones)
 main.add_command(cache)
+main.add_command(check)
 
 
 @main.command()
@@ -132,26 +71,6 @@ def run(config: str, overrides: tuple[str, ...], trust: tuple[str, ...]) -> None
     from kft.show import run_summary
 
     show(run_summary(run_config(loaded)))
-
-
-@main.command()
-@with_config
-@click.option("--config-only", is_flag=True, help="Do not look at the data.")
-def check(
-    config: str, overrides: tuple[str, ...], trust: tuple[str, ...], config_only: bool
-) -> None:
-    """Find what would go wrong with CONFIG, without training."""
-    loaded = load(config, overrides, trust)
-    if config_only:
-        click.echo(f"{config}: the config is fine; its data has not been looked at")
-        return
-    start_tensorflow()
-    from kft.check import check as check_config
-    from kft.show import check_summary
-
-    result = check_config(loaded)
-    show(check_summary(result))
-    click.get_current_context().exit(0 if result.is_fine else 1)
 
 
 @main.command()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveInt
 
-from kft.component import Component
+from kft.component import AbsolutePath, Component
 from kft.input import Input
 
 if TYPE_CHECKING:
@@ -175,6 +175,7 @@ class DataSource(Component):
         batch_size: Examples in one optimizer step, over all devices.
         on_bad_input: Whether an example that cannot be read stops the run or is left out and
             listed. Nothing is ever deleted.
+        exclude: A file that names examples to leave out, as `kft check --write-exclude` writes it.
     """
 
     role: ClassVar[str] = "data"
@@ -182,6 +183,7 @@ class DataSource(Component):
     input: Input
     batch_size: PositiveInt = 32
     on_bad_input: Literal["stop", "skip"] = "stop"
+    exclude: AbsolutePath | None = None
 
     @abstractmethod
     def load(self, seed: int) -> Splits:

@@ -12,6 +12,7 @@ from kft.config import load_config
 from kft.counts import class_counts
 from kft.data import Splits
 from kft.errors import ConfigError
+from kft.exclude import find
 
 FEW_EXAMPLES = 320
 UNEVEN = 3.0
@@ -47,7 +48,7 @@ def init_config(folder: str | Path, output: Path | None = None) -> InitResult:
         "head": {"kind": "classifier"},
     }
     config = load_config(settings)
-    splits = config.data.load(config.seed)
+    splits = find(config.data, config.seed)
     reasons = choose(settings, splits)
     load_config(settings)
     path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

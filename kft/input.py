@@ -7,7 +7,7 @@ sees what the trained one saw.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,6 +15,7 @@ from kft.component import Component
 from kft.errors import ConfigError
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
 
 
@@ -31,6 +32,19 @@ class Signature:
     name: str
     spec: tf.TensorSpec
     prepare: Callable[[tf.Tensor], tf.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Fingerprints:
+    """What tells which examples are alike, though not the same.
+
+    Attributes:
+        hashes: uint64 ``(n,)``; those of like examples differ in few bits.
+        sketches: uint8 ``(n, k)``; those of like examples differ by little on average.
+    """
+
+    hashes: np.ndarray
+    sketches: np.ndarray
 
 
 class Input(Component):
@@ -97,6 +111,23 @@ class Input(Component):
             problem=f"the input {self.kind!r} has no regions that could be cut out",
             fix="Leave it out, or take mixup",
         )
+
+    def measure(self, raw: tf.Tensor) -> tf.Tensor:
+        """Returns numbers of a raw example that `remarks` judges, int64 ``(k,)``; here none."""
+        import tensorflow as tf
+
+        return tf.zeros([0], tf.int64)
+
+    def remarks(self, names: Sequence[str], measures: np.ndarray) -> Iterable[tuple[str, str]]:
+        """Returns the name of each odd example and what a person should know of it; here none.
+
+        `measures` are those of `names`, ``(n, k)``.
+        """
+        return ()
+
+    def fingerprints(self, inputs: np.ndarray) -> Fingerprints | None:
+        """Returns what tells which of the decoded `inputs` are alike; None if nothing can."""
+        return None
 
     @abstractmethod
     def signatures(self) -> tuple[Signature, ...]:

@@ -12,6 +12,7 @@ from kft.component import Settings, absolute
 from kft.data import DataSource
 from kft.errors import ConfigError
 from kft.evaluate import evaluate
+from kft.exclude import find
 from kft.exporter import Exporter
 from kft.reading import decode_all, read, refuse_bad
 from kft.run import open_run
@@ -37,7 +38,7 @@ def evaluate_run(directory: str | Path, data: str | Path | None = None) -> Mappi
         found = decode_all(whole, task.input, f"Reading {data}")
         refuse_bad(found.bad, config.data.on_bad_input)
         return {"data": dict(evaluate(task, found.raw, found.decoded, str(data)).scores)}
-    reading = read(config.data.load(config.seed), config.data.on_bad_input, config.cache)
+    reading = read(find(config.data, config.seed), config.data.on_bad_input, config.cache)
     raw, decoded = reading.raw.by_name(), reading.decoded.by_name()
     return {
         name: dict(evaluate(task, raw[name], decoded[name], name).scores)
@@ -73,7 +74,7 @@ def export_run(directory: str | Path, kind: str = "saved_model") -> tuple[Path, 
     except ValidationError as error:
         raise ConfigError("format", str(error.errors()[0]["msg"]), "Take one of those") from error
     config, task = open_run(directory)
-    reading = read(config.data.load(config.seed), config.data.on_bad_input, config.cache)
+    reading = read(find(config.data, config.seed), config.data.on_bad_input, config.cache)
     raw, decoded = reading.raw.by_name(), reading.decoded.by_name()
     name = "test" if "test" in raw else "validation"
     answers = evaluate(task, raw[name], decoded[name], name)

@@ -13,6 +13,7 @@ from kft.best import Best
 from kft.config import RunConfig
 from kft.data import Splits
 from kft.errors import ConfigError
+from kft.exclude import find
 from kft.found_rate import FoundRate
 from kft.parts import Training
 from kft.phase import Phase
@@ -56,7 +57,7 @@ def lr_find(config: RunConfig, phase: str | None = None) -> LrFindResult:
     number = number_of(phase, config.phases)
     with kept_random_state(), TemporaryDirectory() as directory:
         keras.utils.set_random_seed(config.seed)
-        data = config.data.load(config.seed)
+        data = find(config.data, config.seed)
         with computing_in(config.precision):
             backbone = config.backbone.load(data.input.spec)
         task = assemble(backbone, config.head, data.target, data.input)

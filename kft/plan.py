@@ -9,6 +9,7 @@ from kft.backbone import Stage
 from kft.config import RunConfig
 from kft.counts import class_counts
 from kft.data import Splits
+from kft.exclude import find
 from kft.keep import Keeper
 from kft.parts import Ahead, ahead_of, planned_features
 from kft.phase import Phase
@@ -70,7 +71,7 @@ def plan(config: RunConfig) -> Plan:
     Raises:
         KftError: The data is not there, or a phase does not fit the backbone.
     """
-    splits = config.data.load(config.seed)
+    splits = find(config.data, config.seed)
     task = fresh_task(config, splits)
     return Plan(
         backbone=task.backbone.name,

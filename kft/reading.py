@@ -200,7 +200,8 @@ def why_bad(split: Split, input: Input, index: int) -> str:
     try:
         input.decode(split.fetch(tf.constant(index, "int64")))
     except tf.errors.OpError as error:
-        return str(error.message).splitlines()[0].split("{{")[-1].split("}} ")[-1]
+        told = str(error.message).splitlines()[0].split("{{")[-1].split("}} ")[-1]
+        return told.split(" [Op:")[0]  # what TensorFlow adds where it runs eagerly
     return "it failed once, and was read when tried again"
 
 

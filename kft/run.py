@@ -13,6 +13,7 @@ from kft.config import RunConfig, load_config
 from kft.data import Target
 from kft.errors import ConfigError, ExportError, TrainingError
 from kft.evaluate import Answers, evaluate
+from kft.exclude import find
 from kft.gain import gain
 from kft.keep import Keeper
 from kft.parts import Training, part_of
@@ -70,7 +71,7 @@ def run_in(directory: Path, config: RunConfig) -> RunResult:
     for callback in config.callbacks:
         callback.build()  # only to know before the work begins that it can be made
     keras.utils.set_random_seed(config.seed)
-    found = config.data.load(config.seed)
+    found = find(config.data, config.seed)
     with computing_in(config.precision):
         backbone = config.backbone.load(found.input.spec)
     task = assemble(backbone, config.head, found.target, found.input)

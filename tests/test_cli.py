@@ -356,6 +356,29 @@ def test_check_lists_every_fault_of_data_and_settings(kft, home, tmp_path):
     assert "The run would stop." in shown
 
 
+def test_check_writes_what_it_found_and_a_list_that_mends_it(kft, home, tmp_path):
+    shutil.copytree(home / "photos", tmp_path / "photos")
+    (tmp_path / "photos" / "red" / "3.png").write_bytes(b"")
+    report, listed = tmp_path / "report.json", tmp_path / "list.txt"
+    common = ["--trust", "mine", "--set", f"data.path={tmp_path}/photos", "--set", "output_dir=new"]
+
+    told = kft(
+        "check", "config.json", *common, "--json", str(report), "--write-exclude", str(listed)
+    )
+    mended = kft("check", "config.json", *common, "--set", f"data.exclude={listed}", "--json")
+    again = kft("check", "config.json", *common, "--json", str(report))
+
+    assert told.exit_code == 1
+    written = json.loads(report.read_text())
+    assert written["fine"] is False
+    assert written["bad"] == {"red/3.png": "Input is empty."}
+    assert "red/3.png\t# cannot be read: Input is empty." in listed.read_text()
+    assert mended.exit_code == 0
+    assert json.loads(mended.stdout)["fine"] is True
+    assert again.exit_code == 2
+    assert f"Error: {report}: is there already. Name another file" in again.stderr
+
+
 def test_check_counts_what_a_run_would_skip_as_no_fault(kft, home, tmp_path):
     shutil.copytree(home / "photos", tmp_path / "photos")
     (tmp_path / "photos" / "red" / "3.png").write_bytes(b"")

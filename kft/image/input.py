@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ConfigDict, Field, PositiveInt
 
 from kft.errors import DataError
+from kft.image import looks
 from kft.image.augment import Augmentation, augmented
 from kft.image.decode import decode_to_scale
 from kft.image.rectangles import rectangles
 from kft.image.resize import Resize, resize_images, scaled_sides
-from kft.input import Input, Signature
+from kft.input import Fingerprints, Input, Signature
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
 
 
@@ -87,6 +90,15 @@ class ImageInput(Input):
     def regions(self, shares: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         """Returns rectangles of the aspect of the picture, cut off where they stand out of it."""
         return rectangles(self.size, shares, seeds)
+
+    def measure(self, raw: tf.Tensor) -> tf.Tensor:
+        return looks.measure(raw)
+
+    def remarks(self, names: Sequence[str], measures: np.ndarray) -> Iterable[tuple[str, str]]:
+        return looks.remarks(names, measures, self.size)
+
+    def fingerprints(self, inputs: np.ndarray) -> Fingerprints:
+        return looks.fingerprints(inputs)
 
     def signatures(self) -> tuple[Signature, ...]:
         import tensorflow as tf

@@ -199,6 +199,7 @@ class Table(DataSource):
             labels=labels,
             fetch=lambda index: tf.io.read_file(tf.gather(paths, index)),
             weights=None if weights is None else np.array(weights, "float32"),
+            files=files,
         )
 
 

@@ -1,0 +1,70 @@
+"""What the commands share: how they get their config, start TensorFlow and show things."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from kft.config import RunConfig
+
+TRUST = click.option("--trust", multiple=True, metavar="PACKAGE", help="Run its code.")
+
+
+def with_config(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the options that say which config to use."""
+    for option in (
+        TRUST,
+        click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Override a key."),
+        click.argument("config"),
+    ):
+        command = option(command)
+    return command
+
+
+def load(config: str, overrides: tuple[str, ...], trust: tuple[str, ...]) -> RunConfig:
+    """Returns the config that the options of `with_config` name."""
+    from kft.config import load_config
+
+    if not trust:
+        return load_config(config, overrides, trust)
+    from kft.quiet import without_noise
+
+    sys.path.insert(0, str(Path.cwd()))
+    # A class of the user's may import TensorFlow.
+    with nullcontext() if is_verbose() else without_noise():
+        return load_config(config, overrides, trust)
+
+
+def refuse_untrusted(run_dir: str, trust: tuple[str, ...]) -> None:
+    """Raises ConfigError if the config of a run, perhaps of someone else's, names foreign code."""
+    from kft.run_dir import CONFIG
+
+    config = Path(run_dir) / CONFIG
+    if config.is_file():
+        load(str(config), (), trust)
+
+
+def is_verbose() -> bool:
+    """Says whether ``--verbose`` was given."""
+    return bool(click.get_current_context().find_root().params["verbose"])
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow, in silence unless ``--verbose`` was given."""
+    if not is_verbose():
+        from kft.quiet import import_tensorflow_quietly
+
+        import_tensorflow_quietly()
+
+
+def show(thing: Any) -> None:
+    """Prints a rich renderable."""
+    from rich.console import Console
+
+    Console(markup=False, emoji=False, highlight=False).print(thing)

@@ -1,0 +1,84 @@
+"""A list of examples to leave out: a name in each line, a tab, and a comment that says why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from kft.data import DataSource, Split, Splits, Target
+from kft.errors import DataError
+
+HEAD = "# Examples to leave out, for data.exclude: a name, a tab, and why.\n"
+COMMENT = "\t#"
+
+
+def listed(reasons: Mapping[str, str]) -> str:
+    """Returns the list of examples by name, with the reason of each."""
+    return HEAD + "".join(f"{name}{COMMENT} {why}\n" for name, why in reasons.items())
+
+
+def read_names(path: str) -> set[str]:
+    """Returns the names in the list at `path`.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise DataError(
+            where=f"data.exclude {path!r}",
+            problem=f"cannot be read: {why}",
+            fix="Give a list as `kft check --write-exclude` writes it",
+        ) from error
+    names = {line.split(COMMENT)[0].strip() for line in lines if not line.startswith("#")}
+    return names - {""}
+
+
+def find(data: DataSource, seed: int) -> Splits:
+    """Returns what `data` finds, without the examples that its `exclude` names.
+
+    Raises:
+        DataError: There is nothing to train on, or the list cannot be read.
+    """
+    found = data.load(seed)
+    return found if data.exclude is None else without(found, data.exclude)
+
+
+def without(splits: Splits, path: str) -> Splits:
+    """Returns `splits` without the examples that the list at `path` names.
+
+    The others stay in their split. What the list names and the data does not have is a note.
+
+    Raises:
+        DataError: The list cannot be read, or leaves a split or a trained class without examples.
+    """
+    names = read_names(path)
+    kept = {
+        part: split.take([at for at, name in enumerate(split.names) if name not in names])
+        for part, split in splits.by_name().items()
+    }
+    empty = [part for part, split in kept.items() if not split.size]
+    gone = lost_classes(splits.target, splits.train, kept["train"])
+    if empty or gone:
+        raise DataError(
+            where=f"data.exclude {path!r}",
+            problem="leaves no example "
+            + (f"in {empty[0]}" if empty else f"of {gone[0]!r} to train on"),
+            fix="Take some names out of it",
+        )
+    count = sum(splits.sizes.values()) - sum(split.size for split in kept.values())
+    notes = [f"{count} examples are left out, as data.exclude says"]
+    unknown = len(names) - count
+    if unknown:
+        notes.append(f"data.exclude names {unknown} examples that the data does not have")
+    return splits.with_splits(kept, (*splits.notes, *notes))
+
+
+def lost_classes(target: Target, before: Split, after: Split) -> list[str]:
+    """Returns the classes that have examples `before` and none `after`."""
+    if target.kind != "class":
+        return []
+    lost = {*before.labels.tolist()} - {*after.labels.tolist()}
+    return [target.names[number] for number in sorted(lost)]

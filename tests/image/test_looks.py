@@ -1,0 +1,68 @@
+import io
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image, ImageEnhance
+from sklearn.datasets import load_sample_image
+
+from kft.duplicates import alike
+from kft.image.input import ImageInput
+
+SOURCE = ImageInput(size=(64, 64))
+
+
+def written(image, form="PNG", **options):
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+def photo(name="china"):
+    return Image.fromarray(load_sample_image(f"{name}.jpg"))
+
+
+def test_measures_are_sides_and_form_eagerly_and_in_tf_data():
+    forms = ["JPEG", "PNG", "GIF", "BMP", "WEBP"]
+    raws = [written(photo().resize((70, 50)), form) for form in forms]
+    dataset = tf.data.Dataset.from_tensor_slices(raws).map(SOURCE.measure)
+
+    measured = [SOURCE.measure(raw).numpy().tolist() for raw in raws]
+
+    assert measured == [[50, 70, number] for number in range(len(forms))]
+    assert [each.tolist() for each in dataset.as_numpy_iterator()] == measured
+
+
+def test_remarks_name_what_is_wrongly_named_or_far_from_the_target():
+    measures = {
+        "right.jpg": (64, 80, 0),
+        "RIGHT.JPEG": (64, 80, 0),
+        "without": (64, 80, 0),
+        "other.dat": (64, 80, 0),
+        "wrong.jpg": (64, 80, 1),
+        "small.png": (31, 500, 1),
+        "large.png": (600, 700, 1),
+    }
+
+    odd = list(SOURCE.remarks(list(measures), np.array(list(measures.values()))))
+
+    assert odd == [
+        ("wrong.jpg", "is a PNG, whatever its name says"),
+        ("small.png", "is only 500x31 pixels, for a target of 64x64"),
+        ("large.png", "has 700x600 pixels, of which few are left: it takes long to read"),
+    ]
+
+
+def test_a_picture_saved_otherwise_is_alike_and_another_is_not():
+    china = photo()
+    raws = [
+        written(china),
+        written(china, "JPEG", quality=30),
+        written(china.resize((320, 213)), "WEBP", quality=80),
+        written(ImageEnhance.Brightness(china).enhance(1.03)),
+        written(photo("flower")),
+        written(china.transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
+    ]
+
+    found = SOURCE.fingerprints(np.stack([SOURCE.decode(raw) for raw in raws]))
+
+    assert [group.members for group in alike(found)] == [(0, 1, 2, 3)]
