@@ -89,7 +89,7 @@ def stored(builder: tfds.core.DatasetBuilder, split: str, features: FeatureMap) 
         store = stores[file_format](paths)
         columns = read_columns(where, store.scan(), features)
         return Stored(columns, fetch_feature(where, store.read, features.input))
-    except (OSError, RuntimeError, tf.errors.OpError) as error:
+    except (ImportError, OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0].split("}} ")[-1]
         raise DataError(where, f"cannot be read: {reason}", "Prepare it again") from error
 
