@@ -59,5 +59,5 @@ def class_splits(found: Labelled, input: Input, rule: SplitRule, seed: int) -> S
     input.encode(found.fetch(tf.constant(0, "int64")))  # to know at once that it can be read
     whole = Split(found.names, numbers, lambda index: input.encode(found.fetch(index)))
     splits = division.splits(whole, Target("class", classes), input, found.notes)
-    check_trained(splits.train, classes)
+    check_trained(splits.train, splits.target)
     return splits

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -21,8 +21,10 @@ from kft.sources.labels import in_range
 from kft.sources.tensors import Tensors
 
 if TYPE_CHECKING:
+    import numpy as np
     import tensorflow as tf
 
+Predicts = Literal["class", "multilabel", "value"]
 Held = Annotated[Any, Field(exclude=True, repr=False)]
 
 
@@ -33,18 +35,20 @@ class Datasets(DataSource):
     the run and predict, but not to train or to score again.
 
     Attributes:
-        class_names: In label order.
-        train: Elements ``(raw, class number)``, one example each, finite. The same for the others.
+        class_names: In label order; or the names of the labels or values.
+        predicts: A ``class``, any number of labels (``multilabel``), or a ``value`` for each name.
+        train: Elements ``(raw, label)``, one example each, finite. The same for the others.
         test: None makes no test split.
     """
 
     class_names: tuple[str, ...]
+    predicts: Predicts = "class"
     train: Held = None
     validation: Held = None
     test: Held = None
 
     def load(self, seed: int) -> Splits:
-        check_names(self.class_names)
+        check_names(self.class_names, least=2 if self.predicts == "class" else 1)
         named = {"train": self.train, "validation": self.validation, "test": self.test}
         datasets = {name: given for name, given in named.items() if given is not None}
         if not {"train", "validation"} <= {*datasets}:
@@ -55,18 +59,18 @@ class Datasets(DataSource):
                 fix="Call from_datasets again, or name a folder of examples",
             )
         for name, dataset in datasets.items():
-            check_elements(dataset, name)
+            check_elements(dataset, name, self.predicts, len(self.class_names))
             check_alike(self.train, dataset, name)
-        splits = {
-            name: held_split(dataset, name, len(self.class_names), self.input)
-            for name, dataset in datasets.items()
-        }
-        check_trained(splits["train"], self.class_names)
+        splits = {name: held_split(dataset, name, self) for name, dataset in datasets.items()}
+        target = Target(self.predicts, self.class_names)
+        if self.predicts == "value":
+            target = Target.of_values(self.class_names, splits["train"].labels)
+        check_trained(splits["train"], target)
         return Splits(
             train=splits["train"],
             validation=splits["validation"],
             test=splits.get("test"),
-            target=Target("class", self.class_names),
+            target=target,
             input=self.input,
         )
 
@@ -82,7 +86,9 @@ def from_datasets(
     """Returns a source of the examples in these datasets.
 
     Elements are ``(raw, class number)``: one example, not a batch, where `raw` is what
-    `Input.encode` of the input takes: for `ImageInput` the bytes of a file, or uint8 pixels.
+    `Input.encode` of the input takes: for `ImageInput` the bytes of a file, or uint8 pixels. With
+    ``predicts="multilabel"`` or ``"value"`` they are ``(raw, numbers)``: a 0 or 1, or a value, for
+    each of `class_names`.
     Without `input`, examples are taken as they are (see `Tensors`). `settings` are the others of
     every `DataSource`, such as ``batch_size``.
 
@@ -100,14 +106,14 @@ def from_datasets(
         validation=validation,
         test=test,
         class_names=tuple(class_names),
-        input=input or as_they_are(train),
+        input=input or as_they_are(train, settings.get("predicts", "class"), len(class_names)),
         **settings,
     )
 
 
-def as_they_are(dataset: tf.data.Dataset) -> Tensors:
+def as_they_are(dataset: tf.data.Dataset, predicts: Predicts, names: int) -> Tensors:
     """Returns the input that takes the examples of `dataset` as they are."""
-    check_elements(dataset, "train")
+    check_elements(dataset, "train", predicts, names)
     raw = dataset.element_spec[0]
     if not raw.shape.is_fully_defined():
         raise fault(
@@ -119,12 +125,11 @@ def as_they_are(dataset: tf.data.Dataset) -> Tensors:
     return Tensors(shape=tuple(raw.shape), dtype=raw.dtype.name)
 
 
-def held_split(dataset: tf.data.Dataset, name: str, classes: int, input: Input) -> Split:
-    """Returns the examples of `dataset` in memory, named ``name/0`` and so on.
+def held_split(dataset: tf.data.Dataset, name: str, source: Datasets) -> Split:
+    """Returns the examples of a `dataset` of `source` in memory, named ``name/0`` and so on.
 
     Raises:
-        DataError: It is empty or ragged, not what `input` takes, or a label is no number of the
-            `classes`.
+        DataError: It is empty or ragged, not what the input takes, or a label is none.
     """
     import numpy as np
     import tensorflow as tf
@@ -139,12 +144,30 @@ def held_split(dataset: tf.data.Dataset, name: str, classes: int, input: Input) 
             f"holds examples of different shapes, such as {shapes[0]} and {shapes[1]}",
             "Give them one shape, or encode them as bytes",
         )
-    labels = in_range(
-        f"the {name} dataset", np.asarray([label for _, label in pairs], "int64"), classes
-    )
+    labels = labels_of([label for _, label in pairs], name, source)
     raws = [raw for raw, _ in pairs]
     dtype = dataset.element_spec[0].dtype  # which tf.stack would make int32 of uint8
     held = tf.stack(raws) if dtype == tf.string else tf.constant(np.stack(raws), dtype)
     names = [f"{name}/{number}" for number in range(len(pairs))]
-    input.encode(held[0])  # only to know before the work begins that it can be read
-    return Split(names, labels, lambda index: input.encode(tf.gather(held, index)))
+    source.input.encode(held[0])  # only to know before the work begins that it can be read
+    return Split(names, labels, lambda index: source.input.encode(tf.gather(held, index)))
+
+
+def labels_of(labels: Sequence[Any], name: str, source: Datasets) -> np.ndarray:
+    """Returns labels as a `Split` has them.
+
+    Raises:
+        DataError: One is no class of `source`, neither 0 nor 1, or no finite value.
+    """
+    import numpy as np
+
+    if source.predicts == "class":
+        numbers = np.asarray(labels, "int64")
+        return in_range(f"the {name} dataset", numbers, len(source.class_names))
+    table = np.asarray(labels, "float32").reshape(len(labels), -1)
+    is_value = source.predicts == "value"
+    wrong = table[~(np.isfinite(table) if is_value else (table == 0) | (table == 1))]
+    if wrong.size:
+        expected = "numbers" if is_value else "0 or 1"
+        raise fault(name, f"has the label {wrong[0]}, expected {expected}", "Correct it")
+    return table

@@ -5,25 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kft.data import Split
+from kft.data import Split, Target
 from kft.errors import DataError
+from kft.scoring import scoring_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def check_names(class_names: Sequence[str]) -> None:
-    """Refuses class names that do not tell two classes or more apart."""
-    if len(class_names) < 2 or len(set(class_names)) < len(class_names):
+def check_names(class_names: Sequence[str], least: int = 2) -> None:
+    """Refuses class names that do not tell classes, `least` of them, apart."""
+    if len(class_names) < least or len(set(class_names)) < len(class_names):
         raise DataError(
             where="class_names",
-            problem=f"are {list(class_names)}, expected two or more, all different",
+            problem=f"are {list(class_names)}, expected {'two' if least > 1 else 'one'} or more, "
+            "all different",
             fix="Give one name for each class, in label order",
         )
 
 
-def check_elements(dataset: tf.data.Dataset, name: str) -> None:
-    """Refuses a dataset that never ends or whose elements are not ``(raw, class number)``."""
+def check_elements(dataset: tf.data.Dataset, name: str, predicts: str, names: int) -> None:
+    """Refuses a dataset that never ends or whose elements are not ``(raw, label)``.
+
+    A label is a class number if it `predicts` a class, else as many numbers as there are `names`.
+    """
     import tensorflow as tf
 
     if not isinstance(dataset, tf.data.Dataset):
@@ -32,14 +37,28 @@ def check_elements(dataset: tf.data.Dataset, name: str) -> None:
         raise fault(name, "never ends", "Take its repeat() away: the engine counts epochs")
     spec = dataset.element_spec
     if not (isinstance(spec, tuple) and [type(part) for part in spec] == [tf.TensorSpec] * 2):
-        raise fault(name, f"has elements {spec}", "Map them to (raw, class number)")
+        raise fault(name, f"has elements {spec}", "Map them to (raw, label)")
     label = spec[1]
-    if label.shape.rank != 0 or not label.dtype.is_integer:
+    if predicts != "class":
+        check_row(label, name, names)
+    elif label.shape.rank != 0 or not label.dtype.is_integer:
         raise fault(
             name,
             f"has labels of dtype {label.dtype.name} and shape {label.shape}, expected one "
             "integer for each example",
             "Take its batch() away with unbatch(), and give class numbers instead of one-hot rows",
+        )
+
+
+def check_row(label: tf.TensorSpec, name: str, names: int) -> None:
+    """Refuses labels that are not one number for each of the `names`."""
+    fits = label.shape.is_compatible_with([names]) or (names == 1 and label.shape.rank == 0)
+    if not fits or not (label.dtype.is_floating or label.dtype.is_integer or label.dtype.is_bool):
+        raise fault(
+            name,
+            f"has labels of dtype {label.dtype.name} and shape {label.shape}, expected {names} "
+            "numbers for each example",
+            "Take its batch() away with unbatch(), and give a number for each name",
         )
 
 
@@ -55,10 +74,10 @@ def check_alike(train: tf.data.Dataset, dataset: tf.data.Dataset, name: str) -> 
         )
 
 
-def check_trained(train: Split, class_names: Sequence[str]) -> None:
-    """Refuses a class that has no training example: nothing could learn it."""
-    there = set(train.labels.tolist())
-    missing = [name for number, name in enumerate(class_names) if number not in there]
+def check_trained(train: Split, target: Target) -> None:
+    """Refuses a class or label that has no training example: nothing could learn it."""
+    counts = scoring_of(target).counts(train.labels)
+    missing = [name for name, count in counts.items() if not count]
     if missing:
         raise fault(
             "train",

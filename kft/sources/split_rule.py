@@ -106,7 +106,7 @@ def assign(
         key: next(split for split, (_, end) in rule.ranges().items() if at < end)
         for key, at in places.items()
     }
-    fill_gaps(chosen, places, classes, rule)
+    Gaps(chosen, places, classes, rule).fill()
     return np.array([chosen[key] for key in keys], dtype="<U10")
 
 
@@ -119,35 +119,56 @@ def place(key: str, seed: int) -> float:
     return (int.from_bytes(digest, "big") >> 11) / 2**53
 
 
-def fill_gaps(
-    chosen: dict[str, str],
-    places: Mapping[str, float],
-    classes: Mapping[str, set[str]],
-    rule: SplitRule,
-) -> None:
-    """Changes `chosen` so that, where it can be, every split has an example of every class.
+class Gaps:
+    """Splits that have no example of some class, and what fills them.
 
-    Train has one in any case, since nothing else could learn it.
+    `chosen` holds the split of each key, an example or a group, and changes; `places` what `place`
+    gives for it.
     """
-    held = holders(classes)
-    counts = Counter((label, chosen[key]) for label, keys in held.items() for key in keys)
 
-    def give(keys: Sequence[str], split: str) -> None:
-        start, end = rule.ranges()[split]
-        _, key = min((max(start - places[key], places[key] - end), key) for key in keys)
-        counts.subtract((label, chosen[key]) for label in classes[key])
-        counts.update((label, split) for label in classes[key])
-        chosen[key] = split
+    def __init__(
+        self,
+        chosen: dict[str, str],
+        places: Mapping[str, float],
+        classes: Mapping[str, set[str]],
+        rule: SplitRule,
+    ) -> None:
+        self._chosen, self._places, self._classes = chosen, places, classes
+        self._ranges = rule.ranges()
+        self._held = holders(classes)
+        self._counts = Counter(
+            (label, chosen[key]) for label, keys in self._held.items() for key in keys
+        )
 
-    for label, split in itertools.product(sorted(held), rule.ranges()):
-        spare = [
-            key for key in held[label] if all(counts[c, chosen[key]] > 1 for c in classes[key])
+    def fill(self) -> None:
+        """Gives every split an example of every class, where it can be; to train in any case.
+
+        Nothing else could learn it.
+        """
+        for label, split in itertools.product(sorted(self._held), self._ranges):
+            if not self._counts[label, split]:
+                self._give(self._spare(label), split)
+        for label in sorted(self._held):
+            if not self._counts[label, "train"]:
+                self._give(self._held[label], "train")
+
+    def _spare(self, label: str) -> list[str]:
+        """Returns the keys without which their own split lacks no class."""
+        return [
+            key
+            for key in self._held[label]
+            if all(self._counts[shown, self._chosen[key]] > 1 for shown in self._classes[key])
         ]
-        if spare and not counts[label, split]:
-            give(spare, split)
-    for label in sorted(held):
-        if not counts[label, "train"]:
-            give(held[label], "train")
+
+    def _give(self, keys: Sequence[str], split: str) -> None:
+        """Moves the nearest of `keys`, if there is one, to `split`."""
+        start, end = self._ranges[split]
+        places = self._places
+        away = {key: max(start - places[key], places[key] - end) for key in keys}
+        for key in sorted(keys, key=lambda key: (away[key], key))[:1]:
+            self._counts.subtract((label, self._chosen[key]) for label in self._classes[key])
+            self._counts.update((label, split) for label in self._classes[key])
+            self._chosen[key] = split
 
 
 def holders(classes: Mapping[str, set[str]]) -> dict[str, list[str]]:

@@ -148,3 +148,11 @@ def test_a_regressor_answers_in_the_units_of_the_data_and_its_loss_has_none():
     mean = np.array([VALUES.means], "float32")
     assert float(Regressor().loss(VALUES)(mean, answer)) == pytest.approx((1 + 4) / 2)
     assert float(Regressor(error="huber").loss(VALUES)(mean, answer)) == pytest.approx(1.0)
+
+
+def test_the_loss_of_values_far_from_nought_is_not_lost_in_rounding():
+    far = Target("value", ("seconds",), means=(1e7,), deviations=(3.0,))
+
+    loss = Regressor().loss(far)(np.array([[1e7]], "float32"), np.array([[1e7 + 1]], "float32"))
+
+    assert float(loss) == pytest.approx(1 / 9)

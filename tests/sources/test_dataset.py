@@ -7,7 +7,7 @@ from tiny import TinyDense
 
 from kft.component import find_component
 from kft.config import RunConfig, load_config
-from kft.data import DataSource
+from kft.data import DataSource, Target
 from kft.errors import DataError
 from kft.image.input import ImageInput
 from kft.optimizer import Adam
@@ -101,7 +101,7 @@ def test_no_test_dataset_makes_no_test_split():
     [
         (encoded(4).repeat(), "the train dataset: never ends"),
         (encoded(4).batch(2), r"dtype int32 and shape \(None,\).*unbatch\(\)"),
-        (encoded(4).map(lambda raw, label: raw), r"Map them to \(raw, class number\)"),
+        (encoded(4).map(lambda raw, label: raw), r"Map them to \(raw, label\)"),
         (encoded(4).map(lambda raw, label: (raw, tf.one_hot(label, 2))), "instead of one-hot"),
         (encoded(4).map(lambda raw, label: (raw, label + 1)), "label 2, but there are 2 class"),
         (encoded(4).take(0), "the train dataset: holds no example"),
@@ -122,6 +122,41 @@ def test_a_dataset_that_does_not_fit_is_refused(dataset, message):
 
     with pytest.raises(DataError, match=message):
         source.load(0)
+
+
+def rows_of(rows, dtype="float32"):
+    """Vectors, each with a row of numbers for a label."""
+    rows = np.asarray(rows, dtype)
+    return tf.data.Dataset.from_tensor_slices((np.ones((len(rows), 3), "float32"), rows))
+
+
+def test_labels_may_be_several_or_values():
+    flags, prices = [[1, 0], [1, 1], [0, 0]], [[10.0], [30.0], [20.0]]
+
+    several = from_datasets(
+        *[rows_of(flags, "bool")] * 2, None, ("red", "round"), predicts="multilabel"
+    ).load(0)
+    values = from_datasets(*[rows_of(prices)] * 2, None, ("price",), predicts="value").load(0)
+
+    assert several.target == Target("multilabel", ("red", "round"))
+    assert several.train.labels.tolist() == flags
+    assert values.target.means == (20.0,)
+    assert values.train.labels.tolist() == prices
+    assert values.train.labels.dtype == several.train.labels.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("rows", "predicts", "message"),
+    [
+        ([[1, 0, 1]], "multilabel", r"shape \(3,\), expected 2 numbers for each example"),
+        ([[1, 2]], "multilabel", "has the label 2.0, expected 0 or 1"),
+        ([[1, 0], [1, 0]], "multilabel", "has no example of 'b'"),
+        ([[1, np.nan]], "value", "has the label nan, expected numbers"),
+    ],
+)
+def test_labels_of_another_kind_are_refused(rows, predicts, message):
+    with pytest.raises(DataError, match=message):
+        from_datasets(rows_of(rows), rows_of(rows), None, ("a", "b"), predicts=predicts).load(0)
 
 
 def test_examples_of_another_kind_than_those_of_train_are_refused():
