@@ -13,7 +13,8 @@ from kft.class_weights import weigh
 from kft.config import RunConfig
 from kft.counts import class_counts
 from kft.data import Splits
-from kft.errors import ConfigError, KftError
+from kft.errors import ConfigError, KftError, one_line
+from kft.estimate import Estimate, estimates
 from kft.exclude import find, listed
 from kft.findings import exclusions, in_json, notes_of
 from kft.plan import fresh_task, plan_phases
@@ -33,6 +34,7 @@ class CheckResult:
         seen: What the examples show.
         notes: What a person should know, none of it fatal.
         faults: What would stop the run, each one message.
+        estimates: What each phase takes on this machine; empty if something would stop the run.
     """
 
     counts: Mapping[str, Mapping[str, int]]
@@ -41,6 +43,7 @@ class CheckResult:
     seen: Survey
     notes: tuple[str, ...]
     faults: tuple[str, ...]
+    estimates: tuple[Estimate, ...]
 
     @property
     def is_fine(self) -> bool:
@@ -49,8 +52,16 @@ class CheckResult:
 
     def in_json(self) -> dict[str, Any]:
         """Returns all that was found, ready for JSON."""
-        told = {"fine": self.is_fine, "faults": self.faults, "notes": self.notes, "bad": self.bad}
-        return {**told, "counts": self.counts, "sizes": self.sizes, **in_json(self.seen)}
+        return {
+            "fine": self.is_fine,
+            "faults": self.faults,
+            "notes": self.notes,
+            "bad": self.bad,
+            "counts": self.counts,
+            "sizes": self.sizes,
+            "phases": [each.in_json() for each in self.estimates],
+            **in_json(self.seen),
+        }
 
 
 def check(config: RunConfig) -> CheckResult:
@@ -64,14 +75,33 @@ def check(config: RunConfig) -> CheckResult:
     splits = find(config.data, config.seed)
     seen = survey(splits)
     counts = class_counts(splits)
+    faults = [*unreadable(config, splits, seen), *wrong_settings(config, splits)]
+    measured, too_large = ((), None) if faults else measure(config, splits)
     return CheckResult(
         counts=counts,
         sizes=splits.sizes,
         bad={name: why for bad in seen.bad.values() for name, why in bad.items()},
         seen=seen,
         notes=(*splits.notes, *notes_of(seen, counts["train"])),
-        faults=(*unreadable(config, splits, seen), *wrong_settings(config, splits)),
+        faults=(*faults, *([too_large] if too_large else [])),
+        estimates=measured,
     )
+
+
+def measure(config: RunConfig, splits: Splits) -> tuple[tuple[Estimate, ...], str | None]:
+    """Returns what the phases take, up to one that does not fit into memory, and that fault."""
+    import tensorflow as tf
+
+    measured: list[Estimate] = []
+    try:
+        measured.extend(estimates(config, splits))
+    except tf.errors.ResourceExhaustedError as error:
+        phase = config.phases[len(measured)]
+        return tuple(measured), (
+            f"phase {phase.name!r}: a step does not fit into memory: {one_line(error)}. Lower its "
+            "batch_size and raise accumulate_steps"
+        )
+    return tuple(measured), None
 
 
 def check_and_write(config: RunConfig, report: Path | None, excluded: Path | None) -> CheckResult:

@@ -11,8 +11,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from kft.feature_store import in_words
+
 if TYPE_CHECKING:
     from kft.check import CheckResult
+    from kft.estimate import Estimate
     from kft.init import InitResult
     from kft.lr_find import LrFindResult
     from kft.run import RunResult
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 MANY_CLASSES = 20
 SPLITS = ("validation", "test")
 SHOWN_RATES = 16
+# From so many seconds on, a time is told in minutes.
+MINUTES = 300
 NUMBERS = ("epochs", "best", "at epoch", "last", "time")
 # What a table of scores shows of those in scores.json, where they are there.
 SHOWN_SCORES = {
@@ -206,8 +211,20 @@ def check_summary(result: CheckResult) -> RenderableType:
         *notes,
         *faults,
         *skipped,
+        *([estimate_table(result.estimates)] if result.estimates else []),
         Text(verdict, style="bold"),
     )
+
+
+def estimate_table(estimates: Sequence[Estimate]) -> RenderableType:
+    """Returns what each phase takes on this machine."""
+    shown = table("phase", "a step", "in all", "memory", right=("a step", "in all", "memory"))
+    for each in estimates:
+        length = (
+            f"{each.seconds:.0f} s" if each.seconds < MINUTES else f"{each.seconds / 60:.0f} min"
+        )
+        shown.add_row(each.name, f"{each.step:.2g} s", length, in_words(each.memory))
+    return shown
 
 
 def found_rate(result: LrFindResult, written: Sequence[Path]) -> RenderableType:
