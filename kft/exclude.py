@@ -42,18 +42,19 @@ def find(data: DataSource, seed: int) -> Splits:
     Raises:
         DataError: There is nothing to train on, or the list cannot be read.
     """
-    found = data.load(seed)
-    return found if data.exclude is None else without(found, data.exclude)
+    return without(data.load(seed), data.exclude)
 
 
-def without(splits: Splits, path: str) -> Splits:
-    """Returns `splits` without the examples that the list at `path` names.
+def without(splits: Splits, path: str | None) -> Splits:
+    """Returns `splits` without the examples that the list at `path` names, if there is one.
 
     The others stay in their split. What the list names and the data does not have is a note.
 
     Raises:
         DataError: The list cannot be read, or leaves a split or a trained class without examples.
     """
+    if path is None:
+        return splits
     names = read_names(path)
     kept = {
         part: split.take([at for at, name in enumerate(split.names) if name not in names])
@@ -74,6 +75,13 @@ def without(splits: Splits, path: str) -> Splits:
     if unknown:
         notes.append(f"data.exclude names {unknown} examples that the data does not have")
     return splits.with_splits(kept, (*splits.notes, *notes))
+
+
+def left_out(whole: Splits, found: Splits) -> dict[str, str]:
+    """Returns the names of the examples that `found` lacks of `whole`, with the reason."""
+    kept = {name for split in found.by_name().values() for name in split.names}
+    named = (name for split in whole.by_name().values() for name in split.names)
+    return {name: "data.exclude names it" for name in named if name not in kept}
 
 
 def lost_classes(target: Target, before: Split, after: Split) -> list[str]:

@@ -23,10 +23,11 @@ def write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def write_beginning(directory: Path, splits: Splits, bad: Mapping[str, str]) -> None:
+def write_beginning(directory: Path, splits: Splits, left_out: Mapping[str, str]) -> None:
     """Writes what is known before training: versions, classes, splits, what was skipped.
 
-    `splits` are as found, so that their list names all of the data and can divide it again.
+    `splits` are as the source gave them, so that their list names all of the data and can divide
+    it again; `left_out` is what was left out of them, with the reason.
     """
     write_json(directory / ENVIRONMENT, environment())
     (directory / TARGET).write_text(splits.target.to_json(), encoding="utf-8")
@@ -37,8 +38,8 @@ def write_beginning(directory: Path, splits: Splits, bad: Mapping[str, str]) -> 
         for index, name in enumerate(split.names)
     )
     write_csv(directory / SPLIT, ("path", "label", "split", "group"), rows)
-    if bad:
-        write_csv(directory / SKIPPED, ("path", "reason"), bad.items())
+    if left_out:
+        write_csv(directory / SKIPPED, ("path", "reason"), left_out.items())
 
 
 def write_csv(path: Path, head: Sequence[str], rows: Any) -> None:

@@ -13,7 +13,7 @@ from kft.config import RunConfig, load_config
 from kft.data import Target
 from kft.errors import ConfigError, ExportError, TrainingError
 from kft.evaluate import Answers, evaluate
-from kft.exclude import find
+from kft.exclude import left_out, without
 from kft.gain import gain
 from kft.keep import Keeper
 from kft.parts import Training, part_of
@@ -71,12 +71,13 @@ def run_in(directory: Path, config: RunConfig) -> RunResult:
     for callback in config.callbacks:
         callback.build()  # only to know before the work begins that it can be made
     keras.utils.set_random_seed(config.seed)
-    found = find(config.data, config.seed)
+    whole = config.data.load(config.seed)
+    found = without(whole, config.data.exclude)
     with computing_in(config.precision):
         backbone = config.backbone.load(found.input.spec)
     task = assemble(backbone, config.head, found.target, found.input)
     reading = read(found, config.data.on_bad_input, config.cache)
-    write_beginning(directory, found, reading.bad)
+    write_beginning(directory, whole, reading.bad | left_out(whole, found))
     keeper = Keeper(config.keeping, config.seed, task.backbone.name)
     phases, selected = train_and_keep(config, task, reading, directory, keeper)
     answers = {name: answer(task, reading, name, keeper) for name in held_out(reading)}

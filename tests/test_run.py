@@ -111,6 +111,16 @@ def test_predictions_and_split_name_every_example(result):
     assert [row["split"] for row in manifest] == ["train"] * 22 + ["validation"] * 9 + ["test"] * 9
 
 
+def test_what_is_left_out_stays_in_the_list_that_divides_the_data(tmp_path):
+    (tmp_path / "list.txt").write_text("train/3\n")
+    data = {"kind": "tiny:Ramp", "exclude": str(tmp_path / "list.txt")}
+
+    run(config(tmp_path / "run", data=data, phases=PHASES[:1], exporters=[]))
+
+    assert "train/3,low,train," in (tmp_path / "run/split.csv").read_text()
+    assert "train/3,data.exclude names it" in (tmp_path / "run/skipped.csv").read_text()
+
+
 @pytest.fixture(scope="module")
 def again(result, tmp_path_factory):
     """The same run from its own directory, but without an export."""
