@@ -10,8 +10,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from kft.replicated import Replicated, synchronize
+from kft.shares import Tally
 
-class InParts(keras.Model):
+
+class InParts(Replicated):
     """A model that adds up the gradients of the parts of each batch, and then takes one step.
 
     So one batch of `fit` is one step, in whatever counts them, and takes the memory of a part.
@@ -25,18 +28,13 @@ class InParts(keras.Model):
 
     part_size: int
 
-    def train_step(self, data: Any) -> dict[str, Any]:
-        """Takes one step and returns the metrics so far.
-
-        The loss must be a mean over the examples, as Keras's losses are unless told otherwise.
-        """
-        batch = keras.utils.unpack_x_y_sample_weight(data)
+    def gradients(self, batch: tuple[Any, ...], tally: Tally) -> list[Any]:
+        """Returns those of the whole batch, of which one part at a time is worked on."""
         size = tf.shape(tf.nest.flatten(batch)[0])[0]
 
         def add_part(start: tf.Tensor, sums: list[tf.Tensor]) -> tuple[Any, ...]:
-            end = start + self.part_size
-            part = (None if rows is None else rows_of(rows, start, end) for rows in batch)
-            added = self._gradients(part, size)
+            end = tf.minimum(start + self.part_size, size)
+            added = self._of_part(batch, tally, start, end)
             return end, [a + b for a, b in zip(sums, added, strict=True)]
 
         zeros = [tf.zeros(variable.shape, variable.dtype) for variable in self.trainable_variables]
@@ -44,26 +42,25 @@ class InParts(keras.Model):
         _, sums = tf.while_loop(
             lambda start, _: start < size, add_part, (0, zeros), parallel_iterations=1
         )
-        self.optimizer.apply_gradients(zip(sums, self.trainable_variables, strict=True))
-        return dict(self.get_metrics_result())
+        return list(sums)
 
-    def _gradients(self, part: Any, size: tf.Tensor) -> list[tf.Tensor]:
-        """Returns what `part` adds to the gradients of the mean loss over `size` examples."""
-        x, y, weights = part
-        held = tf.shape(tf.nest.flatten(x)[0])[0]
-        with tf.GradientTape() as tape:
-            answers = self(x, training=True)
-            loss = self.compute_loss(x, y, answers, weights, training=True)
-            share = loss * tf.cast(held / size, loss.dtype)
-            scaled = self.optimizer.scale_loss(share)
-        for metric in self.metrics:
-            if metric.name == "loss":
-                metric.update_state(loss, sample_weight=held)
-        self.compute_metrics(x, y, answers, weights)
-        gradients = tape.gradient(
-            scaled, self.trainable_variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
-        )
-        return [tf.convert_to_tensor(gradient) for gradient in gradients]
+    def _of_part(
+        self, batch: tuple[Any, ...], tally: Tally, start: tf.Tensor, end: tf.Tensor
+    ) -> list[tf.Tensor]:
+        """Returns what the rows from `start` to `end` add to the gradients of the mean loss."""
+        part = tuple(None if rows is None else rows_of(rows, start, end) for rows in batch)
+        share = (end - start) / tf.shape(tf.nest.flatten(batch)[0])[0]
+        share = tf.cast(share, tally.examples.dtype)
+        counted = tf.minimum(tf.cast(tally.counted, end.dtype), end - start)
+        of_part = tally._replace(examples=tally.examples * share, counted=counted)
+        added = super().gradients(part, of_part)
+        pairs = zip(added, self.trainable_variables, strict=True)
+        return [
+            tf.zeros(variable.shape, variable.dtype)
+            if gradient is None
+            else tf.convert_to_tensor(gradient) * tf.cast(share, gradient.dtype)
+            for gradient, variable in pairs
+        ]
 
 
 def rows_of(tensors: Any, start: tf.Tensor, end: tf.Tensor) -> Any:
@@ -73,6 +70,7 @@ def rows_of(tensors: Any, start: tf.Tensor, end: tf.Tensor) -> Any:
 
 def in_parts(model: keras.Model, part_size: int) -> keras.Model:
     """Returns a model of the same layers that works each batch off in parts."""
+    synchronize(model)
     parted = InParts(model.input, model.output, name=model.name)
     parted.part_size = part_size
     return parted

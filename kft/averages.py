@@ -70,14 +70,14 @@ class Average(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Puts the average in the place of the weights, if there is one yet."""
-        if int(self._taken):
+        if int(self._taken.numpy()):
             for spare, (variable, average) in zip(self._spares, self._known.values(), strict=True):
                 spare.assign(variable)
                 variable.assign(average)
 
     def restore(self) -> None:
         """Puts the weights themselves back, at the end of an epoch."""
-        if int(self._taken):
+        if int(self._taken.numpy()):
             for spare, (variable, _) in zip(self._spares, self._known.values(), strict=True):
                 variable.assign(spare)
 
@@ -125,11 +125,11 @@ class MovingAverage(Average):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Begins to count the steps of the optimizer."""
-        self._steps = int(self.model.optimizer.iterations)
+        self._steps = int(self.model.optimizer.iterations.numpy())
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Takes the weights in, if this batch has changed them; it may only gather gradients."""
-        steps = int(self.model.optimizer.iterations)
+        steps = int(self.model.optimizer.iterations.numpy())
         if steps != self._steps:
             self._steps = steps
             self._take()

@@ -5,7 +5,7 @@ Reached from functions only, since it imports Keras.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,21 +31,31 @@ def batch_statistics(norms: Sequence[keras.layers.BatchNormalization]) -> Iterat
 
     Each normalises by its batch and moves its averages. What a model is told goes to all layers
     in it, dropout too, and Keras has no argument for those of one kind; hence the method in place
-    of the layer's own.
+    of the layer's own. The replicas of a strategy may be in here at the same time, each in a
+    thread: the last to leave puts the method back.
     """
     for norm in norms:
-        vars(norm)["call"] = training_call(norm)
+        vars(norm).setdefault("call", TrainingCall(norm)).users += 1
     try:
         yield
     finally:
         for norm in norms:
-            del vars(norm)["call"]
+            vars(norm)["call"].users -= 1
+            if not vars(norm)["call"].users:
+                del vars(norm)["call"]
 
 
-def training_call(norm: keras.layers.BatchNormalization) -> Callable[..., Any]:
-    """Returns the ``call`` of `norm`, with ``training`` always True."""
+class TrainingCall:
+    """The ``call`` of a batch normalisation, with ``training`` always True.
 
-    def call(*arguments: Any, **keywords: Any) -> Any:
-        return type(norm).call(norm, *arguments, **{**keywords, "training": True})
+    Attributes:
+        users: How many need it now.
+    """
 
-    return call
+    def __init__(self, norm: keras.layers.BatchNormalization) -> None:
+        self.users = 0
+        self._norm = norm
+
+    def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """Returns what the layer itself gives."""
+        return type(self._norm).call(self._norm, *arguments, **{**keywords, "training": True})

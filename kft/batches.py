@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kft.data import Split, Target
+from kft.distribute import shared_out
 from kft.mix import Mix
+from kft.shares import WHOLE, Shares, cut_up, in_shares, with_tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
+    import keras
     import tensorflow as tf
 
 
@@ -45,32 +49,46 @@ def training_batches(
     order: Order,
     augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None,
     mix: Mix | None = None,
-) -> tf.data.Dataset:
+) -> Any:
     """Returns ``(inputs, labels, weights)`` of all epochs of `order`, one after another.
 
     Labels are dense ``(batch, k)``, weights ``(batch,)``. `augment` is as `Input.augment`; what
-    it gives is mixed by `mix`.
+    it gives is mixed by `mix`. Where several devices train, each has its share of every batch,
+    as `share_of` gives it.
     """
     import tensorflow as tf
 
     views = tf.constant(order.views, "int64")
 
-    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+    def one_epoch(epoch: tf.Tensor, shares: Shares) -> tf.data.Dataset:
         first = tf.gather(views, epoch % len(order.views)) * split.size
-        indices = shuffled(split.size, order.seed, epoch, order.batch_size)
+        # Examples are mixed within the batch, so every process needs the whole of it.
+        early = WHOLE if mix is not None else shares
+        indices = shuffled(split.size, order.seed, epoch, order.batch_size, early)
         rows = indices if order.views == (0,) else indices.map(lambda index: first + index)
-        batches = labelled(split, target, rows, order.batch_size)
-        if augment is not None:
-            vary = varied_by(augment, order.seed, epoch)
-            batches = batches.map(vary, num_parallel_calls=tf.data.AUTOTUNE)
-        if mix is not None:
-            blend = mixed_by(mix, order.seed, epoch)
-            batches = batches.map(blend, num_parallel_calls=tf.data.AUTOTUNE)
-        return batches
+        batches = labelled(split, target, rows, early.size(order.batch_size))
+        batches = with_tally(batches, split.size, order.batch_size, early)
+        for change in changes(augment, mix, order.seed, epoch):
+            batches = batches.map(change, num_parallel_calls=tf.data.AUTOTUNE)
+        return cut_up(batches, shares) if early is not shares else batches
 
-    epochs = tf.data.Dataset.range(order.first_epoch, order.first_epoch + order.epochs)
-    batches = epochs.flat_map(one_epoch).map(lambda _, *batch: batch)
-    return batches.prefetch(tf.data.AUTOTUNE)
+    def all_epochs(shares: Shares) -> tf.data.Dataset:
+        epochs = tf.data.Dataset.range(order.first_epoch, order.first_epoch + order.epochs)
+        batches = epochs.flat_map(lambda epoch: one_epoch(epoch, shares))
+        return batches.map(lambda _, *batch: batch).prefetch(tf.data.AUTOTUNE)
+
+    return shared_out(all_epochs)
+
+
+def changes(
+    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None,
+    mix: Mix | None,
+    seed: int,
+    epoch: tf.Tensor,
+) -> list[Callable[..., tuple[tf.Tensor, ...]]]:
+    """Returns what happens to each batch of one epoch, in turn."""
+    varied = [] if augment is None else [varied_by(augment, seed, epoch)]
+    return varied + ([] if mix is None else [mixed_by(mix, seed, epoch)])
 
 
 def varied_by(
@@ -96,26 +114,59 @@ def mixed_by(mix: Mix, seed: int, epoch: tf.Tensor) -> Callable[..., tuple[tf.Te
     return blend
 
 
-def evaluation_batches(split: Split, target: Target, batch_size: int) -> tf.data.Dataset:
-    """Returns ``(inputs, labels)`` in the order of the split, labels dense ``(batch, k)``."""
+def evaluation_batches(split: Split, target: Target, batch_size: int) -> Any:
+    """Returns ``(inputs, labels)`` in the order of the split, labels dense ``(batch, k)``.
+
+    Where there are several devices, each has its share of every batch, as in training.
+    """
     import tensorflow as tf
 
-    indices = tf.data.Dataset.range(split.size).batch(batch_size)
-    batches = labelled(split, target, indices, batch_size)
-    return batches.map(lambda _, inputs, labels, weights: (inputs, labels)).prefetch(2)
+    def whole(shares: Shares) -> tf.data.Dataset:
+        indices = in_shares(split.size, batch_size, shares)
+        batches = labelled(split, target, indices, shares.size(batch_size))
+        if shares.replicas == 1:
+            return batches.map(lambda _, inputs, labels, weights: (inputs, labels)).prefetch(2)
+        batches = batches.map(lambda *batch: (*batch[1:3], tf.ones_like(batch[3])))
+        return with_tally(batches, split.size, batch_size, shares).prefetch(2)
+
+    return shared_out(whole)
 
 
-def shuffled(size: int, seed: int, epoch: tf.Tensor, batch_size: int) -> tf.data.Dataset:
-    """Returns batches of the indices of a split in the order of one epoch, in constant memory."""
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The batches of a split that score a compiled model.
+
+    Attributes:
+        steps: How many there are, which Keras cannot ask where several devices share them.
+    """
+
+    batches: Any
+    steps: int
+
+    def scores(self, model: keras.Model, callbacks: Sequence[Any] = ()) -> dict[str, float]:
+        """Returns the loss and the metrics of `model` by their names."""
+        found = model.evaluate(
+            self.batches, steps=self.steps, verbose=0, return_dict=True, callbacks=list(callbacks)
+        )
+        return {name: float(score) for name, score in found.items()}
+
+
+def evaluation(split: Split, target: Target, batch_size: int) -> Evaluation:
+    """Returns the `evaluation_batches` of a split and their number."""
+    batches = evaluation_batches(split, target, batch_size)
+    return Evaluation(batches, -(-split.size // batch_size))
+
+
+def shuffled(
+    size: int, seed: int, epoch: tf.Tensor, batch_size: int, shares: Shares = WHOLE
+) -> tf.data.Dataset:
+    """Returns `in_shares` in the order of one epoch, in constant memory."""
     import tensorflow as tf
 
     key = tf.stack([tf.constant(seed, "int64"), tf.cast(epoch, "int64")])
-
-    def batch_from(start: tf.Tensor) -> tf.Tensor:
-        places = tf.range(start, tf.minimum(start + batch_size, size))
-        return tf.random.experimental.index_shuffle(places, key, size - 1)
-
-    return tf.data.Dataset.range(0, size, batch_size).map(batch_from)
+    return in_shares(size, batch_size, shares).map(
+        lambda places: tf.random.experimental.index_shuffle(places, key, size - 1)
+    )
 
 
 def example_seeds(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:

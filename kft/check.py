@@ -17,8 +17,8 @@ from kft.errors import ConfigError, KftError, one_line
 from kft.estimate import Estimate, estimates
 from kft.exclude import find, listed
 from kft.findings import exclusions, in_json, notes_of
+from kft.output import refuse_used
 from kft.plan import fresh_task, plan_phases
-from kft.run import refuse_used
 from kft.selection import check_select
 from kft.survey import Survey, survey
 

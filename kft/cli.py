@@ -12,7 +12,15 @@ import click
 from kft.backbones_cli import backbones
 from kft.cache_cli import cache
 from kft.check_cli import check
-from kft.command import TRUST, load, refuse_untrusted, show, start_tensorflow, with_config
+from kft.command import (
+    TRUST,
+    is_verbose,
+    load,
+    refuse_untrusted,
+    show,
+    start_tensorflow,
+    with_config,
+)
 from kft.errors import KftError
 
 
@@ -70,7 +78,25 @@ def run(config: str, overrides: tuple[str, ...], trust: tuple[str, ...]) -> None
     from kft.run import run as run_config
     from kft.show import run_summary
 
-    show(run_summary(run_config(loaded)))
+    result = run_config(loaded)
+    if result.chief:
+        show(run_summary(result))
+
+
+@main.command()
+@with_config
+@click.option("--workers", type=click.IntRange(min=2), required=True, help="How many.")
+def launch(config: str, overrides: tuple[str, ...], trust: tuple[str, ...], workers: int) -> None:
+    """Run CONFIG as several workers on this machine.
+
+    So a cluster can be tried out. It fails when one of them does.
+    """
+    load(config, overrides, trust)
+    from kft.launch import launch as launch_workers
+    from kft.launch import run_arguments
+
+    arguments = run_arguments(config, overrides, trust, is_verbose())
+    click.get_current_context().exit(launch_workers(arguments, workers, click.echo))
 
 
 @main.command()

@@ -33,6 +33,7 @@ from kft.override import apply_override
 from kft.phase import Phase, two_phase_recipe
 from kft.place import CacheDtype, CacheMode, Keeping
 from kft.precision import Precision
+from kft.strategy import Distribute
 
 
 class UserCallback(Settings):
@@ -119,6 +120,7 @@ class RunConfig(Settings):
             them in turn. 0 keeps none: each epoch has its own, and computes it.
         cache_dtype: What to keep it as. ``float16`` takes half the room; a number is off by at
             most 0.05 %, or by 3e-8 if it is smaller than 6e-5.
+        distribute: Which devices and machines train together.
     """
 
     # For editors; kft forgets it, so that a run's own config equals the one it was given.
@@ -140,6 +142,7 @@ class RunConfig(Settings):
     cache: CacheMode = "auto"
     cache_views: Annotated[int, Field(ge=0)] = 0
     cache_dtype: CacheDtype = "float32"
+    distribute: Distribute = Distribute()
     callbacks: tuple[UserCallback, ...] = ()
     exporters: tuple[Exporter, ...] = (SavedModelExporter(),)
 

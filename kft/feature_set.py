@@ -11,7 +11,7 @@ from kft import feature_store
 from kft.data import Split
 from kft.errors import ConfigError
 from kft.feature_key import ModelDigest, digests_of, key_of
-from kft.features import PASS_SIZE, from_memory, output_batches, specs_of
+from kft.features import PASS_SIZE, asked, from_memory, output_batches, specs_of
 from kft.progress import say
 from kft.views import View
 
@@ -88,7 +88,7 @@ class FeatureSet:
         index = tf.zeros(1, "int64")
         inputs = tf.expand_dims(self.split.fetch(index[0]), 0)
         inputs = inputs if self.view.vary is None else self.view.vary(index, inputs)
-        outputs = tf.nest.flatten(self.model(inputs, training=False))
+        outputs = tf.nest.flatten(asked(self.model, inputs))
         for name, output in zip(self.row.names or (), outputs, strict=True):
             now, then = np.asarray(output[0], "float64"), np.asarray(rows[name][0], "float64")
             if not np.linalg.norm(now - then) <= AGREEMENT * np.linalg.norm(now):

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from kft.data import Split
+from kft.distribute import by_replica, least, replicas, shared_out
 from kft.progress import track
+from kft.shares import Shares
 
 if TYPE_CHECKING:
     import keras
@@ -48,7 +50,7 @@ def fits(size: int, *specs: tf.TensorSpec) -> bool:
     ):
         return False
     each = sum(spec.shape.num_elements() * spec.dtype.size for spec in specs)
-    return bool(size * each <= memory_budget())
+    return bool(size * each <= least(memory_budget()))
 
 
 def from_memory(*arrays: np.ndarray) -> Callable[[tf.Tensor], Any]:
@@ -86,18 +88,47 @@ def output_batches(
 
     The examples are those that `vary` makes of a batch and its indices, if it is given.
     """
+    infer = inference_of(model)
+    count = -(-split.size // PASS_SIZE)
+    batches = shared_out(lambda shares: pass_batches(split, shares, vary))
+    done = 0
+    for numbers, inputs in track(batches, title, -(-count // replicas())):
+        given = {int(number[0]): out for number, out in by_replica((numbers, infer(inputs)))}
+        while done in given:
+            size = min(PASS_SIZE, split.size - done * PASS_SIZE)
+            yield [output.numpy()[:size] for output in given[done]]
+            done += 1
+
+
+def pass_batches(split: Split, shares: Shares, vary: Vary | None) -> tf.data.Dataset:
+    """Returns the batches of a pass that the devices of this process compute.
+
+    Each comes with its number, ``(1,)``, and inputs for `PASS_SIZE` examples. Devices take turns;
+    where batches run out, the last is computed by several.
+    """
     import tensorflow as tf
 
-    infer = inference_of(model)
-    batches = split.fetched(tf.data.Dataset.range(split.size).batch(PASS_SIZE), PASS_SIZE)
+    count = -(-split.size // PASS_SIZE)
+    rounds = -(-count // shares.replicas)
+
+    def number_of(element: tf.Tensor) -> tf.Tensor:
+        turn = element // shares.here * shares.replicas
+        return tf.reshape(tf.minimum(turn + shares.replica(element), count - 1), [1])
+
+    def places(number: tf.Tensor) -> tf.Tensor:
+        start = number[0] * PASS_SIZE
+        end = tf.minimum(start + PASS_SIZE, split.size)
+        # `Split.fetched` takes no short batch but the last, and here several may be.
+        whole = start + tf.range(PASS_SIZE, dtype="int64")
+        return tf.range(start, end) if shares.replicas == 1 else tf.minimum(whole, end - 1)
+
+    numbers = tf.data.Dataset.range(rounds * shares.here).map(number_of)
+    batches = split.fetched(numbers.map(places), PASS_SIZE)
     if vary is not None:
         batches = batches.map(vary, num_parallel_calls=tf.data.AUTOTUNE)
     else:
         batches = batches.map(lambda _, inputs: inputs)
-    batches = batches.map(padded).prefetch(2)
-    for number, inputs in enumerate(track(batches, title, -(-split.size // PASS_SIZE))):
-        size = min(PASS_SIZE, split.size - number * PASS_SIZE)
-        yield [output.numpy()[:size] for output in infer(inputs)]
+    return tf.data.Dataset.zip((numbers, batches.map(padded))).prefetch(2)
 
 
 def inference_of(model: keras.Model) -> Callable[[Any], list[tf.Tensor]]:
@@ -113,13 +144,31 @@ def inference_of(model: keras.Model) -> Callable[[Any], list[tf.Tensor]]:
         # What is kept for as long as the model lives may not keep it alive.
         weak = weakref.proxy(model)
 
-        @tf.function(reduce_retracing=True)
-        def outputs_of(inputs: Any) -> list[tf.Tensor]:
+        @tf.autograph.experimental.do_not_convert
+        def answer(inputs: Any) -> list[tf.Tensor]:
             inputs = list(inputs) if isinstance(inputs, tuple) else inputs
             return list(tf.nest.flatten(infer(weak, inputs)))
 
+        strategy = tf.distribute.get_strategy()
+
+        @tf.function(reduce_retracing=True)
+        def outputs_of(inputs: Any) -> list[Any]:
+            return list(strategy.run(answer, args=(inputs,)))
+
         _inference[model] = outputs_of
     return _inference[model]
+
+
+def asked(model: keras.Model, inputs: Any) -> Any:
+    """Returns what `model` answers to one batch, in inference mode, as the first device does."""
+    import tensorflow as tf
+
+    # A function restored in the scope of a strategy can only be called on its devices.
+    strategy = tf.distribute.get_strategy()
+    answers = strategy.run(lambda: model(inputs, training=False))
+    return tf.nest.map_structure(
+        lambda answer: strategy.experimental_local_results(answer)[0], answers
+    )
 
 
 def specs_of(model: keras.Model) -> list[tf.TensorSpec]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kft import feature_store
 from kft.data import Split
+from kft.distribute import is_chief, least
 from kft.feature_key import ModelDigest, digest_model
 from kft.feature_set import FeatureSet, fetch_from
 from kft.features import specs_of
@@ -119,7 +120,7 @@ class Keeper:
             key = one.key(model) if place.on_disk else None
             found = self._rows(one, key, place)
             if found is None:
-                return Kept(None, "computed anew: the disk cannot be written to")
+                return Kept(None, "computed anew: the disk cannot be written to and read by all")
             sets.append(found)
         fetch = fetch_from(sets, wanted.model, place.in_memory)
         split = replace(wanted.split, fetch=fetch, fetches_many=True, digests=None)
@@ -130,12 +131,13 @@ class Keeper:
         import numpy as np
 
         found = None if key is None else one.find(key)
-        if found is not None:
+        if key is not None and everywhere(found):
             say(f"Found {one.title}, computed by an earlier run")
             return found
         if key is not None and not place.in_memory:
             written = self._write(one, key, one.compute())
-            return feature_store.read(key, one.row, one.split.size) if written else None
+            found = feature_store.read(key, one.row, one.split.size) if written else None
+            return found if everywhere(found) else None
         rows = np.empty(one.split.size, one.row)
         start = 0
         for block in one.compute():
@@ -146,15 +148,25 @@ class Keeper:
         return rows
 
     def _write(self, one: FeatureSet, key: str, blocks: Iterable[np.ndarray]) -> bool:
-        """Writes a set and says whether it could; once it could not, it tries no more."""
+        """Lets the chief write a set and says whether it could; if not, none tries any more."""
         if self._disk_failed:
             return False
+        blocks = iter(blocks)
         try:
-            one.write(key, blocks, self._backbone)
+            if is_chief():
+                one.write(key, blocks, self._backbone)
         except OSError as error:
             self._disk_failed = True
             say(
                 f"Cannot keep features in {feature_store.directory()}: {error.strerror}. The next "
                 "run will not find them"
             )
+        for _ in blocks:
+            pass  # All workers compute them together, also for one that does not write.
+        self._disk_failed = not least(not self._disk_failed)
         return not self._disk_failed
+
+
+def everywhere(found: np.ndarray | None) -> bool:
+    """Says whether all workers have `found` something; they must all go the same way."""
+    return bool(least(found is not None))

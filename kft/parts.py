@@ -46,6 +46,7 @@ class Training:
         callbacks: Makes the user's callbacks, afresh for each phase.
         keeping: Where what frozen layers give is kept.
         keeper: Keeps it, where others go on with it; None makes one for the training alone.
+        rate_factor: What the learning rates of the phases are multiplied by.
         pretrained: The weights of the backbone before the first phase, where one pulls to them.
     """
 
@@ -57,6 +58,7 @@ class Training:
     callbacks: Callable[[], Sequence[keras.callbacks.Callback]] = tuple
     keeping: Keeping = Keeping()
     keeper: Keeper | None = None
+    rate_factor: float = 1.0
     pretrained: Pretrained = field(default_factory=dict)
 
 

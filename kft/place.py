@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from kft import feature_store, features
+from kft.distribute import least
 from kft.feature_store import in_words
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ def place_for(keeping: Keeping, row: np.dtype[Any] | None, rows: int, nameable: 
     if row is None:
         return Place(False, False, "computed anew: how large they are is not known beforehand")
     needed = row.itemsize * rows
-    small = needed <= features.memory_budget()
-    roomy = keeping.mode != "memory" and nameable and needed <= feature_store.room()
+    small = needed <= least(features.memory_budget())
+    roomy = keeping.mode != "memory" and nameable and needed <= least(feature_store.room())
     in_memory = small and not (keeping.mode == "disk" and roomy)
     return Place(in_memory, roomy, told_of(in_memory, roomy, needed, keeping.mode))
 

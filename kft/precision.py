@@ -37,8 +37,8 @@ def loss_scaled(
 
     Small gradients would be 0 in float16. A step whose gradients overflow is left out, and the
     scale halved. Keras adds this by itself only to a model whose own policy is ``mixed_float16``,
-    and looks at no layer. On several devices it must not be used: Keras 3.15 asks the first alone
-    whether its gradients are finite.
+    and looks at no layer. On several devices Keras 3.15 asks the first alone whether its gradients
+    are finite; hence `replicated.take_sums`.
     """
     import keras
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from kft.batches import Order
 from kft.class_weights import weigh
 from kft.data import Split, Splits
+from kft.distribute import replicas
 from kft.divergence import Limits
+from kft.errors import ConfigError
 from kft.keep import Keeper
 from kft.parts import Parts, Training, ahead_of, parts_of
 from kft.phase import Phase
@@ -34,11 +36,35 @@ class Job:
 
 
 def job_of(task: Task, splits: Splits, phases: Sequence[Phase], training: Training) -> Job:
-    """Returns what all `phases` share, before the first of them."""
+    """Returns what all `phases` share, before the first of them.
+
+    Raises:
+        ConfigError: A phase cannot train on so many devices.
+    """
+    for phase in phases:
+        refuse_on_devices(phase, task, phase.batch_size or training.batch_size)
     weighted = weigh(splits.train, splits.target, training.class_weights)
     training = replace(training, pretrained=pretrained_values(task, phases))
     keeper = training.keeper or Keeper(training.keeping, training.seed, task.backbone.name)
     return Job(task, replace(splits, train=weighted), training, Limits(), keeper)
+
+
+def refuse_on_devices(phase: Phase, task: Task, batch_size: int) -> None:
+    """Raises ConfigError if `phase` cannot be shared out among as many devices as there are."""
+    if batch_size < replicas():
+        raise ConfigError(
+            where=f"phase {phase.name!r}",
+            problem=f"a batch of {batch_size} cannot be shared by {replicas()} devices",
+            fix="Make batch_size larger, or take fewer devices",
+        )
+    follows = task.backbone.batch_norm in ("train", "recalibrate")
+    if replicas() > 1 and phase.accumulate_steps > 1 and follows:
+        raise ConfigError(
+            where=f"phase {phase.name!r}, accumulate_steps",
+            problem="batch normalisation that follows the data needs a batch at once on several "
+            "devices",
+            fix="Set it to 1, or the batch_norm of the backbone to 'frozen' or 'inference'",
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,21 +88,30 @@ def prepare(job: Job, phase: Phase, segment: Segment, epoch: int) -> Ready:
     """Returns `segment`, ready to begin with `epoch` of the run, counted from 0."""
     batch_size = phase.batch_size or job.training.batch_size
     step_size = batch_size * phase.accumulate_steps
-    parts = accumulating(parts_for(job, phase, segment, epoch), phase, batch_size)
+    parts = stepping(parts_for(job, phase, segment, epoch), phase, batch_size)
     steps = steps_per_epoch(parts.train.split, step_size)
     optimizer = compile_for(phase, job.task, parts, steps, job.training)
     order = Order(job.training.seed, epoch, segment.epochs, step_size, parts.train.views)
     return Ready(parts, optimizer, order, batch_size)
 
 
-def accumulating(parts: Parts, phase: Phase, batch_size: int) -> Parts:
-    """Returns `parts` with a model that works each batch off in parts, if `phase` accumulates."""
+def stepping(parts: Parts, phase: Phase, batch_size: int) -> Parts:
+    """Returns `parts` with models for as many devices as there are.
+
+    The one that trains works each batch off in parts, if `phase` accumulates.
+    """
     from kft.accumulate import in_parts
+    from kft.replicated import replicated
 
     if phase.accumulate_steps == 1:
-        return parts
-    model = in_parts(parts.train.model, batch_size)
-    return replace(parts, train=replace(parts.train, model=model))
+        model = replicated(parts.train.model)
+    else:
+        model = in_parts(parts.train.model, -(-batch_size // replicas()))
+    scored = replicated(parts.validation.model)
+    train, validation = parts.train, parts.validation
+    return replace(
+        parts, train=replace(train, model=model), validation=replace(validation, model=scored)
+    )
 
 
 def parts_for(job: Job, phase: Phase, segment: Segment, epoch: int) -> Parts:
@@ -96,11 +131,14 @@ def compile_for(
 ) -> keras.optimizers.Optimizer:
     """Compiles what `parts` train and validate, and returns the new optimizer, with its slots."""
     from kft.phase_rate import PhaseRate
+    from kft.replicated import take_sums
 
-    rate = PhaseRate(phase.optimizer.learning_rate, phase.schedule, phase.epochs, steps)
+    learning_rate = phase.optimizer.learning_rate * training.rate_factor
+    rate = PhaseRate(learning_rate, phase.schedule, phase.epochs, steps)
     optimizer = phase.optimizer.build(rate, phase.clip_norm)
     adapt(optimizer, phase, task, training.pretrained)
     optimizer = loss_scaled(optimizer, parts.train.model)
+    take_sums(optimizer)
     # The whole model too, where it is not what is trained: callbacks may save or score it.
     models = (parts.train.model, task.model, parts.validation.model)
     for model in {id(model): model for model in models}.values():
@@ -123,7 +161,8 @@ def build_metrics(model: keras.Model, outputs: int) -> None:
     for the optimizer.
     """
     import numpy as np
+    import tensorflow as tf
 
     answers = np.zeros((1, outputs), "float32")
-    model.compute_metrics(None, answers, answers, sample_weight=None)
+    tf.distribute.get_strategy().run(lambda: model.compute_metrics(None, answers, answers))
     model.reset_metrics()

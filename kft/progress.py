@@ -29,6 +29,16 @@ def shown_on(console: Console) -> Iterator[None]:
             left.close()
 
 
+@contextmanager
+def hidden() -> Iterator[None]:
+    """Shows no progress while the context lasts: several workers would show the same."""
+    before = _console.set(None)
+    try:
+        yield
+    finally:
+        _console.reset(before)
+
+
 def say(message: str) -> None:
     """Shows one line, if anyone is looking."""
     console = _console.get()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kft.data import Split, Splits
+from kft.distribute import is_chief
 from kft.errors import DataError
 from kft.feature_key import digest_each
 from kft.features import PASS_SIZE, fits, from_memory
@@ -177,7 +178,7 @@ def rows_of(
     for block in decoding.rows(rows.dtype):
         rows[start : start + len(block)] = block
         start += len(block)
-    if prepared is not None and in_memory is not None:
+    if prepared is not None and in_memory is not None and is_chief():
         prepared.write([rows])
     return rows
 

@@ -55,7 +55,11 @@ class LastGood(keras.callbacks.Callback):
         self._state.restore()
         scale = rate_of(self.model.optimizer).scale
         scale.assign(scale / 2)
-        record = {"epoch": found.epoch + 1, "problem": found.problem, "rate_scale": float(scale)}
+        record = {
+            "epoch": found.epoch + 1,
+            "problem": found.problem,
+            "rate_scale": float(scale.numpy()),
+        }
         self.rollbacks.append(record)
         say(
             f"{self._phase}, epoch {found.epoch + 1}: {found.problem}. Once more from its "

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kft.best import Best
 from kft.config import RunConfig, load_config
 from kft.data import Target
-from kft.errors import ConfigError, ExportError, TrainingError
+from kft.distribute import is_chief, least
+from kft.errors import ConfigError, TrainingError
 from kft.evaluate import Answers, evaluate
 from kft.exclude import left_out, without
 from kft.gain import gain
+from kft.input import Input
 from kft.keep import Keeper
+from kft.lost_worker import lost_worker_told
+from kft.output import own_directory, private_directory
 from kft.parts import Training, part_of
 from kft.precision import computing_in
 from kft.progress import say
@@ -33,8 +36,6 @@ from kft.selection import (
 from kft.task import Task, assemble, save_weights
 from kft.train import PhaseResult, train
 
-FULL_DISK = ("No space left on device", "File too large", "Disk quota exceeded")
-
 
 @dataclass(frozen=True)
 class RunResult:
@@ -45,27 +46,52 @@ class RunResult:
         scores: The content of ``scores.json``.
         exports: What the exporters wrote, with the largest difference between its answers and
             the run's own.
+        chief: Whether this is the worker that writes; others have no scores and no exports.
     """
 
     directory: Path
     phases: tuple[PhaseResult, ...]
     scores: Mapping[str, Any]
     exports: Mapping[Path, float]
+    chief: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What training leaves, for the scores and the exports."""
+
+    task: Task
+    reading: Reading
+    keeper: Keeper
+    phases: tuple[PhaseResult, ...]
+    selected: Selected
 
 
 def run(config: RunConfig) -> RunResult:
     """Does what `config` says and leaves the results in its `output_dir`.
 
+    Where several workers train together, each calls this; the first, the chief, writes.
+
     Raises:
         KftError: Something that the user can mend; the message says what and how.
     """
-    directory = new_directory(config)
-    with full_disk_told(directory):
-        return run_in(directory, config)
+    strategy = config.distribute.build()
+    with strategy.scope():
+        chief = is_chief()
+    with own_directory(config) if chief else private_directory() as directory:
+        with strategy.scope(), lost_worker_told():
+            trained = train_in(directory, config)
+        if not chief:
+            result = RunResult(directory, trained.phases, {}, {}, chief=False)
+        else:
+            result = finish(directory, config, on_one_device(config, trained))
+        with strategy.scope(), lost_worker_told():
+            least(0)  # The others wait for the chief: should it fail, they do.
+    return result
 
 
-def run_in(directory: Path, config: RunConfig) -> RunResult:
-    """Does what `config` says in an empty `directory`."""
+def train_in(directory: Path, config: RunConfig) -> Trained:
+    """Trains as `config` says in an empty `directory`."""
     import keras
 
     for callback in config.callbacks:
@@ -80,60 +106,33 @@ def run_in(directory: Path, config: RunConfig) -> RunResult:
     write_beginning(directory, whole, reading.bad | left_out(whole, found))
     keeper = Keeper(config.keeping, config.seed, task.backbone.name)
     phases, selected = train_and_keep(config, task, reading, directory, keeper)
+    return Trained(task, reading, keeper, phases, selected)
+
+
+def on_one_device(config: RunConfig, trained: Trained) -> Trained:
+    """Returns what was trained with its weights on one device, as whoever loads it has them.
+
+    A SavedModel of TF-Hub that is on several devices cannot be exported (TensorFlow 2.21).
+    """
+    task = trained.task
+    if task.model.distribute_strategy.num_replicas_in_sync == 1:
+        return trained
+    alone = build(config, task.target, task.input)
+    for variable, value in zip(alone.model.variables, task.model.variables, strict=True):
+        variable.assign(value.numpy())
+    return replace(trained, task=alone, selected=trained.selected.on(alone.model))
+
+
+def finish(directory: Path, config: RunConfig, trained: Trained) -> RunResult:
+    """Scores what was trained, writes the report, and exports."""
+    task, reading, keeper = trained.task, trained.reading, trained.keeper
     answers = {name: answer(task, reading, name, keeper) for name in held_out(reading)}
-    gained = gain(task, selected, answers, reading.decoded.by_name())
-    content = scores(answers, phases, selected, gained)
+    gained = gain(task, trained.selected, answers, reading.decoded.by_name())
+    content = scores(answers, trained.phases, trained.selected, gained)
     test = answers.get("test", answers["validation"])
     write_end(directory, content, test, task.target)
     exports = export(config, task, test, directory)
-    return RunResult(directory, phases, content, exports)
-
-
-def new_directory(config: RunConfig) -> Path:
-    """Makes the run's directory, with the resolved config in it."""
-    directory = Path(config.output_dir)
-    refuse_used(directory)
-    try:
-        (directory / BEST_WEIGHTS).parent.mkdir(parents=True)
-        (directory / CONFIG).write_text(config.to_json() + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            where=f"output_dir {config.output_dir!r}",
-            problem=f"cannot be written: {error.strerror}",
-            fix="Name a directory that you may write to, on a disk with room",
-        ) from error
-    return directory
-
-
-def refuse_used(directory: Path) -> None:
-    """Raises ConfigError if a run may not write to `directory`, since something is there."""
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise ConfigError(
-            where=f"output_dir {str(directory)!r}",
-            problem="is not an empty directory",
-            fix="Name another, or move it away: a run overwrites nothing",
-        )
-
-
-@contextmanager
-def full_disk_told(directory: Path) -> Iterator[None]:
-    """Turns what Python, HDF5 and TensorFlow each say of a full disk into one message."""
-    import tensorflow as tf
-
-    try:
-        yield
-    except (OSError, tf.errors.OpError) as error:
-        full = next((words for words in FULL_DISK if words in str(error)), None)
-        if full is None:
-            raise
-        kept = (directory / BEST_WEIGHTS).is_file()
-        raise ExportError(
-            where=str(directory),
-            problem=f"cannot be written: {full}",
-            fix=f"Make room, then `kft export {directory}`: the trained weights are kept"
-            if kept
-            else "Make room and run it again",
-        ) from error
+    return RunResult(directory, trained.phases, content, exports)
 
 
 def train_and_keep(
@@ -148,11 +147,13 @@ def train_and_keep(
         seed=config.seed,
         batch_size=config.data.batch_size,
         class_weights=config.class_weights,
-        callbacks=lambda: [callback.build() for callback in config.callbacks],
+        rate_factor=config.distribute.rate_factor(),
+        callbacks=lambda: own_callbacks(config),
         keeper=keeper,
     )
     try:
-        phases = train(task, reading.decoded, config.phases, training)
+        with lost_worker_told():
+            phases = train(task, reading.decoded, config.phases, training)
     except (TrainingError, KeyboardInterrupt) as error:
         if best.record is None:
             raise
@@ -166,6 +167,19 @@ def train_and_keep(
         selected = keep_epoch(config.select, best, phases[-1].epochs[-1])
     save_weights(task, directory / BEST_WEIGHTS)
     return phases, selected
+
+
+def own_callbacks(config: RunConfig) -> list[Any]:
+    """Returns the callbacks of the user, afresh; those that only write, for the chief alone."""
+    import keras
+
+    made = [callback.build() for callback in config.callbacks]
+    writers = (
+        keras.callbacks.ModelCheckpoint,
+        keras.callbacks.CSVLogger,
+        keras.callbacks.TensorBoard,
+    )
+    return [callback for callback in made if is_chief() or not isinstance(callback, writers)]
 
 
 def interpolated(
@@ -223,8 +237,13 @@ def open_run(directory: str | Path) -> tuple[RunConfig, Task]:
         )
     config = load_config(directory / CONFIG)
     target = Target.from_json((directory / TARGET).read_text(encoding="utf-8"))
-    with computing_in(config.precision):
-        backbone = config.backbone.load(config.data.input.spec, pretrained=False)
-    task = assemble(backbone, config.head, target, config.data.input)
+    task = build(config, target, config.data.input)
     task.model.load_weights(directory / BEST_WEIGHTS)
     return config, task
+
+
+def build(config: RunConfig, target: Target, input: Input) -> Task:
+    """Returns the task of `config`, for weights that are there already."""
+    with computing_in(config.precision):
+        backbone = config.backbone.load(input.spec, pretrained=False)
+    return assemble(backbone, config.head, target, input)

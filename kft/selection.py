@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from kft.backbone import Stage
-from kft.batches import evaluation_batches
+from kft.batches import evaluation
 from kft.best import Best, Kept
 from kft.data import Split
 from kft.errors import ConfigError
@@ -15,7 +15,11 @@ from kft.keep import Keeper
 from kft.parts import part_of
 from kft.phase import Phase
 from kft.segments import segments_of
+from kft.snapshot import Snapshot
 from kft.task import Task
+
+if TYPE_CHECKING:
+    import keras
 
 ALPHAS = tuple(tenth / 10 for tenth in range(11))
 
@@ -39,6 +43,13 @@ class Selected:
     start: Kept | None
     alpha: float | None = None
     sweep: tuple[Mapping[str, float], ...] = ()
+
+    def on(self, model: keras.Model) -> Selected:
+        """Returns the same of `model`, another of the same kind."""
+        if self.start is None:
+            return self
+        weights = Snapshot(tuple(model.variables), self.start.weights.values)
+        return replace(self, start=replace(self.start, weights=weights))
 
     @property
     def is_fine_tuned(self) -> bool:
@@ -112,14 +123,10 @@ def validator(
     What lies before the `stages` must not change between calls: it runs once.
     """
     task.backbone.train_only(stages)
+    from kft.replicated import replicated
+
     part = part_of(task, validation, "validation", keeper)
-    part.model.compile(
-        loss=task.head.loss(task.target), metrics=task.head.metrics(), jit_compile=False
-    )
-    batches = evaluation_batches(part.split, task.target, batch_size)
-
-    def validate() -> Mapping[str, float]:
-        scores = part.model.evaluate(batches, verbose=0, return_dict=True)
-        return {name: float(score) for name, score in scores.items()}
-
-    return validate
+    model = replicated(part.model)
+    model.compile(loss=task.head.loss(task.target), metrics=task.head.metrics(), jit_compile=False)
+    validation_batches = evaluation(part.split, task.target, batch_size)
+    return lambda: validation_batches.scores(model)

@@ -34,7 +34,7 @@ def hand_on(old: Optimizer, new: Optimizer) -> None:
             value = ours[old._trainable_variables_indices[key]]
             theirs[new._trainable_variables_indices[key]].assign(value)
     taken = {key: steps_taken(old, key) for key in both}
-    begun = int(new.iterations)
+    begun = int(new.iterations.numpy())
     ahead = {key: taken.get(key, 0) - begun for key in new._trainable_variables_indices}
     if any(ahead.values()):
         new.update_step = OwnSteps(new, ahead)
@@ -89,4 +89,6 @@ class OwnSteps:
 def steps_taken(optimizer: Optimizer, key: str) -> int:
     """Returns how many steps the variable of `key` has taken."""
     step = optimizer.update_step
-    return int(optimizer.iterations) + (step.ahead[key] if isinstance(step, OwnSteps) else 0)
+    return int(optimizer.iterations.numpy()) + (
+        step.ahead[key] if isinstance(step, OwnSteps) else 0
+    )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kft.batches import Order, evaluation_batches, training_batches
+from kft.batches import Order, evaluation, training_batches
 from kft.data import Splits, Target
 from kft.divergence import Diverged
 from kft.parts import Part, Training
@@ -131,7 +131,7 @@ def train_segment(
     ready = prepare(job, phase, segment, epoch)
     take_over(ready.optimizer, phase, segment, reached)
     parts, target = ready.parts, job.task.target
-    validation = evaluation_batches(parts.validation.split, target, ready.batch_size)
+    validation = evaluation(parts.validation.split, target, ready.batch_size)
     watch.begin(parts, validation, epoch)
     while epoch < end:
         order = replace(ready.order, first_epoch=epoch, epochs=end - epoch)

@@ -15,6 +15,7 @@ import keras
 import tensorflow as tf
 
 from kft.averages import average_of
+from kft.batches import Evaluation
 from kft.best import Best
 from kft.divergence import Limits
 from kft.for_user import ForUser, Listening
@@ -66,7 +67,7 @@ class Watch:
             self._average.put_back,
         ]
 
-    def begin(self, parts: Parts, validation: tf.data.Dataset, epoch: int) -> None:
+    def begin(self, parts: Parts, validation: Evaluation, epoch: int) -> None:
         """Looks at compiled `parts` from `epoch` on, counted from 0 over the run."""
         for callback in self._recalibrations:
             callback.begin(parts.train.split)
@@ -118,7 +119,7 @@ class Recorder(keras.callbacks.Callback):
             for name in ("train", "validation")
         }
 
-    def begin(self, parts: Parts, validation: tf.data.Dataset, epoch: int) -> None:
+    def begin(self, parts: Parts, validation: Evaluation, epoch: int) -> None:
         """Looks at `parts` from `epoch` on, counted from 0; the first time, as they are before."""
         self._parts = parts
         self._validation = validation
@@ -127,11 +128,8 @@ class Recorder(keras.callbacks.Callback):
             self._limits.begin(self.before)
 
     def _validated(self, listening: Sequence[Listening]) -> dict[str, float]:
-        model = self._parts.validation.model
-        scores = model.evaluate(
-            self._validation, verbose=0, return_dict=True, callbacks=list(listening)
-        )
-        return {f"val_{name}": float(score) for name, score in scores.items()}
+        scores = self._validation.scores(self._parts.validation.model, listening)
+        return {f"val_{name}": score for name, score in scores.items()}
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Starts the clock, which stops before validation."""

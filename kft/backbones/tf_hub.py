@@ -15,6 +15,7 @@ from kft.backbones.hub_cache import address, check_sum, find_module
 from kft.backbones.hub_module import HubModule, open_module, refuse_unsafe
 from kft.backbones.variable_stages import batch_norm_members, ranks_of, variable_stages
 from kft.component import absolute
+from kft.distribute import replicas
 from kft.errors import BackboneError
 
 if TYPE_CHECKING:
@@ -138,7 +139,15 @@ class TfHub(BackboneSource):
                 f"{module.names[module.trainable.index(True)]!r}",
                 fix="Take a pattern of the whole name, such as '.*block_1[3-6].*'",
             )
-        return may_train, self.batch_norm == "train" or not module.statistics
+        follows = self.batch_norm == "train" and bool(module.statistics)
+        if follows and replicas() > 1:
+            raise BackboneError(
+                where="backbone.batch_norm 'train'",
+                problem="each device would take the statistics of its own examples, since nothing "
+                "inside a SavedModel can be told to share them",
+                fix="Set it to 'frozen' or 'inference', or train on one device",
+            )
+        return may_train, follows or not module.statistics
 
     def _shape_of_features(
         self, module: HubModule, taken: keras.KerasTensor, where: str

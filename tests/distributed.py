@@ -1,0 +1,139 @@
+"""Runs that must be equal on one device, on two of one process, and in two processes.
+
+As a program it is one worker: ``TF_CONFIG=… python tests/distributed.py RESULTS CASE…``.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kft.config import load_config
+from kft.run import run
+
+PHASES = (
+    {
+        "name": "head",
+        "epochs": 1,
+        "optimizer": {"kind": "adamw", "learning_rate": 0.01},
+        "unfreeze": {"kind": "none"},
+    },
+    {
+        "name": "tune",
+        "epochs": 2,
+        "optimizer": {"kind": "sgd", "learning_rate": 0.05, "momentum": 0.9},
+        "unfreeze": {"kind": "all"},
+        "clip_norm": 0.5,
+    },
+)
+BASE = {
+    "data": {"kind": "tiny:Ramp", "input": {"kind": "tiny:Shaken", "strength": 0.1}},
+    "backbone": {"kind": "tiny:TinyDense"},
+    "head": {"kind": "classifier", "hidden": [5], "dropout": 0.0, "l2": 1e-2},
+    "phases": PHASES,
+    "class_weights": {"low": 3.0, "middle": 1.0, "high": 1.0},
+    "exporters": [],
+}
+
+
+def tuned(**settings):
+    return {"phases": [PHASES[0], {**PHASES[1], **settings}]}
+
+
+def backbone(batch_norm):
+    return {"backbone": {**BASE["backbone"], "batch_norm": batch_norm}}
+
+
+# 22 examples in batches of 4: the last holds 2. In batches of 7 it holds 1, for two devices.
+CASES = {
+    "frozen": {},
+    "train": {**backbone("train"), "data": {**BASE["data"], "batch_size": 7}},
+    "inference": {**backbone("inference"), "select": "interpolate"},
+    "recalibrate": backbone("recalibrate"),
+    "accumulate": tuned(accumulate_steps=2, ema=0.9, l2_sp=0.1, layer_decay=0.5),
+    "mixup": tuned(mixup=0.3),
+    "float16": {"precision": "mixed_float16"},
+    "kept": {"data": {"kind": "tiny:Ramp"}},
+    "strings": {
+        "data": {"kind": "tiny:Texts"},
+        "backbone": {"kind": "tiny:TinyWords"},
+        "class_weights": None,
+    },
+}
+
+
+def outcome(name, distribute, directory=None):
+    """Runs a case; returns the records of its epochs, its scores and its weights, by name."""
+    directory = Path(directory or tempfile.mkdtemp())
+    settings = {**BASE, **CASES[name], "distribute": distribute, "output_dir": str(directory)}
+    result = run(load_config(settings))
+    if not result.chief:
+        return None
+    return result.phases, result.scores, weights_in(directory)
+
+
+def weights_in(directory):
+    import h5py
+
+    found = {}
+
+    def take(name, item):
+        # A head that trained on kept features is saved with its optimizer.
+        if isinstance(item, h5py.Dataset) and "/optimizer/" not in name:
+            found[name] = item[()]
+
+    with h5py.File(directory / "checkpoints" / "best.weights.h5") as file:
+        file.visititems(take)
+    return found
+
+
+def comparable(phases):
+    """The records of all epochs, without names and what depends on the clock."""
+    clock = {"seconds", "examples_per_second", "phase"}
+    return [
+        [{key: value for key, value in record.items() if key not in clock} for record in p.epochs]
+        for p in phases
+    ]
+
+
+def assert_equal(found, expected, tolerance=1e-4):
+    """The head phase to 1e-5, fine-tuning and all that follows it to `tolerance`."""
+    for number, (phase, other) in enumerate(zip(found[0], expected[0], strict=True)):
+        for record, wanted in zip(phase, other, strict=True):
+            assert record == pytest.approx(wanted, abs=tolerance if number else 1e-5, rel=0)
+    for split in ("validation", "test"):
+        assert found[1][split]["accuracy"] == expected[1][split]["accuracy"]
+        np.testing.assert_allclose(
+            found[1][split]["loss"], expected[1][split]["loss"], atol=tolerance
+        )
+    assert found[2].keys() == expected[2].keys()
+    for key, value in found[2].items():
+        np.testing.assert_allclose(value, expected[2][key], atol=tolerance, err_msg=key)
+
+
+def save(path, outcomes):
+    """Writes outcomes by name."""
+    told = {name: [comparable(each[0]), each[1]] for name, each in outcomes.items()}
+    (path / "told.json").write_text(json.dumps(told))
+    arrays = {f"{n}:{k}": v for n, each in outcomes.items() for k, v in each[2].items()}
+    np.savez(path / "weights.npz", **arrays)
+
+
+def load(path, name):
+    """Reads the outcome of one case."""
+    told = json.loads((path / "told.json").read_text())[name]
+    with np.load(path / "weights.npz") as arrays:
+        weights = {
+            key.split(":", 1)[1]: arrays[key] for key in arrays if key.split(":", 1)[0] == name
+        }
+    return told[0], told[1], weights
+
+
+if __name__ == "__main__":
+    where = Path(sys.argv[1])
+    outcomes = {name: outcome(name, {"strategy": "multi_worker"}) for name in sys.argv[2:]}
+    if None not in outcomes.values():
+        save(where, outcomes)

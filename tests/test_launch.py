@@ -1,0 +1,98 @@
+"""Several workers on this machine, and what happens when one of them dies."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import workers
+from distributed import BASE, PHASES
+
+from kft.launch import launch, run_arguments, tf_configs
+
+DEATH = {"kind": "workers_apart:DiesAt", "worker": 1, "epoch": 2, "step": 1}
+# A worker that is missed, the weights written, TensorFlow's own end: far less on a free machine.
+SECONDS_TO_STOP = 60
+
+
+def test_workers_know_one_another_and_themselves():
+    configs = [json.loads(config) for config in tf_configs(3)]
+
+    assert len(set(configs[0]["cluster"]["worker"])) == 3
+    assert all(config["cluster"] == configs[0]["cluster"] for config in configs)
+    assert [config["task"]["index"] for config in configs] == [0, 1, 2]
+
+
+def test_each_worker_is_the_run_that_was_asked_for():
+    assert run_arguments("a.json", ["seed=1"], ["mine"], verbose=False) == [
+        *("run", "a.json", "--set", "seed=1", "--trust", "mine"),
+        *("--set", "distribute.strategy=multi_worker"),
+    ]
+
+
+def test_what_workers_write_is_shown_with_their_number_and_their_failure_is_that_of_all():
+    shown = []
+
+    code = launch(["run", "no-such.json"], 2, shown.append)
+
+    assert code == 2
+    assert {line.split("] ", 1)[0] for line in shown} == {"[worker 0", "[worker 1"}
+    assert any("no-such.json: cannot be read" in line for line in shown)
+
+
+def launched(tmp_path, name, callbacks):
+    config = tmp_path / f"{name}.json"
+    phases = [PHASES[0], {**PHASES[1], "epochs": 3}]
+    settings = {
+        **BASE,
+        "phases": phases,
+        "callbacks": callbacks,
+        "output_dir": str(tmp_path / name),
+    }
+    config.write_text(json.dumps(settings))
+    trusted = [word for package in ("tiny", "workers_apart") for word in ("--trust", package)]
+    path = os.pathsep.join([str(workers.ROOT), str(workers.ROOT / "tests")])
+    return subprocess.Popen(
+        [sys.executable, "-m", "kft", "launch", "--workers", "2", str(config), *trusted],
+        env={**os.environ, "PYTHONPATH": path, "KFT_CACHE": str(tmp_path / "cache")},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def epochs_in(directory: Path):
+    lines = (directory / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["epoch"] for line in lines]
+
+
+@pytest.mark.slow
+def test_when_a_worker_dies_the_others_stop_and_the_run_can_be_started_again(tmp_path):
+    with launched(tmp_path, "dies", [DEATH]) as process:
+        told = [(time.monotonic(), line) for line in process.stdout]
+    last_epoch = max(at for at, line in told if "epoch 2: validation" in line)
+
+    assert process.returncode == 128 + signal.SIGKILL
+    text = "".join(line for _, line in told)
+    assert "[worker 0] Error: worker 1 (127.0.0.1:" in text
+    assert "has stopped or cannot be reached" in text
+    assert "Traceback" not in text
+    assert told[-1][0] - last_epoch < SECONDS_TO_STOP
+    assert epochs_in(tmp_path / "dies") == [1, 2]
+    assert (tmp_path / "dies" / "checkpoints" / "best.weights.h5").is_file()
+
+    with launched(tmp_path, "again", []) as process:
+        text = process.stdout.read()
+
+    assert process.returncode == 0, text
+    assert "[worker 0] tune, epoch 4: validation" in text
+    assert "[worker 1] tune" not in text
+    assert epochs_in(tmp_path / "again") == [1, 2, 3, 4]
+    assert (tmp_path / "again" / "scores.json").is_file()
+    left = [path for path in tmp_path.iterdir() if path.name.startswith("kft-worker-")]
+    assert left == []

@@ -1,0 +1,135 @@
+"""What Keras leaves out or gets wrong on several devices, and what kft does about it."""
+
+import inspect
+
+import hub_modules
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras.src.backend.tensorflow import trainer
+from tiny import Ramp, tiny_task, training
+from two_devices import mirrored
+
+from kft.backbones.tf_hub import TfHub
+from kft.errors import BackboneError, ConfigError
+from kft.optimizer import Sgd
+from kft.phase import Phase
+from kft.replicated import replicated, take_sums
+from kft.train import train
+from kft.unfreeze import UnfreezeAll
+
+LARGE = [[3.0], [1.0]]
+TUNE = {"name": "tune", "epochs": 1, "optimizer": Sgd(), "unfreeze": UnfreezeAll()}
+
+
+def clipped(take):
+    """The step of two devices whose gradients are 3 and 1, clipped to a norm of 1."""
+    strategy = mirrored()
+    with strategy.scope():
+        variable = keras.Variable([0.0])
+        optimizer = keras.optimizers.SGD(1.0, global_clipnorm=1.0)
+        optimizer.build([variable])
+        take(optimizer)
+    rows = strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(LARGE[context.replica_id_in_sync_group])
+    )
+
+    def step(gradient):
+        if take is take_sums:
+            gradient = tf.distribute.get_replica_context().all_reduce("sum", gradient)
+        optimizer.apply([gradient], [variable])
+
+    tf.function(lambda: strategy.run(step, args=(rows,)))()
+    return float(variable.value.numpy()[0])
+
+
+def test_gradients_are_clipped_after_they_are_added_up_and_keras_still_does_it_before():
+    """Once Keras does it after (3.15 does not), `take_sums` is not needed."""
+    assert clipped(take_sums) == pytest.approx(-1.0)
+    assert clipped(lambda optimizer: None) == pytest.approx(-2.0)
+
+
+def test_keras_still_cannot_fit_strings_on_two_devices():
+    """Once it can (3.15 cannot), `_maybe_symbolic_build` need not be left out."""
+    with mirrored().scope():
+        inputs = keras.Input((), dtype="string")
+        outputs = keras.layers.Embedding(10, 1)(keras.layers.Hashing(10)(inputs))
+        model = keras.Model(inputs, outputs)
+        model.compile("sgd", "mse")
+    rows = tf.data.Dataset.from_tensors((tf.constant(["a", "b"]), tf.zeros((2, 1))))
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match="string"):
+        model.fit(rows, shuffle=False, verbose=0)
+
+
+def test_keras_still_averages_the_logs_of_several_workers_over_an_axis_that_scalars_lack():
+    """Once it does not (3.15 does), `logged` may leave them scalars."""
+    assert 'strategy.reduce("MEAN", v, axis=0)' in inspect.getsource(trainer.reduce_per_replica)
+
+
+def test_batch_normalisation_takes_the_statistics_of_the_whole_batch():
+    """Once Keras does so by itself (3.15 does not), `synchronize` is not needed."""
+    strategy = mirrored()
+    with strategy.scope():
+        inputs = keras.Input((1,))
+        model = keras.Model(inputs, keras.layers.BatchNormalization(momentum=0.0)(inputs))
+    norm = model.layers[-1]
+    rows = strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(LARGE) + 4.0 * context.replica_id_in_sync_group
+    )
+
+    def means():
+        tf.function(lambda: strategy.run(lambda row: model(row, training=True), args=(rows,)))()
+        return [float(v[0]) for v in strategy.experimental_local_results(norm.moving_mean.value)]
+
+    assert means() == [2.0, 6.0]
+    with strategy.scope():
+        replicated(model)
+    assert means() == [4.0, 4.0]
+
+
+def test_a_loss_scale_sees_an_overflow_on_any_device():
+    """By itself, that of Keras 3.15 asks the first device alone."""
+    strategy = mirrored()
+    with strategy.scope():
+        variable = keras.Variable([0.0])
+        optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(1.0))
+        optimizer.build([variable])
+        take_sums(optimizer)
+    rows = strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant([1.0, np.inf])[context.replica_id_in_sync_group, None]
+    )
+    scale = float(optimizer.dynamic_scale.value.numpy())
+
+    def step(gradient):
+        gradient = tf.distribute.get_replica_context().all_reduce("sum", gradient)
+        optimizer.apply([gradient], [variable])
+
+    tf.function(lambda: strategy.run(step, args=(rows,)))()
+
+    assert float(variable.value.numpy()[0]) == 0.0
+    assert float(optimizer.dynamic_scale.value.numpy()) == scale / 2
+
+
+def test_statistics_inside_a_savedmodel_cannot_be_shared_and_are_refused(tmp_path):
+    module = TfHub(handle=hub_modules.save_reusable(tmp_path), batch_norm="train")
+
+    with mirrored().scope(), pytest.raises(BackboneError, match="of its own examples"):
+        module.load(tf.TensorSpec((8,), tf.float32))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batch_size": 1}, "a batch of 1 cannot be shared by 2 devices"),
+        ({"accumulate_steps": 2}, "needs a batch at once on several devices"),
+    ],
+)
+def test_what_cannot_be_shared_out_is_refused(settings, message):
+    with mirrored().scope():
+        splits = Ramp().load(0)
+        task = tiny_task(splits, batch_norm="train")
+
+        with pytest.raises(ConfigError, match=message):
+            train(task, splits, [Phase(**TUNE, **settings)], training(task))
