@@ -16,6 +16,7 @@ LITTER = {"__macosx", "thumbs.db", "@eadir", "desktop.ini"}
 # Each question to a store goes over the network.
 QUESTIONS_AT_ONCE = 32
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
 
 @dataclass(frozen=True)
@@ -162,12 +163,13 @@ def require_folder(path: str) -> None:
     """Refuses a `path` that is no folder of this machine."""
     where = f"data.path {path!r}"
     if os.path.isfile(path):  # noqa: PTH113
-        packed = path.lower().endswith(ARCHIVES)
-        raise DataError(
-            where=where,
-            problem=f"is {'an archive' if packed else 'a file'}, expected a folder",
-            fix="Unpack it, and give the folder" if packed else "Give the folder it lies in",
-        )
+        endings: dict[str | tuple[str, ...], tuple[str, str]] = {
+            ARCHIVES: ("an archive", "Unpack it, and give the folder"),
+            TABLES: ("a table", 'Set data.kind to "table" to read it, or give a folder'),
+            "": ("a file", "Give the folder it lies in"),
+        }
+        what, fix = next(told for end, told in endings.items() if path.lower().endswith(end))
+        raise DataError(where, f"is {what}, expected a folder", fix)
     if not os.path.isdir(path):  # noqa: PTH112
         raise DataError(
             where=where,

@@ -156,3 +156,19 @@ def test_the_loss_of_values_far_from_nought_is_not_lost_in_rounding():
     loss = Regressor().loss(far)(np.array([[1e7]], "float32"), np.array([[1e7 + 1]], "float32"))
 
     assert float(loss) == pytest.approx(1 / 9)
+
+
+def test_values_in_another_unit_train_in_the_same_way():
+    histories = []
+    for unit in (1.0, 1e5):
+        keras.utils.set_random_seed(0)
+        inputs, labels = examples_of(Target("value", ("age", "price")))
+        target = Target.of_values(("age", "price"), labels * unit)
+        head = Regressor(hidden=(3,), dropout=0.0)
+        model = model_of(head, target)
+        model.compile(optimizer=keras.optimizers.SGD(0.1), loss=head.loss(target))
+        history = model.fit(inputs, labels * unit, epochs=3, verbose=0).history
+        histories.append(history["loss"])
+
+    assert histories[1] == pytest.approx(histories[0], rel=1e-4)
+    assert histories[0][-1] < histories[0][0]

@@ -363,6 +363,13 @@ def test_an_archive_is_refused(tmp_path):
         folder(tmp_path / "cats.zip").load(0)
 
 
+def test_a_table_is_told_where_it_belongs(tmp_path):
+    (tmp_path / "labels.csv").write_text("path,breed")
+
+    with pytest.raises(DataError, match='is a table, expected a folder. Set data.kind to "table"'):
+        folder(tmp_path / "labels.csv").load(0)
+
+
 def test_a_url_is_read_as_a_folder_is(tmp_path):
     names = [f"{label}/deep/{number}.bin" for label in ("cats", "dogs") for number in range(10)]
     names += ["cats/.hidden", "cats/a.txt"]

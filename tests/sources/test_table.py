@@ -342,3 +342,15 @@ def test_all_files_are_one_split_for_a_model_that_knows_the_names():
     assert whole.labels.tolist() == [0, 1] * 10
     with pytest.raises(DataError, match="has 'owl', which the model does not know. Name them as"):
         table(lines(lambda n: "owl")).whole(target)
+
+
+def test_the_list_of_a_run_divides_the_same_table_again(files):
+    first = table(lines(breeds)).load(0)
+    rows = [f"{name},{part}" for part, split in first.by_name().items() for name in split.names]
+    Path("split.csv").write_text("\n".join(["path,split", *rows]))
+
+    again = table(lines(breeds), split={"manifest": "split.csv"}).load(7)
+
+    assert {part: set(split.names) for part, split in again.by_name().items()} == {
+        part: set(split.names) for part, split in first.by_name().items()
+    }
