@@ -29,8 +29,9 @@ def require_reader(path: str, where: str) -> None:
 
     scheme = path.partition("://")[0]
     if scheme not in tf.io.gfile.get_registered_schemes():
-        with suppress(ImportError):
-            importlib.import_module("tensorflow_io")  # which adds s3, az and others
+        # It adds s3, az and others. One that does not fit TensorFlow fails in many ways.
+        with suppress(Exception):
+            importlib.import_module("tensorflow_io")
     if scheme not in tf.io.gfile.get_registered_schemes():
         raise DataError(
             where=f"{where} {path!r}",

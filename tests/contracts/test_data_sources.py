@@ -13,10 +13,12 @@ from kft.catalog import CATALOG
 from kft.data import DataSource
 from kft.image.digits import Digits
 from kft.image.input import ImageInput
+from kft.report import write_beginning
 from kft.scoring import scoring_of
 from kft.sources.arrays import Arrays
 from kft.sources.folder import Folder
 from kft.sources.records import FeatureMap
+from kft.sources.split_rule import SplitRule
 from kft.sources.table import Table
 from kft.sources.tfds import Tfds
 from kft.sources.tfrecord import TfRecord
@@ -133,6 +135,16 @@ def test_the_same_seed_gives_the_same_split(source, splits):
     for name, split in splits.by_name().items():
         assert list(again.by_name()[name].names) == list(split.names)
         np.testing.assert_array_equal(again.by_name()[name].labels, split.labels)
+
+
+def test_what_a_run_lists_gives_the_same_split_with_any_seed(source, splits, tmp_path):
+    write_beginning(tmp_path, splits, {})
+    rule = SplitRule(manifest=str(tmp_path / "split.csv"))
+
+    again = source.model_copy(update={"split": rule}).load(2)
+
+    for name, split in splits.by_name().items():
+        assert list(again.by_name()[name].names) == list(split.names)
 
 
 def test_names_are_unique_and_in_one_split_only(splits):
