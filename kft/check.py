@@ -76,7 +76,7 @@ def check(config: RunConfig) -> CheckResult:
     seen = survey(splits)
     counts = class_counts(splits)
     faults = [*unreadable(config, splits, seen), *wrong_settings(config, splits)]
-    measured, too_large = ((), None) if faults else measure(config, splits)
+    measured, too_large = ((), None) if faults else measure(config, readable(splits, seen))
     return CheckResult(
         counts=counts,
         sizes=splits.sizes,
@@ -86,6 +86,15 @@ def check(config: RunConfig) -> CheckResult:
         faults=(*faults, *([too_large] if too_large else [])),
         estimates=measured,
     )
+
+
+def readable(splits: Splits, seen: Survey) -> Splits:
+    """Returns what of `splits` can be read."""
+    kept = {
+        part: split.take([at for at, name in enumerate(split.names) if name not in seen.bad[part]])
+        for part, split in splits.by_name().items()
+    }
+    return splits.with_splits(kept, splits.notes)
 
 
 def measure(config: RunConfig, splits: Splits) -> tuple[tuple[Estimate, ...], str | None]:

@@ -56,6 +56,8 @@ class Estimate:
 def estimates(config: RunConfig, splits: Splits) -> Iterator[Estimate]:
     """Yields what each phase of `config` takes, measured on fresh weights, as far as it fits.
 
+    All examples of `splits` can be read.
+
     Raises:
         tf.errors.ResourceExhaustedError: A step of the next one does not fit into memory.
     """
@@ -87,13 +89,10 @@ def estimates(config: RunConfig, splits: Splits) -> Iterator[Estimate]:
 
 
 def few(split: Split, splits: Splits, count: int) -> Split:
-    """Returns `count` decoded examples of `split`, the same ones again if it has fewer.
-
-    Those that cannot be read are left out, so there may be none.
-    """
-    looked = decode_all(split.take(range(min(count, split.size))), splits.input, "Reading some")
-    size = looked.decoded.size
-    return looked.decoded.take([number % size for number in range(count if size else 0)])
+    """Returns `count` decoded examples of `split`, the same ones again if it has fewer."""
+    size = min(count, split.size)
+    decoded = decode_all(split.take(range(size)), splits.input, "Reading a few examples").decoded
+    return decoded.take([number % size for number in range(count)])
 
 
 def estimate(job: Job, phase: Phase, ready: Ready, splits: Splits) -> Estimate:
