@@ -75,7 +75,9 @@ def reason(error: tf.errors.OpError) -> str:
     import tensorflow as tf
 
     missing = isinstance(error, tf.errors.NotFoundError)
-    return error.message or ("there is no such file" if missing else type(error).__name__)
+    return " ".join(error.message.split()) or (
+        "there is no such file" if missing else type(error).__name__
+    )
 
 
 def read_text(path: str, where: str) -> str:
