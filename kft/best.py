@@ -61,12 +61,9 @@ class Best:
 
     def score(self, record: Mapping[str, Any]) -> tuple[float, float]:
         """Returns what is compared between epochs; the higher is better."""
-        loss = float(record["val_loss"])
-        loss = math.inf if math.isnan(loss) else loss
-        if self.monitor == "loss":
-            return (-loss, -loss)
-        score = float(record[f"val_{self.monitor}"])
-        return (-score if lower_is_better(self.monitor) else score, -loss)
+        sign = -1 if lower_is_better(self.monitor) else 1
+        score, loss = sign * float(record[f"val_{self.monitor}"]), -float(record["val_loss"])
+        return (-math.inf if math.isnan(score) else score, -math.inf if math.isnan(loss) else loss)
 
     def among(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         """Returns the best of `records`, the earliest of equals."""

@@ -179,9 +179,10 @@ def test_labels_are_counted_and_values_are_not():
     assert scoring_of(VALUES).counts(TRUE) == {}
 
 
-def test_an_error_is_better_when_lower():
+def test_an_error_is_better_when_lower_and_never_when_it_is_no_number():
     best = Best(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]), "mae")
-    records = [{"epoch": e, "val_mae": mae, "val_loss": 1.0} for e, mae in ((1, 3.0), (2, 2.0))]
+    errors = ((1, 3.0), (2, 2.0), (3, float("nan")))
+    records = [{"epoch": epoch, "val_mae": mae, "val_loss": 1.0} for epoch, mae in errors]
 
     assert best.among(records)["epoch"] == 2
 
