@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import keras
 import pytest
 import tensorflow as tf
+from test_reading import spoilt
 from test_run import config
-from tiny import TinyDense
+from tiny import Ramp, TinyDense
 
 from kft.backbone import Backbone, layer_stages
 from kft.check import check
@@ -42,6 +45,23 @@ def test_each_phase_is_measured_and_nothing_is_kept_or_written(tmp_path, monkeyp
     ]
     assert entries() == []
     assert not (tmp_path / "run").exists()
+
+
+class BadBeginning(Ramp):
+    """A source of which the first examples cannot be read."""
+
+    def load(self, seed):
+        found = super().load(seed)
+        return replace(found, train=spoilt(found.train, list(range(18))))
+
+
+def test_what_cannot_be_read_is_not_measured_on(tmp_path):
+    data = BadBeginning(on_bad_input="skip", batch_size=8)
+
+    result = check(config(tmp_path / "run", data=data))
+
+    assert len(result.bad) == 18
+    assert all(each.seconds > 0 for each in result.estimates)
 
 
 def test_a_phase_that_does_not_fit_into_memory_is_a_fault(tmp_path):
