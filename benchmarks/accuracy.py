@@ -1,6 +1,6 @@
 """kft against a plain Keras script: the same settings and splits, several seeds, paired.
 
-    python benchmarks/accuracy.py FOLDER [--seeds 5] [--size 96]
+    python benchmarks/accuracy.py FOLDER [--seeds 10] [--size 96]
 
 FOLDER holds class folders of images. The plain script follows the Keras transfer-learning guide:
 ``base_model(inputs, training=False)``, train the head, unfreeze all, compile again, train on. Both
@@ -153,7 +153,7 @@ def main() -> None:
     """Prints the accuracy of each seed and the paired differences."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--size", type=int, default=96)
     chosen = parser.parse_args()
     found: list[tuple[Accuracy, Accuracy]] = []
