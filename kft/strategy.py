@@ -6,9 +6,9 @@ import functools
 import json
 import math
 import os
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from kft.component import Settings
@@ -54,6 +54,16 @@ class Distribute(Settings):
     devices: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     learning_rates: Literal["same", "linear", "sqrt"] = "same"
 
+    @model_validator(mode="after")
+    def _check_devices(self) -> Self:
+        if self.devices is not None and self.strategy in ("none", "multi_worker"):
+            raise PydanticCustomError(
+                "devices",
+                f"'devices' names those of 'mirrored', and the strategy is {self.strategy!r}. "
+                "Leave one of the two out; CUDA_VISIBLE_DEVICES says what a worker sees",
+            )
+        return self
+
     def build(self) -> tf.distribute.Strategy:
         """Returns the strategy, the same each time. Call it before TensorFlow does anything else.
 
@@ -66,7 +76,8 @@ class Distribute(Settings):
         if self.strategy == "multi_worker" or cluster is not None:
             return multi_worker(cluster, self.devices)
         devices = self.devices or gpus()
-        if self.strategy == "mirrored" or (self.strategy == "auto" and len(devices) > 1):
+        several = self.devices is not None or len(devices) > 1
+        if self.strategy == "mirrored" or (self.strategy == "auto" and several):
             return mirrored(tuple(devices))
         return tf.distribute.get_strategy()
 

@@ -1,6 +1,7 @@
 """Runs that must be equal on one device, on two of one process, and in two processes.
 
-As a program it is one worker: ``TF_CONFIG=… python tests/distributed.py RESULTS CASE…``.
+As a program it is one worker: ``TF_CONFIG=… python tests/distributed.py RESULTS CASE…``, in a
+directory with a TF-Hub module in it.
 """
 
 import json
@@ -56,7 +57,19 @@ CASES = {
     "accumulate": tuned(accumulate_steps=2, ema=0.9, l2_sp=0.1, layer_decay=0.5),
     "mixup": tuned(mixup=0.3),
     "float16": {"precision": "mixed_float16"},
-    "kept": {"data": {"kind": "tiny:Ramp"}},
+    "kept": {"data": {"kind": "tiny:Ramp"}, "exporters": [{"kind": "saved_model"}]},
+    "stopped": {
+        **tuned(epochs=9, early_stopping={"patience": 1}, schedule={"kind": "plateau"}),
+        "callbacks": [
+            {"kind": "keras.callbacks:EarlyStopping", "monitor": "val_loss", "patience": 2},
+            {"kind": "keras.callbacks:CSVLogger", "filename": "log.csv"},
+        ],
+    },
+    "hub": {
+        "data": {"kind": "tiny:Ramp"},
+        "backbone": {"kind": "tf_hub", "handle": "module"},
+        "exporters": [{"kind": "saved_model"}],
+    },
     "strings": {
         "data": {"kind": "tiny:Texts"},
         "backbone": {"kind": "tiny:TinyWords"},
@@ -65,11 +78,19 @@ CASES = {
 }
 
 
-def outcome(name, distribute, directory=None):
+# Not equal, since two devices draw other masks than one.
+DROPOUT = {
+    "data": {"kind": "tiny:Ramp", "batch_size": 8},
+    "head": {"kind": "classifier", "hidden": [16], "dropout": 0.5},
+}
+
+
+def outcome(name, distribute, **settings):
     """Runs a case; returns the records of its epochs, its scores and its weights, by name."""
-    directory = Path(directory or tempfile.mkdtemp())
-    settings = {**BASE, **CASES[name], "distribute": distribute, "output_dir": str(directory)}
-    result = run(load_config(settings))
+    directory = Path(tempfile.mkdtemp())
+    case = DROPOUT if name == "dropout" else CASES[name]
+    there = {"distribute": distribute, "output_dir": str(directory), **settings}
+    result = run(load_config({**BASE, **case, **there}))
     if not result.chief:
         return None
     return result.phases, result.scores, weights_in(directory)

@@ -12,7 +12,7 @@ import pytest
 import workers
 from distributed import BASE, PHASES
 
-from kft.launch import launch, run_arguments, tf_configs
+from kft.launch import launch, passed_on, run_arguments, tf_configs, wait_for
 
 DEATH = {"kind": "workers_apart:DiesAt", "worker": 1, "epoch": 2, "step": 1}
 # A worker that is missed, the weights written, TensorFlow's own end: far less on a free machine.
@@ -42,6 +42,31 @@ def test_what_workers_write_is_shown_with_their_number_and_their_failure_is_that
     assert code == 2
     assert {line.split("] ", 1)[0] for line in shown} == {"[worker 0", "[worker 1"}
     assert any("no-such.json: cannot be read" in line for line in shown)
+
+
+def programs(*codes):
+    return [subprocess.Popen([sys.executable, "-c", code]) for code in codes]
+
+
+WAITS = "import time; time.sleep(300)"
+
+
+def test_requests_to_end_are_passed_on():
+    started = programs(WAITS, WAITS)
+
+    with passed_on(started):
+        os.kill(os.getpid(), signal.SIGTERM)
+        code = wait_for(started)
+
+    assert code == 128 + signal.SIGTERM
+
+
+def test_when_one_fails_the_others_are_ended_after_a_while(monkeypatch):
+    monkeypatch.setattr("kft.launch.GRACE", 0.1)
+    started = programs(WAITS, "raise SystemExit(3)")
+
+    assert wait_for(started) == 3
+    assert started[0].returncode == -signal.SIGKILL
 
 
 def launched(tmp_path, name, callbacks):

@@ -122,6 +122,10 @@ def test_one_device_needs_no_strategy(monkeypatch):
 
 
 def test_devices_that_are_not_there_are_refused():
+    with pytest.raises(ConfigError, match="there is no GPU:0"):
+        Distribute(devices=("GPU:0",)).build()
+    with pytest.raises(ValueError, match="the strategy is 'none'"):
+        Distribute(strategy="none", devices=("GPU:0",))
     with pytest.raises(ConfigError, match="distribute.devices: there is no GPU:7"):
         mirrored(("GPU:7",))
     with pytest.raises(ConfigError, match="neither TF_CONFIG nor SLURM"):
