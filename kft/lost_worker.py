@@ -10,6 +10,7 @@ from kft.distribute import workers
 from kft.errors import TrainingError
 
 NAMED = re.compile(r"(?:remote target|reported from) /job:(\w+)(?:/replica:\d+)?/task:(\d+)")
+LEADER = "/tensorflow.CoordinationService/"  # which the first worker is
 ABORTED = "Collective ops is aborted"
 
 
@@ -18,7 +19,7 @@ def lost_worker_told() -> Iterator[None]:
     """Turns what TensorFlow says when another worker has gone into one message that names it.
 
     A worker whose process ends is missed at once, in the sum that all were working on; one that
-    hangs or is cut off, when TensorFlow's coordination has not heard of it for a while.
+    hangs or is cut off, once TensorFlow's coordination has not heard of it for some ten seconds.
     """
     import tensorflow as tf
 
@@ -41,9 +42,12 @@ def name_in(message: str) -> str:
     """Returns which worker TensorFlow's `message` says is gone, with its address."""
     import tensorflow as tf
 
-    named = NAMED.search(message)
-    if named is None:
-        return "another worker"
-    job, task = named[1], int(named[2])
     spec = tf.distribute.get_strategy().cluster_resolver.cluster_spec()
+    named = NAMED.search(message)
+    if named is not None:
+        job, task = named[1], int(named[2])
+    elif LEADER in message:
+        job, task = "chief" if "chief" in spec.jobs else "worker", 0
+    else:
+        return "another worker"
     return f"{job} {task} ({spec.task_address(job, task)})"
