@@ -15,14 +15,20 @@ Reached from functions only, since it imports Keras. Of Keras 3.15, under a stra
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from kft.distribute import replicas, workers
+from kft.errors import TrainingError
 from kft.precision import unscaled
+from kft.progress import say
 from kft.shares import Tally
+
+# The Keras that what stands here is made for; the tests say what of it a later one still needs.
+MADE_FOR = "3.15"
 
 
 class Replicated(keras.Model):
@@ -96,8 +102,19 @@ def replicated(model: keras.Model) -> keras.Model:
     """Returns a model of the same layers for several devices; for one, `model` itself."""
     if replicas() == 1 or isinstance(model, Replicated):
         return model
+    tell_of_other(keras.__version__)
     synchronize(model)
     return Replicated(model.input, model.output, name=model.name)
+
+
+@functools.cache
+def tell_of_other(version: str) -> None:
+    """Says, once, that `version` of Keras has not been tried on several devices."""
+    if version.split(".")[:2] != MADE_FOR.split("."):
+        say(
+            f"On several devices kft has been tried with Keras {MADE_FOR}, and this is {version}: "
+            "compare a short run with one on a single device"
+        )
 
 
 def synchronize(model: keras.Model) -> None:
@@ -111,6 +128,18 @@ def synchronize(model: keras.Model) -> None:
 
 
 def take_sums(optimizer: keras.optimizers.Optimizer) -> None:
-    """Makes `optimizer` take gradients that are `summed`, and clip them as they are."""
-    if replicas() > 1:
-        unscaled(optimizer)._all_reduce_sum_gradients = list
+    """Makes `optimizer` take gradients that are `summed`, and clip them as they are.
+
+    Raises:
+        TrainingError: This version of Keras would add them up once more.
+    """
+    if replicas() == 1:
+        return
+    bare = unscaled(optimizer)
+    if not hasattr(bare, "_all_reduce_sum_gradients"):
+        raise TrainingError(
+            where="distribute",
+            problem=f"Keras {keras.__version__} adds gradients up in a way of its own",
+            fix=f"Install Keras {MADE_FOR}, or set distribute.strategy to 'none'",
+        )
+    bare._all_reduce_sum_gradients = list

@@ -1,6 +1,7 @@
 """What Keras leaves out or gets wrong on several devices, and what kft does about it."""
 
 import inspect
+import io
 
 import hub_modules
 import keras
@@ -8,14 +9,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras.src.backend.tensorflow import trainer
+from rich.console import Console
 from tiny import Ramp, tiny_task, training
 from two_devices import mirrored
 
 from kft.backbones.tf_hub import TfHub
-from kft.errors import BackboneError, ConfigError
+from kft.errors import BackboneError, ConfigError, TrainingError
 from kft.optimizer import Sgd
 from kft.phase import Phase
-from kft.replicated import replicated, take_sums
+from kft.progress import shown_on
+from kft.replicated import MADE_FOR, replicated, take_sums, tell_of_other
 from kft.train import train
 from kft.unfreeze import UnfreezeAll
 
@@ -133,3 +136,20 @@ def test_what_cannot_be_shared_out_is_refused(settings, message):
 
         with pytest.raises(ConfigError, match=message):
             train(task, splits, [Phase(**TUNE, **settings)], training(task))
+
+
+def test_another_keras_is_told_once():
+    console = Console(file=io.StringIO(), width=200)
+
+    with shown_on(console):
+        for version in (f"{MADE_FOR}.1", "3.99.0", "3.99.0"):
+            tell_of_other(version)
+
+    told = console.file.getvalue()
+    assert told.count("has been tried with Keras") == 1
+    assert "this is 3.99.0" in told
+
+
+def test_a_keras_that_adds_up_in_another_way_is_refused():
+    with mirrored().scope(), pytest.raises(TrainingError, match="in a way of its own"):
+        take_sums(object())
