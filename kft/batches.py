@@ -13,6 +13,7 @@ from kft.data import Split, Target
 from kft.distribute import shared_out
 from kft.mix import Mix
 from kft.shares import WHOLE, Shares, cut_up, in_shares, with_tally
+from kft.untuned import untuned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,7 +76,7 @@ def training_batches(
     def all_epochs(shares: Shares) -> tf.data.Dataset:
         epochs = tf.data.Dataset.range(order.first_epoch, order.first_epoch + order.epochs)
         batches = epochs.flat_map(lambda epoch: one_epoch(epoch, shares))
-        return batches.map(lambda _, *batch: batch).prefetch(tf.data.AUTOTUNE)
+        return untuned(batches.map(lambda _, *batch: batch).prefetch(2))
 
     return shared_out(all_epochs)
 
@@ -125,9 +126,10 @@ def evaluation_batches(split: Split, target: Target, batch_size: int) -> Any:
         indices = in_shares(split.size, batch_size, shares)
         batches = labelled(split, target, indices, shares.size(batch_size))
         if shares.replicas == 1:
-            return batches.map(lambda _, inputs, labels, weights: (inputs, labels)).prefetch(2)
+            batches = batches.map(lambda _, inputs, labels, weights: (inputs, labels))
+            return untuned(batches.prefetch(2))
         batches = batches.map(lambda *batch: (*batch[1:3], tf.ones_like(batch[3])))
-        return with_tally(batches, split.size, batch_size, shares).prefetch(2)
+        return untuned(with_tally(batches, split.size, batch_size, shares).prefetch(2))
 
     return shared_out(whole)
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kft.untuned import untuned
+
 if TYPE_CHECKING:
     import keras
     import numpy as np
@@ -59,7 +61,7 @@ def digests_of(split: Split, batch_size: int) -> np.ndarray:
     if split.digests is not None:
         return split.digests
     indices = tf.data.Dataset.range(split.size).batch(batch_size)
-    batches = split.fetched(indices, batch_size).prefetch(2)
+    batches = untuned(split.fetched(indices, batch_size).prefetch(2))
     return np.concatenate([digest_each(inputs.numpy()) for _, inputs in batches])
 
 

@@ -13,6 +13,7 @@ from kft.data import Split
 from kft.distribute import by_replica, least, replicas, shared_out
 from kft.progress import track
 from kft.shares import Shares
+from kft.untuned import untuned
 
 if TYPE_CHECKING:
     import keras
@@ -128,7 +129,7 @@ def pass_batches(split: Split, shares: Shares, vary: Vary | None) -> tf.data.Dat
         batches = batches.map(vary, num_parallel_calls=tf.data.AUTOTUNE)
     else:
         batches = batches.map(lambda _, inputs: inputs)
-    return tf.data.Dataset.zip((numbers, batches.map(padded))).prefetch(2)
+    return untuned(tf.data.Dataset.zip((numbers, batches.map(padded))).prefetch(2))
 
 
 def inference_of(model: keras.Model) -> Callable[[Any], list[tf.Tensor]]:
@@ -151,7 +152,8 @@ def inference_of(model: keras.Model) -> Callable[[Any], list[tf.Tensor]]:
 
         strategy = tf.distribute.get_strategy()
 
-        @tf.function(reduce_retracing=True)
+        # Keras trains without autograph too.
+        @tf.function(reduce_retracing=True, autograph=False)
         def outputs_of(inputs: Any) -> list[Any]:
             return list(strategy.run(answer, args=(inputs,)))
 

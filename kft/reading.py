@@ -17,6 +17,7 @@ from kft.features import PASS_SIZE, fits, from_memory
 from kft.input import Input
 from kft.prepared import Prepared, RowsOnDisk, prepared_of, row_of
 from kft.progress import say, track
+from kft.untuned import untuned
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +91,9 @@ def decoder_of(input: Input) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns `Input.decode` as one graph for all splits: that of pictures takes a second."""
     import tensorflow as tf
 
-    decoder: Callable[[tf.Tensor], tf.Tensor] = tf.function(input.decode)
+    # kft's own inputs are ops alone; to look for Python conditions in them takes another second.
+    own = type(input).__module__.startswith("kft.")
+    decoder: Callable[[tf.Tensor], tf.Tensor] = tf.function(input.decode, autograph=not own)
     return decoder
 
 
@@ -154,7 +157,7 @@ class Decoding:
             lambda index: (index, self.decode(self.split.fetch(index))),
             num_parallel_calls=tf.data.AUTOTUNE,
         )
-        return each.ignore_errors().batch(PASS_SIZE).prefetch(2)
+        return untuned(each.ignore_errors().batch(PASS_SIZE).prefetch(2))
 
 
 def rows_of(

@@ -17,6 +17,7 @@ from kft.batch_norm import batch_statistics, trained_norms
 from kft.data import Split
 from kft.features import PASS_SIZE
 from kft.inference_mode import InferenceMode
+from kft.untuned import untuned
 
 # Bounds the time: about as many as the 200 batches that fvcore's precise_bn takes.
 EXAMPLES = 128 * PASS_SIZE
@@ -123,4 +124,4 @@ def mixed_batches(split: Split) -> tf.data.Dataset:
     examples = tf.data.Dataset.from_tensor_slices(order).map(
         split.fetch, num_parallel_calls=tf.data.AUTOTUNE
     )
-    return examples.batch(-(-len(order) // batches)).prefetch(2)
+    return untuned(examples.batch(-(-len(order) // batches)).prefetch(2))

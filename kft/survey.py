@@ -14,6 +14,7 @@ from kft.features import PASS_SIZE
 from kft.input import Fingerprints, Input
 from kft.progress import track
 from kft.reading import why_bad
+from kft.untuned import untuned
 
 if TYPE_CHECKING:
     import numpy as np
@@ -131,6 +132,7 @@ class Seen:
             .batch(PASS_SIZE)
             .prefetch(2)
         )
+        batches = untuned(batches)
         good, digests, measures, prints = [], [np.zeros((0, 16), "uint8")], [], []
         for indices, inputs, measured in track(
             batches, f"Looking at {name}", -(-split.size // PASS_SIZE)
