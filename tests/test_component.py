@@ -77,14 +77,17 @@ def test_a_component_is_frozen():
 @pytest.mark.parametrize(
     ("head", "message"),
     [
-        ({"dropout": 0.1}, "has no 'kind'. Known: classifier"),
-        ({"kind": None}, "has no 'kind'. Known: classifier"),
-        ({"kind": 3}, "has a 'kind' that is 3. Known: classifier"),
-        ({"kind": ["classifier"]}, "has a 'kind' that is ['classifier']. Known: classifier"),
+        ({"dropout": 0.1}, "has no 'kind'. Known: classifier, multilabel, regressor"),
+        ({"kind": None}, "has no 'kind'. Known: classifier, multilabel, regressor"),
+        ({"kind": 3}, "has a 'kind' that is 3. Known: classifier, multilabel, regressor"),
+        (
+            {"kind": ["classifier"]},
+            "has a 'kind' that is ['classifier']. Known: classifier, multilabel, regressor",
+        ),
         ({"kind": "clasifier"}, "no head kind 'clasifier'. Did you mean 'classifier'?"),
-        ({"kind": "zzz"}, "no head kind 'zzz'. Known: classifier"),
+        ({"kind": "zzz"}, "no head kind 'zzz'. Known: classifier, multilabel, regressor"),
         ("classifier", 'should be an object, such as {"kind": "classifier"}'),
-        ({"kind": "{x}"}, "no head kind '{x}'. Known: classifier"),
+        ({"kind": "{x}"}, "no head kind '{x}'. Known: classifier, multilabel, regressor"),
     ],
 )
 def test_a_wrong_kind_is_told_with_what_there_is(head, message):
