@@ -13,8 +13,8 @@ def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
 
     The thread that tunes one sleeps 10 ms, then twice as long each time, and in TensorFlow 2.21 it
     often sleeps on when the data ends, while whoever iterates waits for it: a pass of 3 seconds
-    then takes 5.1, and one of 0.4 takes 0.6. Without it, ``AUTOTUNE`` is as many calls at once as
-    there are processors.
+    then takes 5.1, and one of 0.4 takes 0.6 (seen here; no issue there names it). Without it,
+    ``AUTOTUNE`` is as many calls at once as there are processors.
     """
     import tensorflow as tf
 
