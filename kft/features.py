@@ -145,6 +145,7 @@ def inference_of(model: keras.Model) -> Callable[[Any], list[tf.Tensor]]:
         # What is kept for as long as the model lives may not keep it alive.
         weak = weakref.proxy(model)
 
+        # Keras trains without autograph too.
         @tf.autograph.experimental.do_not_convert
         def answer(inputs: Any) -> list[tf.Tensor]:
             inputs = list(inputs) if isinstance(inputs, tuple) else inputs
@@ -152,8 +153,7 @@ def inference_of(model: keras.Model) -> Callable[[Any], list[tf.Tensor]]:
 
         strategy = tf.distribute.get_strategy()
 
-        # Keras trains without autograph too.
-        @tf.function(reduce_retracing=True, autograph=False)
+        @tf.function(reduce_retracing=True)
         def outputs_of(inputs: Any) -> list[Any]:
             return list(strategy.run(answer, args=(inputs,)))
 

@@ -139,7 +139,8 @@ class Decoding:
 
         size = self.split.size
         start = 0
-        for indices, inputs in track(self._batches(), self.title, -(-size // PASS_SIZE)):
+        batches = readable(self.split, lambda raw: (self.decode(raw),))
+        for indices, inputs in track(batches, self.title, -(-size // PASS_SIZE)):
             block = np.zeros(int(indices[-1]) + 1 - start, row)
             places = indices.numpy() - start
             block["digest"][places] = digest_each(inputs.numpy())
@@ -149,15 +150,18 @@ class Decoding:
             yield block
         yield np.zeros(size - start, row)
 
-    def _batches(self) -> tf.data.Dataset:
-        """Returns ``(indices, inputs)`` of what can be read, in order."""
-        import tensorflow as tf
 
-        each = tf.data.Dataset.range(self.split.size).map(
-            lambda index: (index, self.decode(self.split.fetch(index))),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-        return untuned(each.ignore_errors().batch(PASS_SIZE).prefetch(2))
+def readable(split: Split, look: Callable[[tf.Tensor], tuple[tf.Tensor, ...]]) -> tf.data.Dataset:
+    """Returns batches ``(indices, …)`` of what `look` makes of each raw example, in order.
+
+    What cannot be read is left out.
+    """
+    import tensorflow as tf
+
+    each = tf.data.Dataset.range(split.size).map(
+        lambda index: (index, *look(split.fetch(index))), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    return untuned(each.ignore_errors().batch(PASS_SIZE).prefetch(2))
 
 
 def rows_of(

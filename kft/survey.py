@@ -13,8 +13,7 @@ from kft.feature_key import digest_each
 from kft.features import PASS_SIZE
 from kft.input import Fingerprints, Input
 from kft.progress import track
-from kft.reading import why_bad
-from kft.untuned import untuned
+from kft.reading import readable, why_bad
 
 if TYPE_CHECKING:
     import numpy as np
@@ -120,20 +119,9 @@ class Seen:
     def of(cls, split: Split, input: Input, look: Look, name: str) -> Seen:
         """Returns what is seen of `split`, called `name`."""
         import numpy as np
-        import tensorflow as tf
 
-        batches = (
-            tf.data.Dataset.range(split.size)
-            .map(
-                lambda index: (index, *look(split.fetch(index))),
-                num_parallel_calls=tf.data.AUTOTUNE,
-            )
-            .ignore_errors()
-            .batch(PASS_SIZE)
-            .prefetch(2)
-        )
-        batches = untuned(batches)
         good, digests, measures, prints = [], [np.zeros((0, 16), "uint8")], [], []
+        batches = readable(split, look)
         for indices, inputs, measured in track(
             batches, f"Looking at {name}", -(-split.size // PASS_SIZE)
         ):
