@@ -102,10 +102,12 @@ def gathering(strategy: tf.distribute.Strategy) -> Callable[[list[Any]], list[tf
 def shared_out(make: Callable[[Shares], tf.data.Dataset]) -> Any:
     """Returns a dataset whose every element is one for each device, of those `make` gives.
 
-    On a single device it is the dataset itself.
+    On a single device it is the dataset itself. Its functions are ops of TensorFlow alone: to look
+    for Python conditions in them, as autograph does, takes a second for each run.
     """
     import tensorflow as tf
 
+    @tf.autograph.experimental.do_not_convert
     def of_process(context: tf.distribute.InputContext) -> tf.data.Dataset:
         here = context.num_replicas_in_sync // context.num_input_pipelines
         first = context.input_pipeline_id * here

@@ -145,15 +145,14 @@ def inference_of(model: keras.Model) -> Callable[[Any], list[tf.Tensor]]:
         # What is kept for as long as the model lives may not keep it alive.
         weak = weakref.proxy(model)
 
-        # Keras trains without autograph too.
-        @tf.autograph.experimental.do_not_convert
         def answer(inputs: Any) -> list[tf.Tensor]:
             inputs = list(inputs) if isinstance(inputs, tuple) else inputs
             return list(tf.nest.flatten(infer(weak, inputs)))
 
         strategy = tf.distribute.get_strategy()
 
-        @tf.function(reduce_retracing=True)
+        # Keras trains without autograph too.
+        @tf.function(reduce_retracing=True, autograph=False)
         def outputs_of(inputs: Any) -> list[Any]:
             return list(strategy.run(answer, args=(inputs,)))
 

@@ -93,7 +93,8 @@ class Input(Component):
         """Returns a random variant of each of `inputs`, of the same shape and dtype.
 
         `inputs` has shape ``(batch, …)``; `seeds` int64 ``(batch, 2)``. An example's variant
-        depends on its own seed alone, not on its place in the batch.
+        depends on its own seed alone, not on its place in the batch. Python conditions on tensors
+        need a `tf.function` around them.
         """
 
     def regions(self, shares: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:

@@ -158,9 +158,11 @@ def readable(split: Split, look: Callable[[tf.Tensor], tuple[tf.Tensor, ...]]) -
     """
     import tensorflow as tf
 
-    each = tf.data.Dataset.range(split.size).map(
-        lambda index: (index, *look(split.fetch(index))), num_parallel_calls=tf.data.AUTOTUNE
-    )
+    @tf.autograph.experimental.do_not_convert
+    def one(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return index, *look(split.fetch(index))
+
+    each = tf.data.Dataset.range(split.size).map(one, num_parallel_calls=tf.data.AUTOTUNE)
     return untuned(each.ignore_errors().batch(PASS_SIZE).prefetch(2))
 
 

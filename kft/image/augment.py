@@ -30,7 +30,7 @@ class Augmentation(Component):
         """Returns a variant of each of `images`, float32 ``(batch, height, width, 3)``, 0 to 255.
 
         `seeds` is int64 ``(batch, 2)``; a variant depends on its own seed alone. See
-        `kft.image.chance`.
+        `kft.image.chance`. Python conditions on tensors need a `tf.function` around them.
         """
 
 
