@@ -203,7 +203,8 @@ def rest_of(task: Task, found: Cut) -> keras.Model:
 
     suffix = found.suffix
     if suffix is None:
-        return task.head_model
+        # Not the head itself, which Keras would save with the optimizer it is compiled with.
+        return keras.Model(task.head_model.input, task.head_model.output, name="rest_of_task")
     inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype) for tensor in suffix.inputs]
     features = task.backbone.applied(suffix)(inputs if len(inputs) > 1 else inputs[0])
     return keras.Model(inputs, task.head_model(features), name="rest_of_task")
