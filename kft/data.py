@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
+TargetKind = Literal["class", "multilabel", "value"]
+
+
 @dataclass(frozen=True)
 class Target:
     """What the head predicts.
@@ -29,7 +32,7 @@ class Target:
         deviations: Likewise the standard deviations, each above 0; empty counts as 1.
     """
 
-    kind: Literal["class", "multilabel", "value"]
+    kind: TargetKind
     names: tuple[str, ...]
     means: tuple[float, ...] = ()
     deviations: tuple[float, ...] = ()

@@ -4,8 +4,10 @@ import tensorflow as tf
 
 
 def feature(value):
-    """One value, or a list of numbers, as a feature of a message."""
+    """One value, or a list, as a feature of a message."""
     values = value if isinstance(value, list) else [value]
+    if not values:
+        return tf.train.Feature()
     if isinstance(values[0], bytes):
         return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
     if isinstance(values[0], int):

@@ -6,7 +6,7 @@ import tensorflow_datasets as tfds
 
 
 class FewColours(tfds.core.GeneratorBasedBuilder):
-    """Pictures of one grey each, of two classes out of three, of ten owners.
+    """Pictures of one grey each, of two classes out of three, with tags, of ten owners.
 
     Its test split has no labels, and another none of the usual names.
     """
@@ -19,6 +19,9 @@ class FewColours(tfds.core.GeneratorBasedBuilder):
             "image": tfds.features.Image(shape=(None, None, 3)),
             "label": tfds.features.ClassLabel(names=["dark", "pale", "none"]),
             "owner": tf.int64,
+            "tags": tfds.features.Sequence(tfds.features.ClassLabel(names=["odd", "none", "old"])),
+            "is": {"even": tf.bool, "dark": tf.bool},
+            "shade": tf.float32,
         }
         return tfds.core.DatasetInfo(
             builder=self,
@@ -39,7 +42,17 @@ class FewColours(tfds.core.GeneratorBasedBuilder):
         for number in range(size):
             label = number % 2 if labelled else -1
             pixels = np.full((6, 7, 3), grey(number), "uint8")
-            yield number, {"image": pixels, "label": label, "owner": number // 4}
+            yield (
+                number,
+                {
+                    "image": pixels,
+                    "label": label,
+                    "owner": number // 4,
+                    "tags": tags(number),
+                    "is": {"even": number % 2 == 0, "dark": number < 10},
+                    "shade": grey(number) / 255,
+                },
+            )
 
 
 class NoSupervision(FewColours):
@@ -61,6 +74,11 @@ class NotMade(FewColours):
 def grey(number):
     """The shade of a picture."""
     return 5 * number
+
+
+def tags(number):
+    """None, one or two."""
+    return [name for name, has in (("odd", number % 2), ("old", number % 3 == 0)) if has]
 
 
 def prepare(folder, file_format="tfrecord", builder=FewColours):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from kft.data import Target
+from kft.data import Target, TargetKind
 from kft.heads.layers import LayeredHead, best_first
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ class Classifier(LayeredHead):
         label_smoothing: Share of each label spread evenly over the classes (Szegedy et al. 2016).
     """
 
-    predicts: ClassVar[Literal["class"]] = "class"
+    predicts: ClassVar[TargetKind] = "class"
 
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
-from kft.data import Target
+from kft.data import Target, TargetKind
 from kft.errors import ConfigError
 from kft.head import Head
 
@@ -29,7 +29,7 @@ class LayeredHead(Head):
         l2: Factor of the squared kernel weights in the loss.
     """
 
-    predicts: ClassVar[Literal["class", "multilabel", "value"]]
+    predicts: ClassVar[TargetKind]
 
     hidden: tuple[PositiveInt, ...] = ()
     activation: Literal["relu", "gelu", "silu", "tanh", "elu", "selu"] = "relu"

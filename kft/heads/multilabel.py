@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from kft.data import Target
+from kft.data import Target, TargetKind
 from kft.heads.layers import LayeredHead, best_first
 from kft.scoring import THRESHOLD
 
@@ -26,7 +26,7 @@ class Multilabel(LayeredHead):
         label_smoothing: Share by which each label is moved towards a half, from 0 or from 1.
     """
 
-    predicts: ClassVar[Literal["multilabel"]] = "multilabel"
+    predicts: ClassVar[TargetKind] = "multilabel"
 
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from kft.data import Target
+from kft.data import Target, TargetKind
 from kft.heads.layers import LayeredHead
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Regressor(LayeredHead):
             it grows in a straight line (Huber 1964).
     """
 
-    predicts: ClassVar[Literal["value"]] = "value"
+    predicts: ClassVar[TargetKind] = "value"
 
     error: Literal["mse", "huber"] = "mse"
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kft.component import AbsolutePath
-from kft.data import DataSource, Splits
+from kft.data import DataSource, Splits, TargetKind
 from kft.errors import DataError
-from kft.sources.class_splits import Labelled, class_splits
+from kft.sources.labelled import Labelled, labelled_splits
+from kft.sources.labels import predicted_in
 from kft.sources.layout import SPLIT_NAMES, quoted
 from kft.sources.npz import read_npz
 from kft.sources.rows import fetch_with
@@ -29,7 +30,8 @@ class Part:
         key: What the array of examples is called.
         split: None if it is all data.
         inputs: ``(n, …)``.
-        labels: ``(n,)``, and so are the groups.
+        labels: ``(n,)`` or ``(n, k)``.
+        groups: ``(n,)``.
     """
 
     key: str
@@ -51,15 +53,20 @@ class Arrays(DataSource):
     Attributes:
         path: Of the file; may be a URL.
         inputs: What the array of examples is called, ``(n, …)``. For pictures these are uint8.
-        labels: What the array of labels is called: whole numbers or text, ``(n,)`` or ``(n, 1)``.
+        labels: What the array of labels is called. For a class they are whole numbers or text,
+            ``(n,)`` or ``(n, 1)``; for several labels 0 or 1 for each, ``(n, k)``; for values
+            numbers, ``(n,)`` or ``(n, k)``.
+        predicts: One ``class``, any number of labels (``multilabel``), or numbers (``value``).
         groups: What the array is called that says which examples belong together, ``(n,)``.
-        class_names: Of the labels 0, 1 and so on. Left out, the labels are the names.
+        class_names: Of the labels 0, 1 and so on, or of the columns of labels. Left out, the
+            labels are the names, and columns are numbered, such as ``y/0``.
         split: How to divide what is not divided yet.
     """
 
     path: AbsolutePath
     inputs: str = "x"
     labels: str = "y"
+    predicts: TargetKind = "class"
     groups: str | None = None
     class_names: tuple[str, ...] | None = None
     split: SplitRule = SplitRule()
@@ -70,16 +77,18 @@ class Arrays(DataSource):
         parts = list(self._parts(read_npz(self.path, "data.path")))
         grouped = [part.groups for part in parts if part.groups is not None]
         given = [part.split for part in parts for _ in range(len(part.inputs))]
+        labels = self._joined([part.labels for part in parts])
         found = Labelled(
             where=self._where,
             names=[f"{part.key}/{row}" for part in parts for row in range(len(part.inputs))],
-            labels=np.concatenate([part.labels for part in parts]),
+            predicted=predicted_in(
+                self._where, labels, self.predicts, self.labels, self.class_names
+            ),
             groups=np.concatenate(grouped) if grouped else None,
             given=given if parts[0].split else None,
             fetch=self._fetch([part.inputs for part in parts]),
-            class_names=self.class_names,
         )
-        return class_splits(found, self.input, self.split, seed)
+        return labelled_splits(found, self.input, self.split, seed)
 
     @property
     def _where(self) -> str:
@@ -124,6 +133,20 @@ class Arrays(DataSource):
             )
         return column[:, 0] if column.shape[1:] == (1,) else column
 
+    def _joined(self, labels: Sequence[np.ndarray]) -> np.ndarray:
+        """Returns the labels of all parts."""
+        import numpy as np
+
+        self._refuse_unlike("labels", [f"shape {('n', *array.shape[1:])}" for array in labels])
+        return np.concatenate(labels)
+
+    def _refuse_unlike(self, what: str, kinds: Sequence[str]) -> None:
+        """Refuses parts that differ in the `kinds` of their arrays."""
+        if len({*kinds}) > 1:
+            raise DataError(
+                self._where, f"has {what} of different kinds: {', '.join(kinds)}", "Make them one"
+            )
+
     def _missing(self, arrays: Mapping[str, np.ndarray], setting: str, key: str) -> DataError:
         """Returns the error for an array that is not there."""
         return DataError(
@@ -137,10 +160,7 @@ class Arrays(DataSource):
         import tensorflow as tf
 
         kinds = [f"{array.dtype} of shape {('n', *array.shape[1:])}" for array in arrays]
-        if len({*kinds}) > 1:
-            raise DataError(
-                self._where, f"has examples of different kinds: {', '.join(kinds)}", "Make them one"
-            )
+        self._refuse_unlike("examples", kinds)
         starts = [sum(len(array) for array in arrays[:number]) for number in range(len(arrays))]
 
         def read(row: int) -> Any:

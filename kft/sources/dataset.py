@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from kft.data import DataSource, Split, Splits, Target
+from kft.data import DataSource, Split, Splits, Target, TargetKind
 from kft.errors import DataError
 from kft.input import Input
 from kft.sources.dataset_checks import (
@@ -17,14 +17,13 @@ from kft.sources.dataset_checks import (
     check_trained,
     fault,
 )
-from kft.sources.labels import in_range
+from kft.sources.labels import in_range, numbers_of
 from kft.sources.tensors import Tensors
 
 if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 
-Predicts = Literal["class", "multilabel", "value"]
 Held = Annotated[Any, Field(exclude=True, repr=False)]
 
 
@@ -42,7 +41,7 @@ class Datasets(DataSource):
     """
 
     class_names: tuple[str, ...]
-    predicts: Predicts = "class"
+    predicts: TargetKind = "class"
     train: Held = None
     validation: Held = None
     test: Held = None
@@ -111,7 +110,7 @@ def from_datasets(
     )
 
 
-def as_they_are(dataset: tf.data.Dataset, predicts: Predicts, names: int) -> Tensors:
+def as_they_are(dataset: tf.data.Dataset, predicts: TargetKind, names: int) -> Tensors:
     """Returns the input that takes the examples of `dataset` as they are."""
     check_elements(dataset, "train", predicts, names)
     raw = dataset.element_spec[0]
@@ -161,13 +160,7 @@ def labels_of(labels: Sequence[Any], name: str, source: Datasets) -> np.ndarray:
     """
     import numpy as np
 
+    where = f"the {name} dataset"
     if source.predicts == "class":
-        numbers = np.asarray(labels, "int64")
-        return in_range(f"the {name} dataset", numbers, len(source.class_names))
-    table = np.asarray(labels, "float32").reshape(len(labels), -1)
-    is_value = source.predicts == "value"
-    wrong = table[~(np.isfinite(table) if is_value else (table == 0) | (table == 1))]
-    if wrong.size:
-        expected = "numbers" if is_value else "0 or 1"
-        raise fault(name, f"has the label {wrong[0]}, expected {expected}", "Correct it")
-    return table
+        return in_range(where, np.asarray(labels, "int64"), len(source.class_names))
+    return numbers_of(where, np.asarray(labels, "float32"), source.predicts)

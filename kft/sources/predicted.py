@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from kft.data import Target
+from kft.data import Target, TargetKind
 from kft.errors import DataError
 from kft.sources.cells import flag_in, labels_in, number_in, text_in
 from kft.sources.layout import natural, quoted
@@ -26,7 +26,7 @@ class Predicted:
         values: Float32 ``(size, k)``, or None.
     """
 
-    kind: Literal["class", "multilabel", "value"]
+    kind: TargetKind
     names: tuple[str, ...]
     shown: Sequence[tuple[str, ...]]
     values: np.ndarray | None = None
@@ -62,7 +62,7 @@ class Predicted:
             raise DataError(
                 where,
                 f"has no example of {quoted(absent)}",
-                "Add some, or leave the column out of data.label_columns",
+                "Add some, or leave it out of the data and of the names",
             )
         return Target(self.kind, self.names)
 

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from kft.component import AbsolutePath, closest
-from kft.data import DataSource, Splits
+from kft.component import AbsolutePath
+from kft.data import DataSource, Splits, TargetKind
 from kft.errors import DataError
-from kft.sources.class_splits import Labelled, class_splits
-from kft.sources.labels import text_of
+from kft.sources.labelled import Labelled, labelled_splits
+from kft.sources.labels import predicted_in, text_of
 from kft.sources.layout import SPLIT_NAMES, quoted
 from kft.sources.records import FeatureMap
 from kft.sources.split_rule import SplitRule
 from kft.sources.tfds_builder import find_builder
+from kft.sources.tfds_labels import feature_at, target_kind, used_classes
 from kft.sources.tfds_store import Stored, stored
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Tfds(DataSource):
-    """A classification data set of tensorflow-datasets that is prepared on a disk.
+    """A data set of tensorflow-datasets that is prepared on a disk.
 
     Its splits ``train``, ``validation`` (``val``, ``valid``) and ``test`` are kept. Without one for
     validation, `split` takes its share out of train. Examples are called by split and place, such
@@ -38,6 +39,9 @@ class Tfds(DataSource):
         download: Whether to download and prepare it if it is not there. A run, and also
             ``kft plan`` and ``kft check``, then does so.
         features: Left out, what the data set names as its input and label.
+        predicts: One ``class``, any number of labels (``multilabel``), or numbers (``value``).
+            Left out, what the type of the label says: floats are values, and a list or vector of
+            other things is several labels.
         own_splits: Whether its splits are kept. If not, all their examples are divided by `split`.
         split: How to divide what is not divided yet.
     """
@@ -46,16 +50,19 @@ class Tfds(DataSource):
     data_dir: AbsolutePath | None = None
     download: bool = False
     features: FeatureMap | None = None
+    predicts: TargetKind | None = None
     own_splits: bool = True
     split: SplitRule = SplitRule()
 
     def load(self, seed: int) -> Splits:
         builder = find_builder(self.name, self.data_dir, self.download)
         features = self.features or self._supervised(builder)
-        self._check_features(builder, features)
-        found = {name: stored(builder, name, features) for name in self._splits(builder)}
+        for key in (features.input, *features.read_at_once):
+            feature_at(builder, key)
+        predicts = self.predicts or target_kind(builder, features)
+        found = {name: stored(builder, name, features, predicts) for name in self._splits(builder)}
         parts = {name: part for name, part in found.items() if part.is_labelled}
-        labels, class_names, unused = used_classes(builder, features.label, column(parts, "label"))
+        labels, class_names, unused = used_classes(builder, features, column(parts, "label"))
         each = [(name, row) for name, part in parts.items() for row in range(part.size)]
         names = [f"{name}/{row}" for name, row in each]
         if features.name is not None:
@@ -63,14 +70,13 @@ class Tfds(DataSource):
         labelled = Labelled(
             where=self._where,
             names=names,
-            labels=labels,
+            predicted=predicted_in(self._where, labels, predicts, features.label, class_names),
             groups=None if features.group is None else column(parts, "group"),
             given=[SPLIT_NAMES[name] for name, _ in each] if self.own_splits else None,
             fetch=joined(list(parts.values())),
-            class_names=class_names,
             notes=tuple(self._notes(builder, found, unused)),
         )
-        return class_splits(labelled, self.input, self.split, seed)
+        return labelled_splits(labelled, self.input, self.split, seed)
 
     @property
     def _where(self) -> str:
@@ -87,16 +93,6 @@ class Tfds(DataSource):
                 "Say it in data.features",
             )
         return FeatureMap(input=keys[0], label=keys[1])
-
-    def _check_features(self, builder: tfds.core.DatasetBuilder, features: FeatureMap) -> None:
-        """Refuses `features` that the data set does not have."""
-        for key in (features.input, *features.columns().values()):
-            if key.partition("/")[0] not in builder.info.features:
-                raise DataError(
-                    self._where,
-                    f"has no feature {key!r}{closest(key, builder.info.features)}",
-                    "Set data.features to what they are called there",
-                )
 
     def _splits(self, builder: tfds.core.DatasetBuilder) -> list[str]:
         """Returns those of its splits that can be used."""
@@ -135,30 +131,6 @@ def column(parts: Mapping[str, Stored], role: str) -> np.ndarray:
     import numpy as np
 
     return np.concatenate([part.columns[role] for part in parts.values()])
-
-
-def used_classes(
-    builder: tfds.core.DatasetBuilder, key: str, labels: np.ndarray
-) -> tuple[np.ndarray, list[str] | None, list[str]]:
-    """Returns the `labels` by class number, the names of the classes, and those of no example.
-
-    A label that is no class of the data set is its own name.
-    """
-    import numpy as np
-    import tensorflow_datasets as tfds
-
-    feature = dict(builder.info.features.items()).get(key)
-    if not isinstance(feature, tfds.features.ClassLabel):
-        return labels, None, []
-    used, numbers = np.unique(labels, return_inverse=True)
-    if used[0] < 0:
-        raise DataError(
-            f"data.name {builder.info.full_name!r}",
-            f"has {int((labels < 0).sum())} examples without a label among the others",
-            "Take another data set, or make one of those with a label",
-        )
-    unused = [name for number, name in enumerate(feature.names) if number not in used]
-    return numbers, [feature.names[number] for number in used], unused
 
 
 def joined(parts: Sequence[Stored]) -> Callable[[tf.Tensor], tf.Tensor]:

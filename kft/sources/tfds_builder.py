@@ -27,6 +27,7 @@ def find_builder(name: str, data_dir: str | None, download: bool) -> tfds.core.D
     """
     from tensorflow_datasets.core import read_only_builder, registered
 
+    refuse_unreadable(data_dir)
     try:
         return read_only_builder.builder_from_files(name, data_dir=data_dir)
     except registered.DatasetNotFoundError as error:
@@ -40,6 +41,20 @@ def find_builder(name: str, data_dir: str | None, download: bool) -> tfds.core.D
             fix="Prepare it again, or set data.data_dir to where it is whole",
         ) from error
     return prepared(name, data_dir)
+
+
+def refuse_unreadable(data_dir: str | None) -> None:
+    """Refuses a URL of a kind that tensorflow-datasets does not know."""
+    from etils import epath
+
+    try:
+        epath.Path(data_dir or "")
+    except KeyError as error:
+        raise DataError(
+            where=f"data.data_dir {data_dir!r}",
+            problem="is a URL of a kind that tensorflow-datasets does not read",
+            fix='Copy it to a disk, or read its files with "tfrecord" as data.kind',
+        ) from error
 
 
 def prepared(name: str, data_dir: str | None) -> tfds.core.DatasetBuilder:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kft.data import TargetKind
 from kft.errors import DataError
 from kft.features import memory_budget
 from kft.sources.files import is_remote
 from kft.sources.record_files import RecordFiles
-from kft.sources.records import PASS_SIZE, FeatureMap, fetch_feature, read_columns
+from kft.sources.records import PASS_SIZE, FeatureMap, fetch_feature, lists_of, read_columns
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,9 +40,9 @@ class Stored:
 
     @property
     def is_labelled(self) -> bool:
-        """Says whether there are labels; tensorflow-datasets has -1 for none."""
+        """Says whether there are labels; tensorflow-datasets has -1 for no class."""
         labels = self.columns["label"]
-        return labels.dtype.kind != "i" or bool((labels >= 0).any())
+        return labels.dtype.kind != "i" or bool((labels != -1).any())
 
 
 class ArrayRecords:
@@ -66,7 +67,9 @@ class ArrayRecords:
         return bytes(self._records[row])
 
 
-def stored(builder: tfds.core.DatasetBuilder, split: str, features: FeatureMap) -> Stored:
+def stored(
+    builder: tfds.core.DatasetBuilder, split: str, features: FeatureMap, predicts: TargetKind
+) -> Stored:
     """Returns what the `split` of a prepared data set holds.
 
     The formats tfrecord and array_record are read record by record. Of others the inputs, as
@@ -85,18 +88,19 @@ def stored(builder: tfds.core.DatasetBuilder, split: str, features: FeatureMap) 
     stores: dict[str, Any] = {"tfrecord": RecordFiles, "array_record": ArrayRecords}
     try:
         if file_format not in stores:
-            return held(builder, split, features, where)
+            return held(builder, split, features, predicts)
         store = stores[file_format](paths)
-        columns = read_columns(where, store.scan(), features)
+        columns = read_columns(where, store.scan(), features, predicts)
         return Stored(columns, fetch_feature(where, store.read, features.input))
     except (ImportError, OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0].split("}} ")[-1]
         raise DataError(where, f"cannot be read: {reason}", "Prepare it again") from error
 
 
-def held(builder: tfds.core.DatasetBuilder, split: str, features: FeatureMap, where: str) -> Stored:
+def held(
+    builder: tfds.core.DatasetBuilder, split: str, features: FeatureMap, predicts: TargetKind
+) -> Stored:
     """Returns what a `split` holds whose format has no way to one example."""
-    import numpy as np
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -104,7 +108,7 @@ def held(builder: tfds.core.DatasetBuilder, split: str, features: FeatureMap, wh
     told = f"{split} is stored as {builder.info.file_format.value}, from end to end only"
     if size > budget:
         raise DataError(
-            where,
+            f"data.name {builder.info.full_name!r}",
             f"{told}, and its {size / 1e6:,.0f} MB do not fit into a quarter of the free memory, "
             f"{budget / 1e6:,.0f} MB",
             'Prepare it anew with file_format="array_record"',
@@ -114,8 +118,25 @@ def held(builder: tfds.core.DatasetBuilder, split: str, features: FeatureMap, wh
     dataset = builder.as_dataset(split=split, decoders={features.input: skip}, read_config=in_order)
     rows = [*dataset.as_numpy_iterator()]
     inputs = tf.constant([row[features.input] for row in rows])
+    lists = {features.label} if predicts == "multilabel" else {}
     columns = {
-        role: np.array([row[key] for row in rows]) for role, key in features.columns().items()
+        key: column([value_at(row, key) for row in rows], is_list=key in lists)
+        for key in features.read_at_once
     }
     note = f"{told}: its examples, {size / 1e6:,.1f} MB, are held in memory"
-    return Stored(columns, lambda index: tf.gather(inputs, index), note)
+    return Stored(features.by_role(columns), lambda index: tf.gather(inputs, index), note)
+
+
+def value_at(row: Mapping[str, Any], key: str) -> Any:
+    """Returns what `key`, such as ``attributes/Male``, names in a row."""
+    value: Any = row
+    for part in key.split("/"):
+        value = value[part]
+    return value
+
+
+def column(values: Sequence[Any], *, is_list: bool) -> np.ndarray:
+    """Returns `values` as `read_columns` gives a column."""
+    import numpy as np
+
+    return lists_of([np.atleast_1d(each) for each in values]) if is_list else np.array(values)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from kft.component import AbsolutePath
-from kft.data import DataSource, Splits
-from kft.sources.class_splits import Labelled, class_splits
-from kft.sources.labels import text_of
+from kft.data import DataSource, Splits, TargetKind
+from kft.sources.labelled import Labelled, labelled_splits
+from kft.sources.labels import predicted_in, text_of
 from kft.sources.record_files import RecordFiles
 from kft.sources.records import FeatureMap, fetch_feature, read_columns
 from kft.sources.shards import find_shards
@@ -41,7 +41,10 @@ class TfRecord(DataSource):
         path: Of the files for training, or of all files.
         validation_path: Of those for validation.
         test_path: Of those for the report.
-        class_names: Of the labels 0, 1 and so on. Left out, the labels are the names.
+        predicts: One ``class``, any number of labels (``multilabel``), or numbers (``value``).
+        class_names: Of the labels 0, 1 and so on, or of the columns of labels. Left out, the
+            labels are the names, and columns are called as their feature, or numbered, such as
+            ``tags/0``.
         split: How to divide what is not divided yet.
     """
 
@@ -49,13 +52,21 @@ class TfRecord(DataSource):
     features: FeatureMap
     validation_path: AbsolutePath | None = None
     test_path: AbsolutePath | None = None
+    predicts: TargetKind = "class"
     class_names: tuple[str, ...] | None = None
     split: SplitRule = SplitRule()
 
     def load(self, seed: int) -> Splits:
         shards = list(self._shards())
         files = RecordFiles([shard.path for shard in shards])
-        columns = read_columns(self._where, files.scan(), self.features)
+        columns = read_columns(self._where, files.scan(), self.features, self.predicts)
+        predicted = predicted_in(
+            self._where,
+            columns["label"],
+            self.predicts,
+            self.features.label,
+            self.class_names,
+        )
         each = [
             (f"{shard.name}/{number}", shard.split)
             for shard, size in zip(shards, files.sizes, strict=True)
@@ -67,13 +78,12 @@ class TfRecord(DataSource):
             names=[text_of(name) for name in columns["name"].tolist()]
             if "name" in columns
             else [name for name, _ in each],
-            labels=columns["label"],
+            predicted=predicted,
             groups=columns.get("group"),
             given=given if given[0] else None,
             fetch=fetch_feature(self._where, files.read, self.features.input),
-            class_names=self.class_names,
         )
-        return class_splits(found, self.input, self.split, seed)
+        return labelled_splits(found, self.input, self.split, seed)
 
     @property
     def _where(self) -> str:

@@ -1,5 +1,6 @@
 """What every data source owes the engine. A new one joins by a line in SOURCES."""
 
+import functools
 import io
 
 import numpy as np
@@ -45,26 +46,37 @@ def split_folders(path):
     return Folder(path=str(path), input=ImageInput(size=(8, 8)))
 
 
-def remote_folders(path):
-    class_folders(path)
-    for file in path.glob("*/*.png"):
-        url = f"ram://contract/{file.relative_to(path).as_posix()}"
-        tf.io.gfile.makedirs(url.rpartition("/")[0])
-        tf.io.gfile.copy(str(file), url, overwrite=True)
-    return Folder(path="ram://contract", input=ImageInput(size=(8, 8)))
-
-
-def arrays(path):
+def arrays(path, labels, **settings):
     pixels = np.random.default_rng(0).integers(0, 255, (24, 9, 7), "uint8")
-    np.savez(path / "data.npz", x=pixels, y=np.arange(24) % 2)
-    return Arrays(path=str(path / "data.npz"), input=ImageInput(size=(8, 8)))
+    np.savez(path / "data.npz", x=pixels, y=[labels(number) for number in range(24)])
+    return Arrays(path=str(path / "data.npz"), input=ImageInput(size=(8, 8)), **settings)
 
 
-def records(path):
-    messages = [example(image=png(number), label=number % 2) for number in range(24)]
+def records(path, label, **settings):
+    messages = [example(image=png(number), label=label(number)) for number in range(24)]
     write_records(path / "data.tfrecord", messages)
-    features = FeatureMap(input="image")
-    return TfRecord(path=str(path / "*.tfrecord"), features=features, input=ImageInput(size=(8, 8)))
+    return TfRecord(
+        path=str(path / "*.tfrecord"),
+        features=FeatureMap(input="image"),
+        input=ImageInput(size=(8, 8)),
+        **settings,
+    )
+
+
+def parity(number):
+    return number % 2
+
+
+def flags(number):
+    return [number % 2, number // 2 % 2]
+
+
+def tags(number):
+    return [b"red", b"round"][: number % 3]
+
+
+def values(number):
+    return [number / 2, -1e3 * number]
 
 
 def table(path, columns, rows, **settings):
@@ -88,8 +100,31 @@ def value_table(path):
     return table(path, "x,y", lambda number: f"{number},-{number}e3", value_columns=("x", "y"))
 
 
-def tfds(path):
-    return Tfds(name="few_colours", data_dir=prepare(path), input=ImageInput(size=(8, 8)))
+def tfds(path, label="label"):
+    return Tfds(
+        name="few_colours",
+        data_dir=prepare(path),
+        features=FeatureMap(input="image", label=label),
+        input=ImageInput(size=(8, 8)),
+    )
+
+
+def at_url(make):
+    """Makes the same source, but of files at a URL."""
+
+    def uploaded(path):
+        source = make(path)
+        url = f"ram://{path.name}"
+        for file in path.rglob("*"):
+            if file.is_file():
+                there = f"{url}/{file.relative_to(path).as_posix()}"
+                tf.io.gfile.makedirs(there.rpartition("/")[0])
+                tf.io.gfile.copy(str(file), there, overwrite=True)
+        places = {key: value for key, value in source if isinstance(value, str)}
+        moved = {key: value.replace(str(path), url) for key, value in places.items()}
+        return source.model_copy(update=moved)
+
+    return uploaded
 
 
 SOURCES = {
@@ -97,13 +132,29 @@ SOURCES = {
     "table of labels": label_table,
     "table of values": value_table,
     "tfds": tfds,
-    "tfrecord": records,
-    "arrays": arrays,
+    "tfds of labels": lambda path: tfds(path, "tags"),
+    "tfds of flags": lambda path: tfds(path, ("is/even", "is/dark")),
+    "tfds of values": lambda path: tfds(path, "shade"),
+    "tfrecord": lambda path: records(path, parity),
+    "tfrecord of labels": lambda path: records(path, tags, predicts="multilabel"),
+    "tfrecord of values": lambda path: records(path, values, predicts="value"),
+    "arrays": lambda path: arrays(path, parity),
+    "arrays of labels": lambda path: arrays(path, flags, predicts="multilabel"),
+    "arrays of values": lambda path: arrays(path, values, predicts="value"),
     "folder": class_folders,
     "folder of splits": split_folders,
-    "folder at a URL": remote_folders,
+    "folder at a URL": at_url(class_folders),
+    "table at a URL": at_url(class_table),
+    "tfrecord at a URL": at_url(lambda path: records(path, parity)),
+    "arrays at a URL": at_url(lambda path: arrays(path, parity)),
     "digits": lambda path: Digits(),
 }
+
+
+@functools.cache
+def decoder(input):
+    """What decodes inside a dataset, traced once for all sources."""
+    return tf.function(input.decode)
 
 
 @pytest.fixture(scope="module", params=SOURCES)
@@ -191,7 +242,7 @@ def test_fetch_gives_the_same_inside_a_dataset(splits):
 
 
 def test_decoding_inside_a_dataset_keeps_the_static_shape(splits):
-    dataset = tf.data.Dataset.range(2).map(splits.train.fetch).map(splits.input.decode)
+    dataset = tf.data.Dataset.range(2).map(splits.train.fetch).map(decoder(splits.input))
 
     assert dataset.element_spec == splits.input.spec
     assert len(list(dataset)) == 2

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kft.data import Target
 from kft.errors import DataError
 from kft.image.input import ImageInput
 from kft.sources.arrays import Arrays
@@ -12,6 +13,7 @@ from kft.sources.tensors import Tensors
 
 ROWS = np.outer(np.arange(60), [1, 10]).astype("float32")
 LABELS = np.arange(60) % 3
+FLAGS = np.stack([np.arange(60) % 2, np.arange(60) // 2 % 2], axis=1)
 
 
 def source(path, save=np.savez, settings=None, **arrays):
@@ -92,6 +94,30 @@ def test_labels_can_be_text(tmp_path):
     assert splits.target.names[splits.train.labels[0]] == labels[row]
 
 
+def test_several_labels_are_columns_of_ones_and_noughts(tmp_path):
+    settings = {"predicts": "multilabel", "class_names": ("red", "round")}
+
+    splits = source(tmp_path, settings=settings, x=ROWS, y=FLAGS.astype(bool)).load(0)
+
+    assert splits.target == Target("multilabel", ("red", "round"))
+    rows = [int(name.removeprefix("x/")) for name in splits.train.names]
+    np.testing.assert_array_equal(splits.train.labels, FLAGS[rows])
+
+
+def test_values_are_numbers_and_columns_without_names_are_numbered(tmp_path):
+    prices = ROWS * [0.5, -1e3]
+
+    one = source(tmp_path, settings={"predicts": "value"}, x=ROWS, y=prices[:, 0]).load(0)
+    two = source(tmp_path, settings={"predicts": "value"}, x=ROWS, y=prices).load(0)
+
+    assert one.target.names == ("y",)
+    assert two.target.names == ("y/0", "y/1")
+    rows = [int(name.removeprefix("x/")) for name in two.train.names]
+    np.testing.assert_array_equal(two.train.labels, prices[rows])
+    assert two.target.means == pytest.approx(prices[rows].mean(axis=0))
+    assert one.notes[0].startswith("'y' in train: from ")
+
+
 def test_class_names_are_those_of_the_numbers(tmp_path):
     names = {"class_names": ("x", "y", "z")}
 
@@ -134,7 +160,7 @@ def test_pixels_are_pictures(tmp_path, shape):
         ({"x": ROWS, "y": LABELS * 0}, {}, r"has only the label \['0'\], expected two or more"),
         ({"x": ROWS, "y": LABELS}, {"class_names": ("a", "b")}, "the label 2, but there are 2 cl"),
         ({"x": ROWS, "y": LABELS - 1}, {"class_names": (*"abc",)}, "the label -1, but there are 3"),
-        ({"x": ROWS, "y": LABELS}, {"class_names": (*"abcd",)}, "train .* has no example of 'd'"),
+        ({"x": ROWS, "y": LABELS}, {"class_names": (*"abcd",)}, "has no example of 'd'. Add some"),
         (
             {"x": ROWS, "y": np.array(["cat", "dog", "Dog"])[LABELS]},
             {"class_names": ("cat", "dog")},
@@ -146,6 +172,32 @@ def test_pixels_are_pictures(tmp_path, shape):
             {"x": ROWS, "y": LABELS},
             {"input": ImageInput()},
             "holds float32 arrays of shape .2,., and pictures are uint8 pixels .height, width.",
+        ),
+        (
+            {"x": ROWS, "y": FLAGS * 2},
+            {"predicts": "multilabel"},
+            "has the label 2, expected 0 or 1. Correct it",
+        ),
+        ({"x": ROWS, "y": FLAGS * 0}, {"predicts": "multilabel"}, "no example of 'y/0', 'y/1'. Ad"),
+        (
+            {"x": ROWS, "y": FLAGS},
+            {"predicts": "multilabel", "class_names": (*"abc",)},
+            "has 2 numbers for each example, but there are 3 class names. Give one name for each",
+        ),
+        (
+            {"x": ROWS, "y": np.full(60, np.inf)},
+            {"predicts": "value"},
+            "has the label inf, expected numbers that can be learned",
+        ),
+        (
+            {"x": ROWS, "y": np.full(60, "old")},
+            {"predicts": "value"},
+            r"labels of dtype <U3 and shape \(60,\), expected numbers \(n,\) or \(n, k\). Give one",
+        ),
+        (
+            keras_arrays() | {"y_test": FLAGS[:12]},
+            {},
+            r"has labels of different kinds: shape \('n',\), shape \('n', 2\)",
         ),
         (keras_arrays() | {"x_test": ROWS[-12:, :1]}, {}, "has examples of different kinds: "),
         ({"x": np.array([{}] * 60), "y": LABELS}, {}, "cannot be read: .* holds Python objects"),

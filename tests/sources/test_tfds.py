@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 from tfds_sets import NoSupervision, grey, prepare
 
+from kft.data import Target
 from kft.errors import DataError
 from kft.image.input import ImageInput
 from kft.sources.tfds import Tfds
@@ -79,6 +80,37 @@ def test_a_label_that_is_no_class_of_the_data_set_is_its_own_name(records):
     assert splits.target.names == tuple("0123456789")
 
 
+def test_a_list_of_classes_is_several_labels(folder):
+    splits = source(folder, features={"input": "image", "label": "tags"}).load(0)
+
+    assert splits.target == Target("multilabel", ("odd", "old"))
+    assert splits.train.labels[:4].tolist() == [[0, 1], [1, 0], [0, 0], [1, 1]]
+    assert "left out the classes 'none', of which there is no example" in splits.notes
+
+
+def test_features_can_be_a_label_each(folder):
+    splits = source(folder, features={"input": "image", "label": ["is/even", "is/dark"]}).load(0)
+
+    assert splits.target == Target("multilabel", ("is/even", "is/dark"))
+    assert splits.train.labels[9:11].tolist() == [[0, 1], [1, 0]]
+
+
+def test_floats_are_values(folder):
+    splits = source(folder, features={"input": "image", "label": "shade"}).load(0)
+
+    assert (splits.target.kind, splits.target.names) == ("value", ("shade",))
+    assert splits.train.labels[:, 0] == pytest.approx(np.array([*map(grey, range(40))]) / 255)
+
+
+def test_whole_numbers_are_values_if_that_is_said(records):
+    features = {"input": "image", "label": "owner"}
+
+    splits = source(records, features=features, predicts="value").load(0)
+
+    assert splits.target.names == ("owner",)
+    assert splits.train.labels[:5].tolist() == [[0], [0], [0], [0], [1]]
+
+
 def test_a_version_can_be_named(records):
     assert source(records, "few_colours:1.0.0").load(0).train.size == 40
 
@@ -98,11 +130,19 @@ def test_a_version_can_be_named(records):
         ({"name": "cifar10"}, r"is not prepared in .*tfds\.load\('cifar10', data_dir='"),
         (
             {"name": "no_supervision"},
-            "does not say which of its features are the input and the label: 'image', 'label', 'o",
+            "does not say which of its features are the input and the label: 'image', 'is', 'label",
         ),
         (
             {"features": {"input": "image", "label": "labels"}},
             "has no feature 'labels'. Did you mean 'label'. Set data.features",
+        ),
+        (
+            {"features": {"input": "image", "label": "is/evn"}},
+            "has no feature 'is/evn'. Did you mean 'even'. Set data.features",
+        ),
+        (
+            {"features": {"input": "image", "label": "is"}},
+            "has further features in 'is'. Name one of 'is/dark', 'is/even'",
         ),
         (
             {"features": {"input": "owner", "label": "label"}},
@@ -129,6 +169,13 @@ def test_nothing_is_downloaded_offline(tmp_path, monkeypatch):
 
     with pytest.raises(DataError, match="is not prepared in .*, and kft is offline. "):
         source(str(tmp_path), download=True).load(0)
+
+
+def test_a_url_that_tensorflow_datasets_does_not_read_is_refused():
+    with pytest.raises(
+        DataError, match="data_dir 'ram://a': is a URL of a kind .*with \"tfrecord\""
+    ):
+        source("ram://a").load(0)
 
 
 def test_what_cannot_be_made_is_refused(tmp_path):

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 from records import example, write_records
 
+from kft.data import Target
 from kft.errors import DataError
 from kft.image.input import ImageInput
 from kft.sources.tensors import Tensors
@@ -26,6 +27,10 @@ def write(folder, *shards, **more):
         rows = range(start, start + size)
         write_records(f"{folder}/{name}", [message(row, **more) for row in rows])
         start += size
+
+
+def hot(number):
+    return [number % 2, number // 2 % 2]
 
 
 def source(folder, pattern="data-*", **settings):
@@ -111,6 +116,60 @@ def test_a_feature_of_numbers_is_a_vector(tmp_path):
     assert row == [int(splits.train.names[0].partition("/")[2]) / 2, 1.0, 2.0]
 
 
+@pytest.mark.parametrize(
+    ("tags", "names"),
+    [
+        (lambda n: [b"red"] * (n % 2) + [b"new"] * (n // 2 % 2), ("new", "red")),
+        (lambda n: [5 * place for place, has in enumerate(hot(n)) if has], ("0", "5")),
+        (hot, ("tags/0", "tags/1")),
+        (lambda n: [float(has) for has in hot(n)], ("tags/0", "tags/1")),
+    ],
+    ids=["texts", "numbers", "flags", "floats"],
+)
+def test_several_labels_are_lists_or_ones_and_noughts(tmp_path, tags, names):
+    write_records(tmp_path / "a", [example(image=b"", tags=tags(n)) for n in range(40)])
+    features = {"label": "tags"}
+
+    splits = source(tmp_path, "a", features=features, predicts="multilabel").load(0)
+
+    assert splits.target == Target("multilabel", names)
+    rows = [int(name.partition("/")[2]) for name in splits.train.names]
+    order = [1, 0] if names == ("new", "red") else [0, 1]
+    np.testing.assert_array_equal(splits.train.labels, np.array([*map(hot, rows)])[:, order])
+
+
+def test_class_names_are_those_of_the_numbers_in_a_list(tmp_path):
+    messages = [example(image=b"", tags=[n % 3, (n + 1) % 3][: n % 2 + 1]) for n in range(40)]
+    write_records(tmp_path / "a", messages)
+    settings = {"features": {"label": "tags"}, "class_names": ("a", "b", "c")}
+
+    splits = source(tmp_path, "a", predicts="multilabel", **settings).load(0)
+
+    assert splits.target.names == ("a", "b", "c")
+    assert {*splits.train.labels.sum(axis=1)} == {1, 2}
+
+
+@pytest.mark.parametrize(("predicts", "kind"), [("multilabel", int), ("value", float)])
+def test_features_can_be_a_label_or_value_each(tmp_path, predicts, kind):
+    messages = [example(image=b"", red=kind(n % 2), new=kind(n // 2 % 2)) for n in range(40)]
+    write_records(tmp_path / "a", messages)
+
+    splits = source(tmp_path, "a", features={"label": ["red", "new"]}, predicts=predicts).load(0)
+
+    assert splits.target.names == ("red", "new")
+    rows = [int(name.partition("/")[2]) for name in splits.train.names]
+    np.testing.assert_array_equal(splits.train.labels, [hot(row) for row in rows])
+
+
+def test_a_list_is_several_values(tmp_path):
+    write_records(tmp_path / "a", [example(image=b"", label=[n, -n]) for n in range(40)])
+
+    splits = source(tmp_path, "a", predicts="value").load(0)
+
+    assert splits.target.names == ("label/0", "label/1")
+    assert (splits.train.labels[:, 0] == -splits.train.labels[:, 1]).all()
+
+
 def missing_shard(folder):
     write(folder, 4, 4, 4)
     (folder / "data-00001-of-00003").unlink()
@@ -171,7 +230,27 @@ def unlike(folder):
         (
             lambda folder: write(folder, 9, many=[1, 2]),
             {"features": {"label": "many"}},
-            "has 2 values in the feature 'many', expected one. Name another",
+            "has 2 values in the feature 'many', expected one. Name another; for several labels",
+        ),
+        (
+            lambda folder: write(folder, 9, many=[3, 3, 0]),
+            {"features": {"label": "many"}, "predicts": "multilabel"},
+            "has a list of 3 for every example, in which labels stand twice. Give 0 or 1",
+        ),
+        (
+            lambda folder: write(folder, 9, many=[]),
+            {"features": {"label": "many"}, "predicts": "multilabel"},
+            "has nothing in the feature 'many' of its first records. Name another",
+        ),
+        (
+            lambda folder: write(folder, 9),
+            {"features": {"label": "labl"}, "predicts": "multilabel"},
+            "has no feature 'labl'. Did you mean 'label'. Set data.features",
+        ),
+        (
+            lambda folder: write(folder, 9, same=1),
+            {"features": {"label": ["label", "same"]}},
+            r"shape \(9, 2\), expected one whole number .* or set data.predicts to \"multilabel\"",
         ),
         (
             lambda folder: write(folder, 9, share=0.5),
