@@ -215,16 +215,18 @@ def schema() -> None:
 
 
 @main.command()
-@click.argument("folder")
-@click.option("--output", type=click.Path(path_type=Path), help="Default: FOLDER's name.json.")
-def init(folder: str, output: Path | None) -> None:
-    """Write a config for a folder of class folders.
+@click.argument("data")
+@click.option("--output", type=click.Path(path_type=Path), help="Default: DATA's name.json.")
+@click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Say a key yourself.")
+def init(data: str, output: Path | None, overrides: tuple[str, ...]) -> None:
+    """Write a config for DATA, and say why it is as it is.
 
-    It says why it chose what it wrote.
+    DATA is a folder of class folders, a table (CSV or JSON lines), an .npz file, TFRecord files, or
+    a data set that tensorflow-datasets has prepared.
     """
     start_tensorflow()
     from kft.init import init_config
     from kft.show import init_summary
 
-    written = init_config(folder, output)
+    written = init_config(data, output, overrides)
     show(init_summary(written))

@@ -96,6 +96,18 @@ def read_text(path: str, where: str) -> str:
         ) from error
 
 
+def is_file(path: str) -> bool:
+    """Says whether there is a file at `path`, which may be a URL."""
+    if not is_remote(path):
+        return os.path.isfile(path)  # noqa: PTH113
+    import tensorflow as tf
+
+    try:
+        return not tf.io.gfile.stat(path).is_directory
+    except tf.errors.OpError:
+        return False
+
+
 def join(folder: str, name: str) -> str:
     """Returns the path of `name` in a `folder`, which may be a URL."""
     return f"{folder.rstrip('/')}/{name}" if is_remote(folder) else os.path.join(folder, name)  # noqa: PTH118

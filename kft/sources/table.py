@@ -144,8 +144,7 @@ class Table(DataSource):
         lines: dict[str, int] = {}
 
         def file_in(cell: Any) -> str:
-            name = text_in(cell)
-            return name if is_remote(name) else clean(join(folder_of(self.path), name))
+            return file_of(self.path, text_in(cell))
 
         files = rows.read(self.path_column, file_in, faults)
         if len(files) < len(rows.rows):
@@ -201,6 +200,11 @@ class Table(DataSource):
             weights=None if weights is None else np.array(weights, "float32"),
             files=files,
         )
+
+
+def file_of(table: str, name: str) -> str:
+    """Returns the path of the file that the table at the path `table` calls `name`."""
+    return name if is_remote(name) else clean(join(folder_of(table), name))
 
 
 def folder_of(path: str) -> str:

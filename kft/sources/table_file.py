@@ -65,6 +65,10 @@ class Rows:
         if not self.rows:
             raise DataError(self.where, "has no line of data", "Add a line for each example")
 
+    def cells(self, column: str) -> list[Any]:
+        """Returns what stands in `column`."""
+        return [row.cells.get(column) for row in self.rows]
+
     def read(self, column: str, read: Callable[[Any], T], faults: list[Fault]) -> list[T]:
         """Returns what `read` makes of each cell of `column`; its ValueErrors become `faults`."""
         found = []

@@ -1,0 +1,112 @@
+"""What kind of data lies at a path, and what a first config has to say of it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from glob import escape, glob
+from pathlib import Path
+from typing import Any
+
+from kft.errors import DataError
+from kft.sources.files import is_remote
+from kft.sources.layout import quoted
+from kft.sources.listing import TABLES
+from kft.sources.record_files import RecordFiles
+from kft.sources.records import features_of, sort_of
+from kft.sources.shards import find_shards
+from kft.sources.table_columns import Recognised, recognise
+
+RECORDS = "*.tfrec*"
+PREPARED = "[0-9]*.[0-9]*.[0-9]*/dataset_info.json"
+
+
+def data_at(path: str, given: Mapping[str, Any]) -> Recognised:
+    """Returns what the ``data`` of a config has to say of what lies at `path`, but for its input.
+
+    `given` are settings that it has already.
+
+    Raises:
+        DataError: What lies there does not say all that is needed.
+    """
+    kind = given.get("kind") or kind_at(path)
+    if kind == "tfds":
+        return prepared_at(path)
+    found = Recognised({"kind": kind, "path": path}, {})
+    if kind == "table":
+        columns = recognise(path, given)
+        found.settings.update(columns.settings)
+        found.reasons.update(columns.reasons)
+    if kind == "tfrecord":
+        found.settings["path"] = f"{escape(path)}/{RECORDS}" if os.path.isdir(path) else path  # noqa: PTH112
+        require_features(found.settings["path"], given)
+    return found
+
+
+def kind_at(path: str) -> str:
+    """Returns the kind of source for what lies at `path`; of a URL, only its ending counts."""
+    ending = path.lower()
+    if ending.endswith(".npz"):
+        return "arrays"
+    if ending.endswith((*TABLES, ".json")):
+        return "table"
+    if ".tfrec" in os.path.basename(ending):  # noqa: PTH119
+        return "tfrecord"
+    if not is_remote(path) and prepared_in(path):
+        return "tfds"
+    inside = not is_remote(path) and glob(f"{escape(path)}/{RECORDS}")  # noqa: PTH207
+    return "tfrecord" if inside else "folder"
+
+
+def require_features(pattern: str, given: Mapping[str, Any]) -> None:
+    """Raises DataError if `given` does not say which feature of the records is the input."""
+    if "input" in (given.get("features") or {}):
+        return
+    first = next(iter(find_shards(pattern, "data.path").values()))
+    where = f"data.path {pattern!r}"
+    for messages in RecordFiles([first]).scan():
+        features = features_of(where, messages[0].numpy())
+        held = [
+            f"{name!r} ({count} {sort.removesuffix('_list') or 'values'})"
+            for name, (sort, count) in sorted((key, sort_of(features[key])) for key in features)
+        ]
+        raise DataError(
+            where,
+            f"holds records with the features {', '.join(held)}",
+            "Say which is what: --set data.features.input=NAME --set data.features.label=NAME, and "
+            'for several labels or numbers also --set data.predicts=multilabel or "value"',
+        )
+    raise DataError(where, "holds no record in its first file", "Give files with records")
+
+
+def prepared_in(path: str) -> list[Path]:
+    """Returns the descriptions of the data sets that tensorflow-datasets has prepared there."""
+    here = Path(path) / "dataset_info.json"
+    if here.is_file():
+        return [here]
+    patterns = (f"{escape(path)}/{inner}{PREPARED}" for inner in ("", "*/"))
+    return [Path(file) for pattern in patterns for file in sorted(glob(pattern))]  # noqa: PTH207
+
+
+def prepared_at(path: str) -> Recognised:
+    """Returns what names the only data set that tensorflow-datasets has prepared at `path`."""
+    found = prepared_in(path)
+    folders = [file.resolve().parent for file in found]
+    if len(found) != 1:
+        problem = f"holds the data sets {quoted([*map(str, folders)])}" if found else "holds none"
+        raise DataError(path, problem, "Give the folder of one that is prepared")
+    name = json.loads(found[0].read_text(encoding="utf-8")).get("name")
+    above = next((parent for parent in folders[0].parents if parent.name == name), None)
+    if above is None:
+        raise DataError(
+            path, f"is a data set {name!r} in no folder of that name", "Move it into one"
+        )
+    config = "/".join(folders[0].relative_to(above).parts[:-1])
+    called = f"{name}/{config}" if config else str(name)
+    settings = {
+        "kind": "tfds",
+        "name": f"{called}:{folders[0].name}",
+        "data_dir": str(above.parent),
+    }
+    return Recognised(settings, {"data.name": "tensorflow-datasets has prepared it there"})

@@ -1,0 +1,151 @@
+"""What `kft init` makes of a table: which column says what, and when it asks instead."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kft.errors import DataError
+from kft.sources.table_columns import recognise
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path, monkeypatch):
+    (tmp_path / "pics").mkdir()
+    for number in range(40):
+        (tmp_path / f"pics/{number}.png").touch()
+    monkeypatch.chdir(tmp_path)
+
+
+def table(head, cells, size=40, name="table.csv"):
+    """A table with a line for each file."""
+    lines = [head, *(f"pics/{n}.png,{cells(n)}" for n in range(size))]
+    Path(name).write_text("\n".join(lines), encoding="utf-8")
+    return name
+
+
+def breed(number):
+    return ["tabby", "owl", "猫"][number % 3]
+
+
+def settings(head, cells, **given):
+    return recognise(table(head, cells), given).settings
+
+
+@pytest.mark.parametrize(
+    ("cells", "target"),
+    [
+        (breed, {"class_column": "x"}),
+        (lambda n: n % 2, {"class_column": "x"}),
+        (lambda n: n % 5, {"class_column": "x"}),
+        (lambda n: ["", "red", "red|round"][n % 3], {"label_columns": "x"}),
+        (lambda n: n / 7, {"value_columns": ["x"]}),
+        (lambda n: 1000 + 7 * n, {"value_columns": ["x"]}),
+        (lambda n: -(n % 25), {"value_columns": ["x"]}),
+    ],
+    ids=["text", "flag", "codes", "lists", "fractions", "prices", "many numbers"],
+)
+def test_the_only_column_beside_the_paths_is_what_is_predicted(cells, target):
+    assert settings("image,x", cells) == {"path_column": "image"} | target
+
+
+def test_columns_of_flags_are_several_labels():
+    found = settings("image,red,round", lambda n: f"{n % 2},{str(n % 3 == 0).lower()}")
+
+    assert found == {"path_column": "image", "label_columns": ["red", "round"]}
+
+
+def test_what_numbers_each_line_or_differs_in_each_is_not_predicted():
+    found = settings("image,row,note,breed,none", lambda n: f"{n},note {n},{breed(n)},same")
+
+    assert found == {"path_column": "image", "class_column": "breed"}
+
+
+def test_json_lines_may_list_labels():
+    rows = ({"file": f"pics/{n}.png", "tags": ["a", "b"][: n % 3]} for n in range(40))
+    Path("a.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+    assert recognise("a.jsonl", {}).settings == {"path_column": "file", "label_columns": "tags"}
+
+
+def test_a_column_of_splits_is_known_by_its_cells():
+    found = settings("image,breed,part", lambda n: f"{breed(n)},{['train', 'Val'][n // 30]}")
+
+    assert found == {"path_column": "image", "split_column": "part", "class_column": "breed"}
+
+
+def test_of_several_columns_the_one_that_is_called_label_is_predicted():
+    found = recognise(
+        table("image,patient,Label,age", lambda n: f"p{n % 9},{breed(n)},{n / 3}"), {}
+    )
+
+    assert found.settings == {"path_column": "image", "class_column": "Label"}
+    assert found.reasons["data.class_column"] == "3 classes: 'tabby', 'owl', '猫'"
+    assert found.reasons["other columns"].startswith("not used: 'patient', 'age'. If one says what")
+
+
+def test_what_is_said_already_is_not_asked_for():
+    table("image,patient,breed", lambda n: f"p{n % 9},{breed(n)}")
+
+    with pytest.raises(DataError, match="could predict any of its columns 'patient', 'breed'. Say"):
+        recognise("table.csv", {})
+    assert recognise("table.csv", {"class_column": "breed"}).settings == {"path_column": "image"}
+    assert recognise("table.csv", {"group_column": "patient"}).settings == {
+        "path_column": "image",
+        "class_column": "breed",
+    }
+    with pytest.raises(DataError, match="has no column 'bread'. Did you mean 'breed'"):
+        recognise("table.csv", {"class_column": "bread"})
+
+
+def test_codes_may_be_values_and_the_reason_says_how():
+    found = recognise(table("image,stars", lambda n: n % 5), {})
+
+    assert (
+        '"value_columns": ["stars"] and the head "regressor"' in found.reasons["data.class_column"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("head", "cells", "message"),
+    [
+        (
+            "image,mask,breed",
+            lambda n: f"pics/{n}.png,{breed(n)}",
+            "name files: 'image', 'mask'. Say",
+        ),
+        (
+            "image,note",
+            lambda n: f"note {n}",
+            "has nothing to predict among its columns 'note'. Say",
+        ),
+        ("image", lambda n: "", "line 2: has 2 fields"),
+    ],
+)
+def test_what_leaves_a_doubt_is_asked_for(head, cells, message):
+    with pytest.raises(DataError, match=message):
+        settings(head, cells)
+
+
+def test_of_several_columns_with_files_the_one_called_path_is_taken():
+    found = settings("mask,path,breed", lambda n: f"pics/{n}.png,{breed(n)}")
+
+    assert found["path_column"] == "path"
+
+
+def test_paths_that_lead_nowhere_are_shown():
+    Path("a.csv").write_text("id,file,breed\n1.5,scan.png,cat\n2.5,more.png,dog\n")
+
+    with pytest.raises(
+        DataError, match="cells name files: 'file' has 'scan.png', but there is no '"
+    ):
+        recognise("a.csv", {})
+
+
+def test_a_table_without_paths_is_told_so():
+    Path("a.csv").write_text("id,breed\n1,cat\n2,dog\n")
+
+    with pytest.raises(
+        DataError, match="no column whose cells name files among 'id', 'breed'. Wri"
+    ):
+        recognise("a.csv", {})
