@@ -26,7 +26,8 @@ def number_in(cell: Any) -> float:
     except ValueError:
         number = float("nan")
     if not abs(number) < 3.4e38:
-        raise ValueError(f"is {text!r}, no number that can be learned")
+        hint = ", which needs a point for its comma" if text.count(",") == 1 else ""
+        raise ValueError(f"is {text!r}, no number that can be learned{hint}")
     return number
 
 

@@ -92,7 +92,7 @@ def read_text(path: str, where: str) -> str:
         raise DataError(
             where=f"{where} {path!r}",
             problem=f"is no text in UTF-8: its byte {error.start} is {error.object[error.start]}",
-            fix="Save it as UTF-8",
+            fix='Save it as UTF-8, which Excel calls "CSV UTF-8"',
         ) from error
 
 

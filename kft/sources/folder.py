@@ -106,7 +106,7 @@ class Folder(DataSource):
 
     def _classes(self, examples: Sequence[Example], readable: Sequence[str]) -> list[str]:
         """Returns the class names in label order."""
-        fix = "Put the files of each class into a folder named for it"
+        fix = "Put the files of each class into a folder named for it, or list them in a table"
         if not examples:
             raise DataError(
                 where=self._where,

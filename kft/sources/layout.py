@@ -117,6 +117,11 @@ def quoted(names: Sequence[str] | Mapping[str, object], most: int = 10) -> str:
     return ", ".join(map(repr, listed[:most])) + (f" and {more} more" if more > 0 else "")
 
 
+def counted(number: int, noun: str) -> str:
+    """Returns such as ``1 file`` or ``2 files``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def printable(name: str) -> str:
     """Returns `name` so that it can be written to any file."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -15,6 +15,8 @@ from kft.sources.files import is_remote, join, reason, require_reader
 LITTER = {"__macosx", "thumbs.db", "@eadir", "desktop.ini"}
 # Each question to a store goes over the network.
 QUESTIONS_AT_ONCE = 32
+# To look for names like another takes time: among more, only one of another case is found.
+COMPARED = 10_000
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
@@ -166,6 +168,8 @@ def require_folder(path: str) -> None:
         endings: dict[str | tuple[str, ...], tuple[str, str]] = {
             ARCHIVES: ("an archive", "Unpack it, and give the folder"),
             TABLES: ("a table", 'Set data.kind to "table" to read it, or give a folder'),
+            ".npz": ("a file of arrays", 'Set data.kind to "arrays" to read it, or give a folder'),
+            ".npy": ("one array", "Write it with its labels into an .npz file, by numpy.savez"),
             "": ("a file", "Give the folder it lies in"),
         }
         what, fix = next(told for end, told in endings.items() if path.lower().endswith(end))
@@ -173,17 +177,18 @@ def require_folder(path: str) -> None:
     if not os.path.isdir(path):  # noqa: PTH112
         raise DataError(
             where=where,
-            problem=f"does not exist{near_miss(path)}",
+            problem=f"does not exist: {near_miss(path)}",
             fix="Correct the path; a relative one starts from the working directory",
         )
 
 
 def near_miss(path: str) -> str:
-    """Returns what part of `path` is missing, with names like it that are there."""
+    """Returns what part of an absolute `path` is missing, with names like it that are there."""
     parent, name = os.path.split(path.rstrip("/"))
     while not os.path.isdir(parent):  # noqa: PTH112
         parent, name = os.path.split(parent)
     siblings = {sibling.lower(): sibling for sibling in sorted(os.listdir(parent))}  # noqa: PTH208
-    near = difflib.get_close_matches(name.lower(), siblings, n=3)
+    likely = siblings if len(siblings) <= COMPARED else {name.lower()} & {*siblings}
+    near = difflib.get_close_matches(name.lower(), likely, n=3)
     found = ", ".join(repr(siblings[sibling]) for sibling in near)
-    return f": {parent!r} has no {name!r}" + (f", but {found}" if near else "")
+    return f"{parent!r} has no {name!r}" + (f", but {found}" if near else "")

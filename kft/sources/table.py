@@ -15,7 +15,8 @@ from kft.errors import DataError
 from kft.sources.cells import group_in, split_in, text_in, weight_in
 from kft.sources.division import Examples, divide
 from kft.sources.files import is_remote, join, require_reader
-from kft.sources.layout import natural, printable, quoted
+from kft.sources.layout import counted, natural, printable, quoted
+from kft.sources.listing import near_miss
 from kft.sources.predicted import Predicted, class_in, labels_flagged, labels_listed, values_in
 from kft.sources.split_rule import SplitRule
 from kft.sources.table_file import Fault, Rows, read_table
@@ -168,8 +169,8 @@ class Table(DataSource):
         if gone:
             raise DataError(
                 rows.where,
-                f"names {len(gone)} files that are not there, of {len(files)}: "
-                f"{quoted([self._name(file) for file in gone])}",
+                f"names {counted(len(gone), 'file')} not there, of {len(files)}: "
+                f"{quoted([self._name(file) for file in gone])}. {near_miss(gone[0])}",
                 "Correct their paths, which start from the folder of the table, or set "
                 'data.on_bad_input to "skip"',
             )
@@ -203,8 +204,11 @@ class Table(DataSource):
 
 
 def file_of(table: str, name: str) -> str:
-    """Returns the path of the file that the table at the path `table` calls `name`."""
-    return name if is_remote(name) else clean(join(folder_of(table), name))
+    """Returns the path of the file that the table at the path `table` calls `name`.
+
+    Windows may have put backslashes into it.
+    """
+    return name if is_remote(name) else clean(join(folder_of(table), name.replace("\\", "/")))
 
 
 def folder_of(path: str) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
+from kft.component import absolute
 from kft.errors import DataError
 from kft.sources.cells import flag_in, split_in
-from kft.sources.files import is_file
+from kft.sources.division import SPLITS
+from kft.sources.files import is_file, is_remote
 from kft.sources.layout import quoted
+from kft.sources.listing import near_miss
 from kft.sources.table import file_of
 from kft.sources.table_file import Rows, read_table
 
@@ -38,6 +40,7 @@ def recognise(path: str, given: Mapping[str, Any]) -> Recognised:
     Raises:
         DataError: It cannot be read, or leaves more than one way to understand it.
     """
+    path = absolute(path)
     rows = read_table(path)
     rows.require(columns_in(given))
     found = Recognised({}, {})
@@ -84,38 +87,44 @@ def column_of_files(rows: Rows, path: str) -> str:
         for name, cells in texts.items()
         if 2 * sum(is_file(file_of(path, cell)) for cell in cells) >= max(1, len(cells))
     ]
+    if headless := [name for name in found if is_file(file_of(path, name))]:
+        raise DataError(
+            rows.where,
+            f"has no line of column names: its first is about the file {headless[0]!r}",
+            "Write one above it, such as path,class",
+        )
     if len(found) == 1:
         return found[0]
     if "path" in found:
         return "path"
-    fix = f"name the column, such as --set data.path_column={[*found, *texts, 'NAME'][0]}"
+    likely = max(texts, key=lambda name: looks_like_files(texts[name]), default="NAME")
+    fix = f"name the column, such as --set data.path_column={[*found, likely][0]}"
     if found:
         raise DataError(
             rows.where, f"has several columns that name files: {quoted(found)}", f"Say which: {fix}"
         )
     raise DataError(
         rows.where,
-        f"has no column whose cells name files{near_file(texts, path)}",
+        f"has no column whose cells name files{missed(likely, texts.get(likely, ()), path)}",
         f"Write paths that start from the folder of the table, or {fix}",
     )
 
 
-def near_file(texts: Mapping[str, Sequence[str]], path: str) -> str:
-    """Returns what a cell says that looks like a file, and where that would be."""
-    likely = [
-        (name, cell) for name, cells in texts.items() for cell in cells[:1] if ending_of(cell)
-    ]
-    for name, cell in likely[:1]:
-        return f": {name!r} has {cell!r}, but there is no {file_of(path, cell)!r}"
-    return f" among {quoted([*texts])}"
-
-
-def ending_of(cell: str) -> str:
-    """Returns the ending of a file name; a number has none."""
-    with suppress(ValueError):
-        float(cell)
+def missed(column: str, cells: Sequence[str], path: str) -> str:
+    """Returns what the first of `cells` says, and what is there instead."""
+    if not cells:
         return ""
-    return os.path.splitext(cell)[1]  # noqa: PTH122
+    file = file_of(path, cells[0])
+    missing = f"there is no {file!r}" if is_remote(file) else near_miss(file)
+    return f": {column!r} says {cells[0]!r}, and {missing}"
+
+
+def looks_like_files(cells: Sequence[str]) -> int:
+    """Returns how much the first of `cells` looks like the path of a file."""
+    if not cells or is_number(cells[0]):
+        return 0
+    has_ending = bool(os.path.splitext(cells[0])[1])  # noqa: PTH122
+    return 1 + has_ending + any(mark in cells[0] for mark in "/\\")
 
 
 def says_splits(cells: Sequence[Any]) -> bool:
@@ -146,8 +155,8 @@ def add_target(rows: Rows, columns: Sequence[str], found: Recognised) -> None:
         raise DataError(
             rows.where,
             could if sorts else f"has nothing to predict among its columns {quoted(columns)}",
-            f"Say what it is: --set data.class_column={[*sorts, *columns, 'NAME'][0]}, or "
-            "data.label_columns for several labels, or data.value_columns='[\"NAME\"]' for numbers",
+            f"Say what, such as --set data.class_column={[*sorts, *columns, 'NAME'][0]}; several "
+            "labels are data.label_columns, and numbers data.value_columns='[\"NAME\"]'",
         )
     ((name, sort),) = sorts.items()
     add_column(name, sort, rows.cells(name), found)
@@ -159,7 +168,7 @@ def add_column(name: str, sort: Sort, cells: Sequence[Any], found: Recognised) -
     if sort == "value":
         found.settings["value_columns"] = [name]
         found.reasons["data.value_columns"] = (
-            f'numbers. If they stand for classes, write "class_column": {name!r} instead'
+            f'numbers. If they stand for classes, write "class_column": "{name}" instead'
         )
     elif sort == "labels":
         found.settings["label_columns"] = name
@@ -175,7 +184,10 @@ def add_column(name: str, sort: Sort, cells: Sequence[Any], found: Recognised) -
 
 
 def sort_of(cells: Sequence[Any]) -> Sort | None:
-    """Returns what `cells` could say of an example, or None if nothing can be learned from them."""
+    """Returns what `cells` could say of an example, or None if nothing can be learned from them.
+
+    A class has an example for each split, as a rule.
+    """
     there = [cell for cell in cells if cell not in ("", None)]
     if any(isinstance(cell, list) or "|" in str(cell) for cell in there):
         return "labels"
@@ -185,7 +197,7 @@ def sort_of(cells: Sequence[Any]) -> Sort | None:
         return None
     if all(map(is_flag, texts)):
         return "flag"
-    repeats = 2 * len(different) <= len(texts)
+    repeats = len(SPLITS) * len(different) <= len(texts)
     if not all(map(is_number, texts)):
         return "class" if repeats else None
     numbers = sorted({float(text) for text in texts})

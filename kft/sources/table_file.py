@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from kft.component import closest
 from kft.errors import DataError
 from kft.sources.files import read_text
-from kft.sources.layout import quoted
+from kft.sources.layout import counted, quoted
 
 JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 TOLD = 10
@@ -90,15 +90,17 @@ class Rows:
         if faults:
             told = [f"line {fault.line}: {fault.problem}" for fault in sorted(faults)[:TOLD]]
             more = f"; and {len(faults) - TOLD} more" if len(faults) > TOLD else ""
+            count = counted(len(faults), "fault")
             raise DataError(
-                self.where, f"has {len(faults)} faults: {'; '.join(told)}{more}", "Correct them"
+                self.where, f"has {count}: {'; '.join(told)}{more}", "Correct the table"
             )
 
 
 def read_table(path: str) -> Rows:
     """Returns what the table at `path` holds: CSV, or JSON lines if its ending says so.
 
-    CSV is divided by commas; by semicolons or tabs, if the line of column names has no comma.
+    CSV is divided by commas; by semicolons or tabs, if the line of column names has no comma; or
+    as a line above it says that begins with ``sep=``, for Excel.
 
     Raises:
         DataError: It cannot be read, or a line of it is broken.
@@ -107,6 +109,12 @@ def read_table(path: str) -> Rows:
     text = read_text(path, "data.path")
     is_json = path.lower().endswith(JSON_ENDINGS)
     faults: list[Fault] = []
+    if is_json and text.lstrip().startswith("["):
+        raise DataError(
+            where,
+            "is a JSON array, expected an object in each line",
+            "Write JSON lines, such as pandas does with orient='records' and lines=True",
+        )
     if is_json:
         rows = tuple(json_rows(text, faults))
         columns = tuple(dict.fromkeys(name for row in rows for name in row.cells))
@@ -135,9 +143,7 @@ def json_rows(text: str, faults: list[Fault]) -> Iterator[Row]:
 
 def csv_rows(text: str, where: str, faults: list[Fault]) -> tuple[tuple[str, ...], tuple[Row, ...]]:
     """Returns the columns and rows of a CSV, and adds lines that are too short to `faults`."""
-    first = text.partition("\n")[0]
-    delimiter = next((mark for mark in ",;\t" if mark in first), ",")
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines = csv_lines(text)
     rows = []
     try:
         columns = tuple(name.strip() for name in next(lines, []))
@@ -156,6 +162,16 @@ def csv_rows(text: str, where: str, faults: list[Fault]) -> tuple[tuple[str, ...
             f"{where}, line {lines.line_num}", f"is no CSV: {error}", "Correct it"
         ) from error
     return columns, tuple(rows)
+
+
+def csv_lines(text: str) -> Any:
+    """Returns what reads a CSV from its line of column names on."""
+    first = text.partition("\n")[0].removeprefix("sep=")
+    delimiter = next((mark for mark in ",;\t" if mark in first), ",")
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    if text.startswith("sep="):
+        next(lines)
+    return lines
 
 
 def plain(cell: Any) -> Any:

@@ -363,11 +363,19 @@ def test_an_archive_is_refused(tmp_path):
         folder(tmp_path / "cats.zip").load(0)
 
 
-def test_a_table_is_told_where_it_belongs(tmp_path):
-    (tmp_path / "labels.csv").write_text("path,breed")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("labels.csv", 'is a table, expected a folder. Set data.kind to "table"'),
+        ("data.npz", 'is a file of arrays, expected a folder. Set data.kind to "arrays"'),
+        ("data.npy", "is one array, expected a folder. Write it with its labels into an .npz file"),
+    ],
+)
+def test_what_another_source_reads_is_told_where_it_belongs(tmp_path, name, message):
+    (tmp_path / name).touch()
 
-    with pytest.raises(DataError, match='is a table, expected a folder. Set data.kind to "table"'):
-        folder(tmp_path / "labels.csv").load(0)
+    with pytest.raises(DataError, match=message):
+        folder(tmp_path / name).load(0)
 
 
 def test_a_url_is_read_as_a_folder_is(tmp_path):

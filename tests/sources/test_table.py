@@ -81,8 +81,10 @@ def test_a_class_is_the_name_in_its_column():
         lines(lambda n: f" {breeds(n)} , more", head=" path , breed,x"),
         lines(lambda n: f'"{breeds(n)}"') + "\n\n",
         lines(breeds).replace("pics/", "./pics/../pics/"),
+        lines(breeds).replace("pics/", "pics\\"),
+        "sep=;\r\n" + lines(breeds, head="path;breed", mark=";"),
     ],
-    ids=["windows", "semicolons", "tabs", "spaces", "quotes", "steps"],
+    ids=["windows", "semicolons", "tabs", "spaces", "quotes", "steps", "backslashes", "excel"],
 )
 def test_the_ways_in_which_people_write_csv_say_the_same(text):
     assert told(table(text)) == told(table(lines(breeds)))
@@ -218,18 +220,22 @@ def test_a_table_at_a_url_names_files_beside_it(files):
         (
             lines(breeds, 22) + "pics/23.png,cat\n",
             {},
-            "names 3 files that are not there, of 23: 'pics/20.png', 'pics/21.png', 'pics/23.png'. "
-            "Correct their paths, which start from the folder of the table",
+            "names 3 files not there, of 23: 'pics/20.png', 'pics/21.png', 'pics/23.png'. ",
         ),
         (
             lines(lambda n: "" if n in (3, 5) else breeds(n)),
             {},
-            "has 2 faults: line 5: 'breed' is empty; line 7: 'breed' is empty. Correct them",
+            "has 2 faults: line 5: 'breed' is empty; line 7: 'breed' is empty. Correct the table",
         ),
         (
             lines(lambda n: "old" if n == 1 else n),
             {"value_columns": ["breed"]},
             "line 3: 'breed' is 'old', no number that can be learned",
+        ),
+        (
+            lines(lambda n: '"1,5"' if n == 1 else n),
+            {"value_columns": ["breed"]},
+            "has 1 fault: line 3: 'breed' is '1,5', no number that can be learned, which needs",
         ),
         (
             lines(lambda n: "1e39" if n == 1 else "nan"),
@@ -285,19 +291,31 @@ def test_what_is_wrong_with_a_table_is_said_at_once(text, settings, message):
     assert message in fault(text, **settings)
 
 
+def test_a_file_that_is_not_there_is_told_with_the_names_like_it(tmp_path):
+    told = fault(lines(breeds).replace("pics/3.png", "pics/3.PNG"))
+
+    assert (
+        f"names 1 file not there, of 20: 'pics/3.PNG'. '{tmp_path}/pics' has no '3.PNG', but"
+        in told
+    )
+    assert "'3.png'" in told
+    assert told.endswith('start from the folder of the table, or set data.on_bad_input to "skip".')
+
+
 def test_only_the_first_of_many_faults_are_listed():
     told = fault(lines(lambda n: "x"), value_columns=["breed"])
 
     assert "has 20 faults" in told
     assert told.count("line ") == 10
-    assert "; and 10 more. Correct them" in told
+    assert "; and 10 more. Correct the table" in told
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ('{"path": "a.png", "breed": ', "line 1: is no JSON: "),
-        ('[{"path": "a.png"}]', "line 1: is no JSON object, such as"),
+        ('"a.png"', "line 1: is no JSON object, such as"),
+        ('[{"path": "a.png"}]', "is a JSON array, expected an object in each line. Write JSON lin"),
         ('{"path": "pics/1.png", "breed": ["cat"]}', """'breed' is ["cat"], expected one text"""),
         ('{"path": "pics/1.png", "breed": null}', "'breed' is empty"),
     ],
@@ -309,7 +327,9 @@ def test_what_is_wrong_with_json_lines_is_said(text, message):
 def test_other_encodings_are_refused():
     written(lines(lambda n: "Käse"), encoding="utf-16")
 
-    with pytest.raises(DataError, match="is no text in UTF-8: its byte 0 is 255. Save it as UTF-8"):
+    with pytest.raises(
+        DataError, match="is no text in UTF-8: its byte 0 is 255. Save it as UTF-8, w"
+    ):
         Table(path="table.csv", class_column="breed", input=INPUT).load(0)
 
 

@@ -133,11 +133,14 @@ def test_of_several_columns_with_files_the_one_called_path_is_taken():
     assert found["path_column"] == "path"
 
 
-def test_paths_that_lead_nowhere_are_shown():
+def test_paths_that_lead_nowhere_are_shown(tmp_path):
     Path("a.csv").write_text("id,file,breed\n1.5,scan.png,cat\n2.5,more.png,dog\n")
+    (tmp_path / "scan_1.png").touch()
 
     with pytest.raises(
-        DataError, match="cells name files: 'file' has 'scan.png', but there is no '"
+        DataError,
+        match=r"name files: 'file' says 'scan.png', and '.*' has no 'scan.png', but 'scan_1.png'. "
+        "Write paths .*, or name the column, such as --set data.path_column=file",
     ):
         recognise("a.csv", {})
 
@@ -146,6 +149,15 @@ def test_a_table_without_paths_is_told_so():
     Path("a.csv").write_text("id,breed\n1,cat\n2,dog\n")
 
     with pytest.raises(
-        DataError, match="no column whose cells name files among 'id', 'breed'. Wri"
+        DataError, match="no column whose cells name files: 'breed' says 'cat', and"
+    ):
+        recognise("a.csv", {})
+
+
+def test_a_table_without_column_names_is_told_so():
+    Path("a.csv").write_text("pics/0.png,cat\npics/1.png,dog\n")
+
+    with pytest.raises(
+        DataError, match="no line of column names: its first is about the file 'pics"
     ):
         recognise("a.csv", {})
