@@ -1,7 +1,7 @@
 """Runs that must be equal on one device, on two of one process, and in two processes.
 
-As a program it is one worker: ``TF_CONFIG=… python tests/distributed.py RESULTS CASE…``, in a
-directory with a TF-Hub module in it.
+As a program it is one worker: ``TF_CONFIG=… python tests/distributed.py RESULTS``, in a directory
+with a TF-Hub module in it.
 """
 
 import json
@@ -9,11 +9,13 @@ import sys
 import tempfile
 from pathlib import Path
 
+import noted
 import numpy as np
 import pytest
 
 from kft.config import load_config
 from kft.run import run
+from kft.strategy import Distribute
 
 PHASES = (
     {
@@ -38,6 +40,7 @@ BASE = {
     "class_weights": {"low": 3.0, "middle": 1.0, "high": 1.0},
     "exporters": [],
 }
+LONGER = {"phases": (PHASES[0], {**PHASES[1], "epochs": 3})}
 
 
 def tuned(**settings):
@@ -48,6 +51,10 @@ def backbone(batch_norm):
     return {"backbone": {**BASE["backbone"], "batch_norm": batch_norm}}
 
 
+def ramp(**settings):
+    return {"data": {"kind": "tiny:Ramp", **settings}}
+
+
 # 22 examples in batches of 4: the last holds 2. In batches of 7 it holds 1, for two devices.
 CASES = {
     "frozen": {},
@@ -55,9 +62,18 @@ CASES = {
     "inference": {**backbone("inference"), "select": "interpolate"},
     "recalibrate": backbone("recalibrate"),
     "accumulate": tuned(accumulate_steps=2, ema=0.9, l2_sp=0.1, layer_decay=0.5),
-    "mixup": tuned(mixup=0.3),
+    "gradual": tuned(unfreeze={"kind": "gradual", "groups": 2}),
+    "mixup": {**tuned(mixup=0.3), "select": "last"},
     "float16": {"precision": "mixed_float16"},
-    "kept": {"data": {"kind": "tiny:Ramp"}, "exporters": [{"kind": "saved_model"}]},
+    "kept": {**ramp(), "exporters": [{"kind": "saved_model"}]},
+    "disk": {
+        **ramp(batch_size=32, sizes=(256, 9, 9)),
+        "backbone": {"kind": "noted:NotingDense"},
+        "cache": "disk",
+    },
+    "views": {"cache_views": 2},
+    "few": {**backbone("train"), **ramp(sizes=(3, 1, 1))},
+    "one": ramp(sizes=(1, 1, 1)),
     "stopped": {
         **tuned(epochs=9, early_stopping={"patience": 1}, schedule={"kind": "plateau"}),
         "callbacks": [
@@ -66,7 +82,7 @@ CASES = {
         ],
     },
     "hub": {
-        "data": {"kind": "tiny:Ramp"},
+        **ramp(),
         "backbone": {"kind": "tf_hub", "handle": "module"},
         "exporters": [{"kind": "saved_model"}],
     },
@@ -75,22 +91,25 @@ CASES = {
         "backbone": {"kind": "tiny:TinyWords"},
         "class_weights": None,
     },
+    "booleans": {"data": {"kind": "tiny:Signs"}, "backbone": {"kind": "tiny:TinyFlags"}},
 }
 
 
 # Not equal, since two devices draw other masks than one.
 DROPOUT = {
-    "data": {"kind": "tiny:Ramp", "batch_size": 8},
+    **ramp(batch_size=8, input={"kind": "noted:Noted"}),
     "head": {"kind": "classifier", "hidden": [16], "dropout": 0.5},
 }
+SEEDS = {f"dropout {seed}": {**DROPOUT, "seed": seed} for seed in range(5)}
+# What workers run, one after another; the second of a kind finds the features of the first.
+RUNS = {**CASES, "disk again": CASES["disk"], **SEEDS}
 
 
-def outcome(name, distribute, **settings):
+def outcome(name, distribute):
     """Runs a case; returns the records of its epochs, its scores and its weights, by name."""
     directory = Path(tempfile.mkdtemp())
-    case = DROPOUT if name == "dropout" else CASES[name]
-    there = {"distribute": distribute, "output_dir": str(directory), **settings}
-    result = run(load_config({**BASE, **case, **there}))
+    there = {"distribute": distribute, "output_dir": str(directory)}
+    result = run(load_config({**BASE, **RUNS[name], **there}))
     if not result.chief:
         return None
     return result.phases, result.scores, weights_in(directory)
@@ -153,8 +172,18 @@ def load(path, name):
     return told[0], told[1], weights
 
 
-if __name__ == "__main__":
-    where = Path(sys.argv[1])
-    outcomes = {name: outcome(name, {"strategy": "multi_worker"}) for name in sys.argv[2:]}
+def work(path):
+    """Is one worker, which does all runs and tells what it has noted; the chief, what came out."""
+    distribute = {"strategy": "multi_worker"}
+    outcomes, notes = {}, {}
+    for name in RUNS:
+        outcomes[name] = outcome(name, distribute)
+        notes[name] = noted.taken()
+    number = Distribute(**distribute).build().cluster_resolver.task_id
+    (path / f"noted{number}.json").write_text(json.dumps(notes))
     if None not in outcomes.values():
-        save(where, outcomes)
+        save(path, outcomes)
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]))

@@ -1,6 +1,7 @@
 """Tiny parts that train in milliseconds: vectors and words instead of images."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -86,6 +87,28 @@ class Words(Input):
         )
 
 
+class Flags(Input):
+    """Eight booleans, kept as they are."""
+
+    @property
+    def spec(self):
+        return tf.TensorSpec((8,), tf.bool)
+
+    @property
+    def is_augmented(self):
+        return False
+
+    def decode(self, raw):
+        return raw
+
+    def augment(self, inputs, seeds):
+        return inputs
+
+    def signatures(self):
+        spec = tf.TensorSpec((None, 8), tf.bool, name="flags")
+        return (Signature("serving_default", spec, tf.identity),)
+
+
 class TinyDense(BackboneSource):
     """Two dense stages, batch normalisation, dropout, and a skip connection over the second."""
 
@@ -107,6 +130,16 @@ class TinyWords(BackboneSource):
         numbers = keras.layers.Hashing(100)(inputs)
         model = keras.Model(inputs, keras.layers.Embedding(100, 6, name="words")(numbers))
         return Backbone("words", model, layer_stages(model), self.batch_norm)
+
+
+class TinyFlags(BackboneSource):
+    """A dense layer over booleans."""
+
+    def load(self, input_spec, pretrained=True):
+        inputs = keras.Input(input_spec.shape, dtype="bool")
+        numbers = keras.ops.cast(inputs, "float32")
+        model = keras.Model(inputs, keras.layers.Dense(6, name="flags")(numbers))
+        return Backbone("flags", model, layer_stages(model), self.batch_norm)
 
 
 class TinyPixels(BackboneSource):
@@ -142,10 +175,29 @@ class Ramp(DataSource):
 
     input: Input = Vectors()
     batch_size: int = 4
+    sizes: tuple[int, int, int] = (22, 9, 9)
 
     def load(self, seed):
-        parts = [vector_split(22, 0), vector_split(9, 1, "validation"), vector_split(9, 2, "test")]
+        names = ("train", "validation", "test")
+        parts = [vector_split(*each) for each in zip(self.sizes, range(3), names, strict=True)]
         return Splits(*parts, TARGET, self.input)
+
+
+class Signs(DataSource):
+    """Booleans in three classes: which numbers of a vector are above 1."""
+
+    input: Input = Flags()
+    batch_size: int = 4
+
+    def load(self, seed):
+        found = Ramp().load(seed)
+        splits = {name: above_one(split) for name, split in found.by_name().items()}
+        return Splits(*splits.values(), TARGET, self.input)
+
+
+def above_one(split: Split) -> Split:
+    """The same examples, their numbers compared with 1."""
+    return replace(split, fetch=lambda index: split.fetch(index) > 1.0)
 
 
 class Texts(DataSource):
