@@ -7,9 +7,11 @@ Reached from functions only, since it imports Keras. Of Keras 3.15, under a stra
   booleans and an uneven batch fail (keras-team/keras#21172, tensorflow/tensorflow#80951), and all
   do with several workers (keras-team/keras#20585).
 - With several workers, logs that are scalars cannot be averaged (keras-team/keras#20585).
-- Gradients are clipped, and a loss scale looks whether they are finite, on each device by itself,
-  before they are added up (tensorflow/tensorflow#33929).
-- A mean over examples weighs devices alike, however many examples each has.
+- Gradients are clipped on each device by itself, before they are added up
+  (tensorflow/tensorflow#33929), and a loss scale looks whether those of the first device are finite
+  (keras-team/keras#18691).
+- A mean over examples weighs devices alike, however many examples each has
+  (keras-team/keras#20609).
 - Batch normalisation takes the statistics of its own device (tensorflow/tensorflow#46488).
 """
 

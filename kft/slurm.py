@@ -32,7 +32,8 @@ def slurm_resolver() -> tf.distribute.cluster_resolver.SlurmClusterResolver:
     if shares_gpus():
         resolver = kind()
     else:
-        # TensorFlow 2.21 cannot do without GPUs to give out: it is told of some, and gives none.
+        # TensorFlow 2.21 cannot do without GPUs to give out (tensorflow/tensorflow#36159): it is
+        # told of some, and gives none.
         tasks = int(os.environ[TASKS])
         resolver = kind(gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False)
     spec, mine = resolver.cluster_spec(), os.environ.get("SLURMD_NODENAME")

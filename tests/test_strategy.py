@@ -91,6 +91,15 @@ def test_a_slurm_step_is_a_cluster_and_its_tasks_share_the_gpus_they_see(gpus, g
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == given
 
 
+def test_tensorflow_still_cannot_do_without_gpus_in_a_slurm_step(monkeypatch):
+    """TensorFlow 2.21 asks nvidia-smi; once it does not, `slurm_resolver` need tell it of none."""
+    monkeypatch.setenv("PATH", "")
+    set_all(monkeypatch, STEP)
+
+    with pytest.raises(FileNotFoundError, match="nvidia-smi"):
+        tf.distribute.cluster_resolver.SlurmClusterResolver()
+
+
 def test_machines_that_tensorflow_would_mix_up_are_refused(monkeypatch):
     """TensorFlow 2.21 sorts n10 before n2; once it does not, the check can go."""
     many = {"SLURM_STEP_NODELIST": "n[1-10]", "SLURM_STEP_TASKS_PER_NODE": "1(x10)"}
