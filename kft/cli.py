@@ -5,6 +5,7 @@ It imports inside functions: ``kft --help`` must not wait for TensorFlow.
 
 import json
 import os
+import signal
 from pathlib import Path
 
 import click
@@ -78,6 +79,8 @@ def run(config: str, overrides: tuple[str, ...], trust: tuple[str, ...]) -> None
     from kft.run import run as run_config
     from kft.show import run_summary
 
+    # What ends jobs keeps the best weights too, as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     result = run_config(loaded)
     if result.chief:
         show(run_summary(result))
@@ -91,10 +94,12 @@ def launch(config: str, overrides: tuple[str, ...], trust: tuple[str, ...], work
 
     So a cluster can be tried out. It fails when one of them does.
     """
-    load(config, overrides, trust)
+    loaded = load(config, overrides, trust)
     from kft.launch import launch as launch_workers
     from kft.launch import run_arguments
+    from kft.output import refuse_used
 
+    refuse_used(Path(loaded.output_dir))
     arguments = run_arguments(config, overrides, trust, is_verbose())
     click.get_current_context().exit(launch_workers(arguments, workers, click.echo))
 

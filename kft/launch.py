@@ -10,8 +10,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import IO, Any
 
@@ -24,34 +25,44 @@ def launch(arguments: Sequence[str], workers: int, show: Callable[[str], None]) 
     """Starts ``kft`` with `arguments` as so many workers and waits for all.
 
     Every line they write is given to `show`, after the number of its worker. Interrupts and
-    requests to end are passed on. Once one fails the others are to end, and are made to after
-    `GRACE` seconds.
+    requests to end are passed on; the second one kills. Once one fails the others are to end, and
+    are made to after `GRACE` seconds.
 
     Returns:
         The exit code of the first that failed, or 0.
     """
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "kft", *arguments],
-            env={**os.environ, "TF_CONFIG": config, "PYTHONUNBUFFERED": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,  # else an interrupt from the keyboard comes twice
-        )
-        for config in tf_configs(workers)
-    ]
-    readers = [
-        Thread(target=relay, args=(process.stdout, f"[worker {number}] ", show), daemon=True)
-        for number, process in enumerate(started)
-    ]
-    for reader in readers:
-        reader.start()
-    with passed_on(started):
-        code = wait_for(started)
-    for reader in readers:
-        reader.join()
+    started: list[subprocess.Popen[str]] = []
+    # What a worker that was killed has left goes with it.
+    with passed_on(started), TemporaryDirectory(prefix="kft-launch-") as private:
+        for config in tf_configs(workers):
+            started.append(start(arguments, {"TF_CONFIG": config, "TMPDIR": private}))
+        readers = [
+            Thread(target=relay, args=(process.stdout, prefix(number), show), daemon=True)
+            for number, process in enumerate(started)
+        ]
+        for reader in readers:
+            reader.start()
+        code = wait_for(started, show)
+        for reader in readers:
+            reader.join()
     return code
+
+
+def start(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Starts one ``kft`` whose output goes to a pipe."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "kft", *arguments],
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # else an interrupt from the keyboard comes twice
+    )
+
+
+def prefix(worker: int) -> str:
+    """Returns what stands before the lines of a worker."""
+    return f"[worker {worker}] "
 
 
 def run_arguments(
@@ -91,11 +102,13 @@ def relay(lines: IO[str], prefix: str, show: Callable[[str], None]) -> None:
 
 @contextmanager
 def passed_on(started: Sequence[subprocess.Popen[str]]) -> Iterator[None]:
-    """Passes interrupts and requests to end on to all that were `started`."""
+    """Passes interrupts and requests to end on to all that were `started`; the second one kills."""
+    came: list[int] = []
 
     def pass_on(number: int, frame: Any) -> None:
         for process in started:
-            process.send_signal(number)  # does nothing to one that has ended
+            process.send_signal(signal.SIGKILL if came else number)  # nothing, if it has ended
+        came.append(number)
 
     kinds = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(kind, pass_on) for kind in kinds]
@@ -106,20 +119,29 @@ def passed_on(started: Sequence[subprocess.Popen[str]]) -> Iterator[None]:
             signal.signal(kind, handler)
 
 
-def wait_for(started: Sequence[subprocess.Popen[str]]) -> int:
-    """Waits until all have ended; returns the exit code of the first that failed, or 0.
-
-    One that a signal ended counts as 128 and its number, as in a shell.
-    """
+def wait_for(started: Sequence[subprocess.Popen[str]], show: Callable[[str], None]) -> int:
+    """Waits until all have ended; returns the exit code of the first that failed, or 0."""
+    running = dict(enumerate(started))
     code, deadline = 0, math.inf
-    while True:
-        codes = [process.poll() for process in started]
-        if not code and any(codes):
-            code = next(filter(None, codes))
-            deadline = time.monotonic() + GRACE
-        if None not in codes:
-            return code if code >= 0 else 128 - code
-        if time.monotonic() > deadline:
-            for process in started:
-                process.kill()
+    while running:
         time.sleep(POLL)
+        failed = next(filter(None, just_ended(running, show)), 0)
+        if failed and not code:
+            code, deadline = failed, time.monotonic() + GRACE
+        if time.monotonic() > deadline:
+            for process in running.values():
+                process.kill()
+    return code
+
+
+def just_ended(running: dict[int, subprocess.Popen[str]], show: Callable[[str], None]) -> list[int]:
+    """Takes those that have ended out of `running`; returns their exit codes.
+
+    One that a signal ended counts as 128 and its number, as in a shell, and is told to `show`.
+    """
+    ended = [number for number, process in running.items() if process.poll() is not None]
+    codes = [running.pop(number).returncode for number in ended]
+    for number, code in zip(ended, codes, strict=True):
+        if code < 0:
+            show(f"{prefix(number)}ended by {signal.Signals(-code).name}")
+    return [code if code >= 0 else 128 - code for code in codes]

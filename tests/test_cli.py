@@ -6,12 +6,14 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from distributed import BASE
 from PIL import Image
 
 from kft.catalog import CATALOG
@@ -458,3 +460,24 @@ def test_a_file_that_cannot_be_written_is_named(kft):
 
     assert told.exit_code == 1
     assert told.stderr == "Error: nowhere/first.json: No such file or directory. Name another.\n"
+
+
+def test_a_run_that_is_asked_to_end_keeps_the_best_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    ends = {"kind": "signals:SignalsItself", "name": "SIGTERM", "epoch": 1, "step": 1}
+    output = tmp_path / "run"
+    settings = {"callbacks": [ends], "output_dir": str(output)}
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({**BASE, **settings}), encoding="utf-8")
+    before = signal.getsignal(signal.SIGTERM)
+
+    try:
+        told = CliRunner().invoke(
+            main, ["run", str(config), "--trust", "tiny", "--trust", "signals"]
+        )
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+    assert told.exit_code == 1
+    assert (output / "checkpoints" / "best.weights.h5").is_file()
+    assert not (output / "scores.json").exists()

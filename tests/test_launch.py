@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 import workers
-from distributed import BASE, PHASES
+from click.testing import CliRunner
+from distributed import BASE, LONGER
 
+from kft.cli import main
 from kft.launch import launch, passed_on, run_arguments, tf_configs, wait_for
 
-DEATH = {"kind": "workers_apart:DiesAt", "worker": 1, "epoch": 2, "step": 1}
+DEATH = {"name": "SIGKILL", "worker": 1, "epoch": 2, "step": 1}
 # A worker that is missed, the weights written, TensorFlow's own end: far less on a free machine.
 SECONDS_TO_STOP = 60
 
@@ -44,46 +46,83 @@ def test_what_workers_write_is_shown_with_their_number_and_their_failure_is_that
     assert any("no-such.json: cannot be read" in line for line in shown)
 
 
-def programs(*codes):
-    return [subprocess.Popen([sys.executable, "-c", code]) for code in codes]
+def test_a_directory_that_is_in_use_is_refused_before_workers_start(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    arguments = ["quickstart", "--set", f"output_dir={tmp_path}", "--workers", "2"]
+
+    result = CliRunner().invoke(main, ["launch", *arguments])
+
+    assert result.exit_code == 2
+    assert "is not an empty directory" in result.output
+    assert "[worker" not in result.output
+
+
+def programs(*codes, **options):
+    return [subprocess.Popen([sys.executable, "-c", code], **options) for code in codes]
 
 
 WAITS = "import time; time.sleep(300)"
+DEAF = f"""
+import signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("deaf", flush=True)
+{WAITS}
+"""
 
 
 def test_requests_to_end_are_passed_on():
-    started = programs(WAITS, WAITS)
+    started, shown = programs(WAITS, WAITS), []
 
     with passed_on(started):
         os.kill(os.getpid(), signal.SIGTERM)
-        code = wait_for(started)
+        code = wait_for(started, shown.append)
 
     assert code == 128 + signal.SIGTERM
+    assert shown == ["[worker 0] ended by SIGTERM", "[worker 1] ended by SIGTERM"]
+
+
+def test_who_asks_twice_is_obeyed():
+    started, shown = programs(DEAF, stdout=subprocess.PIPE), []
+    with started[0].stdout as told:
+        told.readline()
+
+    with passed_on(started):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        code = wait_for(started, shown.append)
+
+    assert code == 128 + signal.SIGKILL
 
 
 def test_when_one_fails_the_others_are_ended_after_a_while(monkeypatch):
     monkeypatch.setattr("kft.launch.GRACE", 0.1)
-    started = programs(WAITS, "raise SystemExit(3)")
+    started, shown = programs(WAITS, "raise SystemExit(3)"), []
 
-    assert wait_for(started) == 3
-    assert started[0].returncode == -signal.SIGKILL
+    assert wait_for(started, shown.append) == 3
+    assert shown == ["[worker 0] ended by SIGKILL"]
+
+
+def private_of(tmp_path):
+    """Where workers have their private directories."""
+    path = tmp_path / "private"
+    path.mkdir(exist_ok=True)
+    return path
 
 
 def launched(tmp_path, name, callbacks):
     config = tmp_path / f"{name}.json"
-    phases = [PHASES[0], {**PHASES[1], "epochs": 3}]
-    settings = {
-        **BASE,
-        "phases": phases,
-        "callbacks": callbacks,
-        "output_dir": str(tmp_path / name),
-    }
-    config.write_text(json.dumps(settings))
-    trusted = [word for package in ("tiny", "workers_apart") for word in ("--trust", package)]
+    settings = {"callbacks": callbacks, "output_dir": str(tmp_path / name)}
+    config.write_text(json.dumps({**BASE, **LONGER, **settings}))
+    trusted = [word for package in ("tiny", "signals") for word in ("--trust", package)]
     path = os.pathsep.join([str(workers.ROOT), str(workers.ROOT / "tests")])
     return subprocess.Popen(
         [sys.executable, "-m", "kft", "launch", "--workers", "2", str(config), *trusted],
-        env={**os.environ, "PYTHONPATH": path, "KFT_CACHE": str(tmp_path / "cache")},
+        env={
+            **os.environ,
+            "PYTHONPATH": path,
+            "KFT_CACHE": str(tmp_path / "cache"),
+            "TMPDIR": str(private_of(tmp_path)),
+        },
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -98,12 +137,13 @@ def epochs_in(directory: Path):
 
 @pytest.mark.slow
 def test_when_a_worker_dies_the_others_stop_and_the_run_can_be_started_again(tmp_path):
-    with launched(tmp_path, "dies", [DEATH]) as process:
+    with launched(tmp_path, "dies", [{"kind": "signals:SignalsItself", **DEATH}]) as process:
         told = [(time.monotonic(), line) for line in process.stdout]
     last_epoch = max(at for at, line in told if "epoch 2: validation" in line)
 
     assert process.returncode == 128 + signal.SIGKILL
     text = "".join(line for _, line in told)
+    assert "[worker 1] ended by SIGKILL" in text
     assert "[worker 0] Error: worker 1 (127.0.0.1:" in text
     assert "has stopped or cannot be reached" in text
     assert "Traceback" not in text
@@ -119,5 +159,21 @@ def test_when_a_worker_dies_the_others_stop_and_the_run_can_be_started_again(tmp
     assert "[worker 1] tune" not in text
     assert epochs_in(tmp_path / "again") == [1, 2, 3, 4]
     assert (tmp_path / "again" / "scores.json").is_file()
-    left = [path for path in tmp_path.iterdir() if path.name.startswith("kft-worker-")]
-    assert left == []
+    assert list(private_of(tmp_path).iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("request_to_end", [signal.SIGINT, signal.SIGTERM])
+def test_who_ends_it_keeps_the_best_weights_and_nothing_else_is_left(request_to_end, tmp_path):
+    with launched(tmp_path, "ended", []) as process:
+        told = []
+        for line in process.stdout:
+            told.append(line)
+            if "tune, epoch 2: validation" in line:
+                process.send_signal(request_to_end)
+
+    assert process.returncode == 1
+    assert any("[worker 0] Kept the weights of epoch" in line for line in told)
+    assert "Traceback" not in "".join(told)
+    assert (tmp_path / "ended" / "checkpoints" / "best.weights.h5").is_file()
+    assert list(private_of(tmp_path).iterdir()) == []
