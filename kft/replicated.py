@@ -13,11 +13,14 @@ Reached from functions only, since it imports Keras. Of Keras 3.15, under a stra
 - A mean over examples weighs devices alike, however many examples each has
   (keras-team/keras#20609).
 - Batch normalisation takes the statistics of its own device (tensorflow/tensorflow#46488).
+- Dropout has one mask for all devices: the first row of each has the same, and so on.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -43,7 +46,9 @@ class Replicated(keras.Model):
         """
         batch, tally = with_own_tally(data)
         variables = self.trainable_variables
-        gradients = summed(self.gradients(batch, tally))
+        with own_noise(self):
+            gradients = self.gradients(batch, tally)
+        gradients = summed(gradients)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return logged(self.get_metrics_result())
 
@@ -83,6 +88,25 @@ def with_own_tally(data: Any) -> tuple[tuple[Any, ...], Tally]:
     batch = keras.utils.unpack_x_y_sample_weight(data)
     size = tf.shape(tf.nest.flatten(batch[0])[0])[0]
     return batch, Tally(tf.ones([]), tf.cast(size, tf.float32), size)
+
+
+@contextmanager
+def own_noise(model: keras.Model) -> Iterator[None]:
+    """Lets each device draw its own random numbers in layers of `model`, such as dropout.
+
+    Their seeds are the same for all before and after, as whoever saves or restores them expects.
+    """
+    context = tf.distribute.get_replica_context()
+    states = [each.state for layer in model._flatten_layers() for each in layer._seed_generators]
+    # Any number that tells the devices apart; the second of a state counts what has been drawn.
+    shift = tf.stack([1_000_003 * context.replica_id_in_sync_group, 0])
+    if replicas() > 1:
+        for state in states:
+            state.assign(state + tf.cast(shift, state.dtype))
+    yield
+    if replicas() > 1:
+        for state in states:
+            state.assign(state - tf.cast(shift, state.dtype))
 
 
 def summed(gradients: list[Any]) -> list[Any]:

@@ -112,7 +112,7 @@ def train_in(directory: Path, config: RunConfig) -> Trained:
 def on_one_device(config: RunConfig, trained: Trained) -> Trained:
     """Returns what was trained with its weights on one device, as whoever loads it has them.
 
-    A SavedModel of TF-Hub that is on several devices cannot be exported (TensorFlow 2.21).
+    A SavedModel of TF-Hub cannot be exported in the scope of several devices (TensorFlow 2.21).
     """
     task = trained.task
     if task.model.distribute_strategy.num_replicas_in_sync == 1:

@@ -2,6 +2,7 @@
 
 import inspect
 import io
+from contextlib import nullcontext
 
 import hub_modules
 import keras
@@ -15,10 +16,13 @@ from two_devices import mirrored
 
 from kft.backbones.tf_hub import TfHub
 from kft.errors import BackboneError, ConfigError, TrainingError
+from kft.exporters.saved_model import SavedModelExporter
+from kft.heads.classifier import Classifier
 from kft.optimizer import Sgd
 from kft.phase import Phase
 from kft.progress import shown_on
-from kft.replicated import MADE_FOR, replicated, take_sums, tell_of_other
+from kft.replicated import MADE_FOR, own_noise, replicated, take_sums, tell_of_other
+from kft.task import assemble
 from kft.train import train
 from kft.unfreeze import UnfreezeAll
 
@@ -92,6 +96,35 @@ def test_batch_normalisation_takes_the_statistics_of_the_whole_batch():
     assert means() == [4.0, 4.0]
 
 
+def masks(own):
+    """What dropout leaves of ones on each of two devices, and where its seeds are then."""
+    strategy = mirrored()
+    with strategy.scope():
+        inputs = keras.Input((8,))
+        model = keras.Model(inputs, keras.layers.Dropout(0.5, seed=7)(inputs))
+
+    def step():
+        with own(model):
+            return model(tf.ones((4, 8)), training=True)
+
+    left = tf.function(lambda: strategy.run(step), autograph=False)()
+    state = model.layers[-1].seed_generator.state.value
+    return [
+        [value.numpy().tolist() for value in strategy.experimental_local_results(each)]
+        for each in (left, state)
+    ]
+
+
+def test_every_device_has_dropout_of_its_own_and_keras_still_has_one_for_all():
+    """Once Keras tells devices apart (3.15 does not), `own_noise` is not needed."""
+    (first, second), states = masks(own_noise)
+    assert first != second
+    assert states == [[7, 1], [7, 1]]
+
+    (first, second), _ = masks(nullcontext)
+    assert first == second
+
+
 def overflown(take):
     """A weight after a step in which the second of two devices overflows, and what scales losses.
 
@@ -121,6 +154,18 @@ def test_a_loss_scale_sees_an_overflow_on_any_device_and_keras_still_asks_the_fi
     """Once Keras asks them all (3.15 does not), sums are needed for clipping only."""
     assert overflown(take_sums) == (0.0, 0.5)
     assert overflown(lambda optimizer: None) == (-np.inf, 1.0)
+
+
+def test_tensorflow_still_cannot_save_what_is_of_a_savedmodel_in_the_scope_of_devices(tmp_path):
+    """Once it can (2.21 cannot), `on_one_device` is needed for the scores alone."""
+    module = TfHub(handle=hub_modules.save_reusable(tmp_path))
+    splits = Ramp().load(0)
+
+    with mirrored().scope():
+        backbone = module.load(splits.input.spec)
+        task = assemble(backbone, Classifier(), splits.target, splits.input)
+        with pytest.raises(ValueError, match="not supported to save"):
+            SavedModelExporter().export(task, tmp_path)
 
 
 def test_statistics_inside_a_savedmodel_cannot_be_shared_and_are_refused(tmp_path):
