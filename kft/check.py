@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kft.best import Best
 from kft.class_weights import weigh
 from kft.config import RunConfig
 from kft.counts import class_counts
@@ -17,9 +16,9 @@ from kft.errors import ConfigError, KftError, one_line
 from kft.estimate import Estimate, estimates
 from kft.exclude import find, listed
 from kft.findings import exclusions, in_json, notes_of
+from kft.misfits import refuse_phases
 from kft.output import refuse_used
 from kft.plan import fresh_task, plan_phases
-from kft.selection import check_select
 from kft.survey import Survey, survey
 
 
@@ -170,8 +169,7 @@ def look_at_phases(config: RunConfig, splits: Splits) -> None:
     """Builds the model, and raises KftError if a phase or the monitor does not fit it."""
     task = fresh_task(config, splits)
     plan_phases(config, splits, task)
-    Best(task.model, config.monitored).check_monitor(task.head)
-    check_select(config.select, task, config.phases)
+    refuse_phases(config, task)
 
 
 def look_at_class_weights(config: RunConfig, splits: Splits) -> None:
@@ -181,8 +179,7 @@ def look_at_class_weights(config: RunConfig, splits: Splits) -> None:
 
 def look_at_callbacks(config: RunConfig, splits: Splits) -> None:
     """Raises ConfigError if a callback cannot be made."""
-    for callback in config.callbacks:
-        callback.build()
+    config.built_callbacks()
 
 
 LOOKS = (

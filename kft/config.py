@@ -151,6 +151,14 @@ class RunConfig(Settings):
         """The name of the metric that picks the best epoch."""
         return self.head.metrics()[0].name if self.monitor is None else self.monitor
 
+    def built_callbacks(self) -> list[Any]:
+        """Returns the user's callbacks, afresh.
+
+        Raises:
+            ConfigError: One cannot be made, or would change what the phases decide.
+        """
+        return [callback.build() for callback in self.callbacks]
+
     @property
     def keeping(self) -> Keeping:
         """How features are kept."""

@@ -15,6 +15,7 @@ from kft.data import Splits
 from kft.errors import ConfigError
 from kft.exclude import find
 from kft.found_rate import FoundRate
+from kft.misfits import refuse_misfits
 from kft.parts import Training
 from kft.phase import Phase
 from kft.precision import computing_in
@@ -61,6 +62,7 @@ def lr_find(config: RunConfig, phase: str | None = None) -> LrFindResult:
         with computing_in(config.precision):
             backbone = config.backbone.load(data.input.spec)
         task = assemble(backbone, config.head, data.target, data.input)
+        refuse_misfits(config, data, task)
         splits = read(data, config.data.on_bad_input, config.cache).decoded
         training = Training(
             directory=Path(directory),

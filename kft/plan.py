@@ -11,6 +11,7 @@ from kft.counts import class_counts
 from kft.data import Splits
 from kft.exclude import find
 from kft.keep import Keeper
+from kft.misfits import refuse_misfits
 from kft.parts import Ahead, ahead_of, planned_features
 from kft.phase import Phase
 from kft.prepare import steps_per_epoch
@@ -69,10 +70,12 @@ def plan(config: RunConfig) -> Plan:
     """Returns what `config` would do; trains nothing and downloads no weights.
 
     Raises:
-        KftError: The data is not there, or a phase does not fit the backbone.
+        KftError: The data is not there, or a setting fits neither it nor the backbone.
     """
+    config.built_callbacks()
     splits = find(config.data, config.seed)
     task = fresh_task(config, splits)
+    refuse_misfits(config, splits, task)
     return Plan(
         backbone=task.backbone.name,
         parameters=task.model.count_params(),

@@ -18,6 +18,7 @@ from kft.gain import gain
 from kft.input import Input
 from kft.keep import Keeper
 from kft.lost_worker import lost_worker_told
+from kft.misfits import refuse_misfits
 from kft.output import own_directory, private_directory
 from kft.parts import Training, part_of
 from kft.precision import computing_in
@@ -28,7 +29,6 @@ from kft.run_dir import BEST_WEIGHTS, CONFIG, EXPORT, TARGET
 from kft.selection import (
     Selected,
     changed_stages,
-    check_select,
     interpolate,
     keep_epoch,
     validator,
@@ -94,14 +94,14 @@ def train_in(directory: Path, config: RunConfig) -> Trained:
     """Trains as `config` says in an empty `directory`."""
     import keras
 
-    for callback in config.callbacks:
-        callback.build()  # only to know before the work begins that it can be made
+    config.built_callbacks()  # only to know before the work begins that they can be made
     keras.utils.set_random_seed(config.seed)
     whole = config.data.load(config.seed)
     found = without(whole, config.data.exclude)
     with computing_in(config.precision):
         backbone = config.backbone.load(found.input.spec)
     task = assemble(backbone, config.head, found.target, found.input)
+    refuse_misfits(config, found, task)
     reading = read(found, config.data.on_bad_input, config.cache)
     write_beginning(directory, whole, reading.bad | left_out(whole, found))
     keeper = Keeper(config.keeping, config.seed, task.backbone.name)
@@ -139,7 +139,6 @@ def train_and_keep(
     config: RunConfig, task: Task, reading: Reading, directory: Path, keeper: Keeper
 ) -> tuple[tuple[PhaseResult, ...], Selected]:
     """Trains, leaves the selected weights in `task` and writes them, even if training fails."""
-    check_select(config.select, task, config.phases)
     best = Best(task.model, config.monitored)
     training = Training(
         directory=directory,
@@ -173,13 +172,16 @@ def own_callbacks(config: RunConfig) -> list[Any]:
     """Returns the callbacks of the user, afresh; those that only write, for the chief alone."""
     import keras
 
-    made = [callback.build() for callback in config.callbacks]
     writers = (
         keras.callbacks.ModelCheckpoint,
         keras.callbacks.CSVLogger,
         keras.callbacks.TensorBoard,
     )
-    return [callback for callback in made if is_chief() or not isinstance(callback, writers)]
+    return [
+        callback
+        for callback in config.built_callbacks()
+        if is_chief() or not isinstance(callback, writers)
+    ]
 
 
 def interpolated(

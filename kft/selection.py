@@ -92,8 +92,9 @@ def as_record(scores: Mapping[str, float]) -> dict[str, float]:
 
 
 def check_select(select: str, task: Task, phases: Sequence[Phase]) -> None:
-    """Raises ConfigError if weights should be interpolated, but no phase fine-tunes."""
-    if select == "interpolate" and not any(trained_stages(task, phases)[1:]):
+    """Raises ConfigError if a phase does not fit, or none fine-tunes where `select` needs it."""
+    trained = trained_stages(task, phases)
+    if select == "interpolate" and not any(trained[1:]):
         raise ConfigError(
             where="select",
             problem="is 'interpolate', but no phase after the first trains any of the backbone",

@@ -4,6 +4,7 @@ import pytest
 
 from kft import feature_store, features
 from kft.config import load_config
+from kft.errors import ConfigError
 from kft.plan import plan
 
 PHASES = [
@@ -89,3 +90,22 @@ def test_a_plan_knows_what_does_not_fit(tmp_path, monkeypatch):
         "computed anew: 1.1 kB are more than the 600 bytes of memory that they may have and the "
         "1.0 kB of disk"
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"monitor": "acuracy"}, "monitor: there is no metric 'acuracy'. Did you mean 'accuracy'"),
+        ({"select": "interpolate", "phases": PHASES[:1]}, "select: is 'interpolate', but no phase"),
+        ({"class_weights": {"hihg": 2}}, "class_weights: .* 'hihg'"),
+        ({"callbacks": [{"kind": "keras.callbacks:EarlyStop"}]}, "EarlyStop': cannot be made"),
+        (
+            {"callbacks": [{"kind": "keras.callbacks:ReduceLROnPlateau"}]},
+            "changes what the phases of a run decide",
+        ),
+    ],
+    ids=["monitor", "select", "class weights", "callback", "callback that decides"],
+)
+def test_a_plan_refuses_what_a_run_would_refuse(tmp_path, settings, message):
+    with pytest.raises(ConfigError, match=message):
+        planned(tmp_path, **settings)

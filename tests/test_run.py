@@ -4,11 +4,12 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import Ramp
+from tiny import Ramp, Vectors
 
 from kft.config import RunConfig, load_config
 from kft.errors import ConfigError
 from kft.later import evaluate_run, export_run
+from kft.lr_find import lr_find
 from kft.run import open_run, run
 
 PHASES = [
@@ -175,6 +176,36 @@ def test_a_directory_that_is_not_empty_is_refused_and_untouched(tmp_path):
         run(config(tmp_path))
 
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+class Unread(Vectors):
+    """Has nothing that may be decoded."""
+
+    def decode(self, raw):
+        raise AssertionError("an example was read")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"monitor": "acuracy"}, "there is no metric 'acuracy'"),
+        ({"phases": PHASES[:1], "select": "interpolate"}, "select: is 'interpolate'"),
+        (
+            {"phases": [{**PHASES[1], "unfreeze": {"kind": "top", "stages": 9}}]},
+            r"phases\[0\].unfreeze.stages: got 9",
+        ),
+        ({"class_weights": {"hihg": 2}}, "class_weights: .* 'hihg'"),
+    ],
+    ids=["monitor", "select", "phase", "class weights"],
+)
+@pytest.mark.parametrize("do", [run, lr_find], ids=["run", "lr-find"])
+def test_settings_that_do_not_fit_are_told_before_any_example_is_read(
+    tmp_path, do, settings, message
+):
+    settings = {**settings, "data": {"kind": "tiny:Ramp", "input": Unread()}}
+
+    with pytest.raises(ConfigError, match=message):
+        do(config(tmp_path / "run", **settings))
 
 
 def test_only_the_directory_of_a_run_can_be_opened(tmp_path):
