@@ -7,6 +7,7 @@ selects the weights themselves, and exchanges them for the average after trainin
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import keras
@@ -47,6 +48,16 @@ class Average(keras.callbacks.Callback):
         self._known: dict[int, tuple[tf.Variable, tf.Variable]] = {}
         self._spares: list[tf.Variable] = []
 
+    def know(self, variables: Iterable[keras.Variable]) -> None:
+        """Gives each of `variables` that is new an average, of its own value."""
+        for variable in variables:
+            self._known.setdefault(id(variable), (variable.value, copy_of(variable.value)))
+
+    @property
+    def known(self) -> Collection[int]:
+        """The ids of the variables that have an average, in the order of `state`."""
+        return self._known.keys()
+
     @property
     def state(self) -> list[tf.Variable]:
         """All that makes up the average: how many weights it has taken in, and their averages."""
@@ -54,8 +65,7 @@ class Average(keras.callbacks.Callback):
 
     def begin(self, model: keras.Model) -> None:
         """Gives each variable of `model` that is new an average, of its own value."""
-        for variable in changed_variables(model):
-            self._known.setdefault(id(variable), (variable.value, copy_of(variable.value)))
+        self.know(changed_variables(model))
         pairs = list(self._known.values())
         self._spares = [copy_of(variable) for variable, _ in pairs]
 

@@ -14,10 +14,12 @@ from kft.backbones_cli import backbones
 from kft.cache_cli import cache
 from kft.check_cli import check
 from kft.command import (
+    RESUME,
     TRUST,
     is_verbose,
     load,
     refuse_untrusted,
+    refuse_without_output,
     show,
     start_tensorflow,
     with_config,
@@ -69,19 +71,22 @@ main.add_command(check)
 
 @main.command()
 @with_config
-def run(config: str, overrides: tuple[str, ...], trust: tuple[str, ...]) -> None:
+@RESUME
+def run(config: str, overrides: tuple[str, ...], trust: tuple[str, ...], resume: bool) -> None:
     """Train, evaluate and export as CONFIG says.
 
     CONFIG is a JSON file, or the name of a config that comes with kft, such as quickstart.
     """
     loaded = load(config, overrides, trust)
+    if resume:
+        refuse_without_output(config, overrides)
     start_tensorflow()
     from kft.run import run as run_config
     from kft.show import run_summary
 
     # What ends jobs keeps the best weights too, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    result = run_config(loaded)
+    result = run_config(loaded, resume)
     if result.chief:
         show(run_summary(result))
 
@@ -89,7 +94,10 @@ def run(config: str, overrides: tuple[str, ...], trust: tuple[str, ...]) -> None
 @main.command()
 @with_config
 @click.option("--workers", type=click.IntRange(min=2), required=True, help="How many.")
-def launch(config: str, overrides: tuple[str, ...], trust: tuple[str, ...], workers: int) -> None:
+@RESUME
+def launch(
+    config: str, overrides: tuple[str, ...], trust: tuple[str, ...], workers: int, resume: bool
+) -> None:
     """Run CONFIG as several workers on this machine.
 
     So a cluster can be tried out. It fails when one of them does.
@@ -99,8 +107,12 @@ def launch(config: str, overrides: tuple[str, ...], trust: tuple[str, ...], work
     from kft.launch import run_arguments
     from kft.output import refuse_used
 
-    refuse_used(Path(loaded.output_dir))
     arguments = run_arguments(config, overrides, trust, is_verbose())
+    if resume:
+        refuse_without_output(config, overrides)
+        arguments.append("--resume")
+    else:
+        refuse_used(Path(loaded.output_dir))
     click.get_current_context().exit(launch_workers(arguments, workers, click.echo))
 
 

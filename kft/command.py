@@ -15,6 +15,9 @@ import click
 if TYPE_CHECKING:
     from kft.config import RunConfig
 
+RESUME = click.option(
+    "--resume", is_flag=True, help="Go on with the run in output_dir, if one was killed there."
+)
 TRUST = click.option("--trust", multiple=True, metavar="PACKAGE", help="Run its code.")
 
 
@@ -41,6 +44,20 @@ def load(config: str, overrides: tuple[str, ...], trust: tuple[str, ...]) -> Run
     # A class of the user's may import TensorFlow.
     with nullcontext() if is_verbose() else without_noise():
         return load_config(config, overrides, trust)
+
+
+def refuse_without_output(config: str, overrides: tuple[str, ...]) -> None:
+    """Raises ConfigError if the config leaves it to the time where its run writes."""
+    from kft.config import read_json
+    from kft.errors import ConfigError
+
+    settings = read_json(config)[1]
+    if "output_dir" not in settings and not any(o.startswith("output_dir=") for o in overrides):
+        raise ConfigError(
+            where="--resume",
+            problem=f"{config} says no output_dir, so each run has a new one",
+            fix="Give the config.json in the directory of the run, or --set output_dir=DIR",
+        )
 
 
 def refuse_untrusted(run_dir: str, trust: tuple[str, ...]) -> None:

@@ -42,6 +42,15 @@ class Limits:
             self._start = before["val_loss"]
             self._lowest = {"loss": self._start, "val_loss": self._start}
 
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the losses are measured by, ready for JSON."""
+        return {"start": self._start, "lowest": dict(self._lowest)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Measures by what another was measuring by."""
+        self._start, self._lowest = state["start"], dict(state["lowest"])
+
     def forget(self) -> None:
         """Takes no loss so far for a measure: what comes next is another function.
 

@@ -33,8 +33,8 @@ def lost_worker_told() -> Iterator[None]:
         raise TrainingError(
             where=name_in(message),
             problem="has stopped or cannot be reached, so the others cannot go on",
-            fix="Look into its log for the reason, then start all workers again with another "
-            "output_dir; features that are on disk are found again",
+            fix="Look into its log for the reason, then start all workers again: with --resume, if "
+            "all can read output_dir, or else with another one",
         ) from error
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,15 +12,19 @@ from tempfile import TemporaryDirectory
 from kft.config import RunConfig
 from kft.errors import ConfigError, ExportError
 from kft.progress import hidden
-from kft.run_dir import BEST_WEIGHTS, CONFIG
+from kft.run_dir import BEST_WEIGHTS, CONFIG, EXPORT, FIGURES, SCORES, STATE
 
 FULL_DISK = ("No space left on device", "File too large", "Disk quota exceeded")
 
 
 @contextmanager
-def own_directory(config: RunConfig) -> Iterator[Path]:
-    """Makes the run's directory."""
-    directory = new_directory(config)
+def own_directory(config: RunConfig, resume: bool) -> Iterator[Path]:
+    """Makes the run's directory, or takes the one of a killed run that `resume` goes on with."""
+    directory = Path(config.output_dir)
+    if resume and (directory / CONFIG).is_file():
+        take_over(directory, config)
+    else:
+        new_directory(config)
     with full_disk_told(directory):
         yield directory
 
@@ -47,13 +53,39 @@ def new_directory(config: RunConfig) -> Path:
     return directory
 
 
+def take_over(directory: Path, config: RunConfig) -> None:
+    """Makes the directory of a killed run ready to go on with it.
+
+    Raises:
+        ConfigError: The run there is another one, or done.
+    """
+    there = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
+    here = json.loads(config.to_json())
+    others = sorted(key for key in {*there, *here} if there.get(key) != here.get(key))
+    if others:
+        raise ConfigError(
+            where=f"output_dir {str(directory)!r}",
+            problem=f"holds a run whose config differs in {', '.join(others)}",
+            fix=f"Resume `{directory / CONFIG}` itself, or name another output_dir",
+        )
+    if (directory / SCORES).is_file() and not (directory / STATE).is_file():
+        raise ConfigError(
+            where=f"output_dir {str(directory)!r}",
+            problem="holds a run that is done: there is nothing to resume",
+            fix="Run without --resume, with another output_dir",
+        )
+    for half_done in (FIGURES, EXPORT):
+        shutil.rmtree(directory / half_done, ignore_errors=True)
+
+
 def refuse_used(directory: Path) -> None:
     """Raises ConfigError if a run may not write to `directory`, since something is there."""
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise ConfigError(
             where=f"output_dir {str(directory)!r}",
             problem="is not an empty directory",
-            fix="Name another, or move it away: a run overwrites nothing",
+            fix="Name another, or move it away: a run overwrites nothing. A run that was killed "
+            "there goes on with --resume",
         )
 
 

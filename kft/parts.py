@@ -17,6 +17,7 @@ from kft.keep import Keeper, Wanted
 from kft.mix import Mix, mix_of
 from kft.phase import Phase
 from kft.place import OFF, Keeping
+from kft.run_state import RunState
 from kft.segments import Segment
 from kft.task import Task
 from kft.updates import Pretrained
@@ -48,6 +49,7 @@ class Training:
         keeper: Keeps it, where others go on with it; None makes one for the training alone.
         rate_factor: What the learning rates of the phases are multiplied by.
         pretrained: The weights of the backbone before the first phase, where one pulls to them.
+        state: Where the state of epochs is saved, and what a killed run saved there; or None.
     """
 
     directory: Path
@@ -60,6 +62,7 @@ class Training:
     keeper: Keeper | None = None
     rate_factor: float = 1.0
     pretrained: Pretrained = field(default_factory=dict)
+    state: RunState | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kft.data import Splits, Target
+from kft.errors import ConfigError
 from kft.run_dir import ENVIRONMENT, FIGURES, PREDICTIONS, SCORES, SKIPPED, SPLIT, TARGET
 from kft.scoring import scoring_of
 
@@ -27,19 +28,44 @@ def write_beginning(directory: Path, splits: Splits, left_out: Mapping[str, str]
     """Writes what is known before training: versions, classes, splits, what was skipped.
 
     `splits` are as the source gave them, so that their list names all of the data and can divide
-    it again; `left_out` is what was left out of them, with the reason.
+    it again; `left_out` is what was left out of them, with the reason. Where a run goes on, all
+    must be as it was.
+
+    Raises:
+        ConfigError: It is not.
     """
+    refuse_other(directory, splits)
     write_json(directory / ENVIRONMENT, environment())
     (directory / TARGET).write_text(splits.target.to_json(), encoding="utf-8")
-    scoring = scoring_of(splits.target)
-    rows = (
-        (name, scoring.text(split.labels[index]), part, split.groups[index] if split.groups else "")
-        for part, split in splits.by_name().items()
-        for index, name in enumerate(split.names)
-    )
-    write_csv(directory / SPLIT, ("path", "label", "split", "group"), rows)
+    write_csv(directory / SPLIT, ("path", "label", "split", "group"), split_rows(splits))
     if left_out:
         write_csv(directory / SKIPPED, ("path", "reason"), left_out.items())
+
+
+def split_rows(splits: Splits) -> Iterator[tuple[str, str, str, str]]:
+    """Yields the name, label, split and group of each example."""
+    scoring = scoring_of(splits.target)
+    for part, split in splits.by_name().items():
+        for index, name in enumerate(split.names):
+            group = split.groups[index] if split.groups else ""
+            yield name, scoring.text(split.labels[index]), part, group or ""
+
+
+def refuse_other(directory: Path, splits: Splits) -> None:
+    """Raises ConfigError if the run in `directory` began with other data or versions."""
+    if not (directory / ENVIRONMENT).is_file() or not (directory / SPLIT).is_file():
+        return
+    where, anew = f"resume {str(directory)!r}", "or begin anew with another output_dir"
+    there, here = json.loads((directory / ENVIRONMENT).read_text(encoding="utf-8")), environment()
+    for package in ("kft", "keras", "tensorflow", "numpy"):
+        if there[package] != here[package]:
+            problem = f"was begun with {package} {there[package]}, and here is {here[package]}"
+            raise ConfigError(where, problem, f"Install that one, {anew}")
+    with (directory / SPLIT).open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))[1:]
+    if rows != [list(row) for row in split_rows(splits)]:
+        problem = f"the data is not what {directory / SPLIT} lists"
+        raise ConfigError(where, problem, f"Put it back as it was, {anew}")
 
 
 def write_csv(path: Path, head: Sequence[str], rows: Any) -> None:

@@ -28,21 +28,24 @@ class LastGood(keras.callbacks.Callback):
 
     Attributes:
         rollbacks: One entry for each time that it went back, as in ``scores.json``.
+        state: That after the last good epoch.
+        average: Of the weights.
     """
 
     def __init__(self, phase: str, average: Average) -> None:
         super().__init__()
-        self._average = average
+        self.average = average
         self.rollbacks: list[dict[str, Any]] = []
         self._phase = phase
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Copies the state, since whatever epoch came before was a good one."""
         self._epoch = epoch
-        model = self.model
-        self._state = Snapshot.of(
-            [*model.variables, *model.optimizer.variables, *self._average.state]
-        )
+        self.state = Snapshot.of(self.variables(self.model))
+
+    def variables(self, model: keras.Model) -> list[Any]:
+        """Returns all that a step of the compiled `model` changes."""
+        return [*model.variables, *model.optimizer.variables, *self.average.state]
 
     def go_back(self, found: Diverged) -> int:
         """Restores the state, halves the rate, and returns the epoch to go on with.
@@ -52,7 +55,7 @@ class LastGood(keras.callbacks.Callback):
         """
         if len(self.rollbacks) == TRIES:
             raise self._given_up(found) from found
-        self._state.restore()
+        self.state.restore()
         scale = rate_of(self.model.optimizer).scale
         scale.assign(scale / 2)
         record = {

@@ -26,6 +26,7 @@ from kft.progress import say
 from kft.reading import Reading, read
 from kft.report import scores, write_beginning, write_end
 from kft.run_dir import BEST_WEIGHTS, CONFIG, EXPORT, TARGET
+from kft.run_state import Found, RunState, find
 from kft.selection import (
     Selected,
     changed_stages,
@@ -67,10 +68,12 @@ class Trained:
     selected: Selected
 
 
-def run(config: RunConfig) -> RunResult:
+def run(config: RunConfig, resume: bool = False) -> RunResult:
     """Does what `config` says and leaves the results in its `output_dir`.
 
-    Where several workers train together, each calls this; the first, the chief, writes.
+    To `resume` is to go on with the run that was killed there, if there is one, and to end with
+    the weights that it would have had. Where several workers train together, each calls this; the
+    first, the chief, writes.
 
     Raises:
         KftError: Something that the user can mend; the message says what and how.
@@ -78,9 +81,10 @@ def run(config: RunConfig) -> RunResult:
     strategy = config.distribute.build()
     with strategy.scope():
         chief = is_chief()
-    with own_directory(config) if chief else private_directory() as directory:
+    with own_directory(config, resume) if chief else private_directory() as directory:
         with strategy.scope(), lost_worker_told():
-            trained = train_in(directory, config)
+            state = RunState(directory, found_by_all(config) if resume else None)
+            trained = train_in(state, config)
         if not chief:
             result = RunResult(directory, trained.phases, {}, {}, chief=False)
         else:
@@ -90,8 +94,25 @@ def run(config: RunConfig) -> RunResult:
     return result
 
 
-def train_in(directory: Path, config: RunConfig) -> Trained:
-    """Trains as `config` says in an empty `directory`."""
+def found_by_all(config: RunConfig) -> Found | None:
+    """Returns the state that a killed run left, if there is one.
+
+    Raises:
+        ConfigError: Some workers find another than others.
+    """
+    found = find(Path(config.output_dir))
+    epoch = -1 if found is None else found.told["epoch"]
+    if least(epoch) != -least(-epoch):
+        raise ConfigError(
+            where=f"output_dir {config.output_dir!r}",
+            problem="does not hold the same for all workers",
+            fix="To resume a run, name a directory that all of them can read",
+        )
+    return found
+
+
+def train_in(state: RunState, config: RunConfig) -> Trained:
+    """Trains as `config` says in the directory of `state`, from where a killed run was on."""
     import keras
 
     config.built_callbacks()  # only to know before the work begins that they can be made
@@ -103,9 +124,9 @@ def train_in(directory: Path, config: RunConfig) -> Trained:
     task = assemble(backbone, config.head, found.target, found.input)
     refuse_misfits(config, found, task)
     reading = read(found, config.data.on_bad_input, config.cache)
-    write_beginning(directory, whole, reading.bad | left_out(whole, found))
+    write_beginning(state.directory, whole, reading.bad | left_out(whole, found))
     keeper = Keeper(config.keeping, config.seed, task.backbone.name)
-    phases, selected = train_and_keep(config, task, reading, directory, keeper)
+    phases, selected = train_and_keep(config, task, reading, state, keeper)
     return Trained(task, reading, keeper, phases, selected)
 
 
@@ -132,16 +153,17 @@ def finish(directory: Path, config: RunConfig, trained: Trained) -> RunResult:
     test = answers.get("test", answers["validation"])
     write_end(directory, content, test, task.target)
     exports = export(config, task, test, directory)
+    RunState(directory).remove()
     return RunResult(directory, trained.phases, content, exports)
 
 
 def train_and_keep(
-    config: RunConfig, task: Task, reading: Reading, directory: Path, keeper: Keeper
+    config: RunConfig, task: Task, reading: Reading, state: RunState, keeper: Keeper
 ) -> tuple[tuple[PhaseResult, ...], Selected]:
     """Trains, leaves the selected weights in `task` and writes them, even if training fails."""
     best = Best(task.model, config.monitored)
     training = Training(
-        directory=directory,
+        directory=state.directory,
         best=best,
         seed=config.seed,
         batch_size=config.data.batch_size,
@@ -149,7 +171,9 @@ def train_and_keep(
         rate_factor=config.distribute.rate_factor(),
         callbacks=lambda: own_callbacks(config),
         keeper=keeper,
+        state=state,
     )
+    weights = state.directory / BEST_WEIGHTS
     try:
         with lost_worker_told():
             phases = train(task, reading.decoded, config.phases, training)
@@ -157,14 +181,16 @@ def train_and_keep(
         if best.record is None:
             raise
         best.restore()
-        save_weights(task, directory / BEST_WEIGHTS)
-        say(f"Kept the weights of epoch {best.record['epoch']} in {directory / BEST_WEIGHTS}")
+        save_weights(task, weights)
+        say(f"Kept the weights of epoch {best.record['epoch']} in {weights}")
+        if isinstance(error, KeyboardInterrupt):
+            say(f"Go on with:  kft run {state.directory / CONFIG} --resume")
         raise error
     if config.select == "interpolate":
         selected = interpolated(config, task, reading, best, keeper)
     else:
         selected = keep_epoch(config.select, best, phases[-1].epochs[-1])
-    save_weights(task, directory / BEST_WEIGHTS)
+    save_weights(task, weights)
     return phases, selected
 
 

@@ -5,7 +5,7 @@ Reached from functions only, since it imports Keras.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -36,8 +36,13 @@ def hand_on(old: Optimizer, new: Optimizer) -> None:
     taken = {key: steps_taken(old, key) for key in both}
     begun = int(new.iterations.numpy())
     ahead = {key: taken.get(key, 0) - begun for key in new._trainable_variables_indices}
+    count_apart(new, ahead)
+
+
+def count_apart(optimizer: Optimizer, ahead: Mapping[str, int]) -> None:
+    """Lets each variable, by its key, be so many steps `ahead` of `optimizer`."""
     if any(ahead.values()):
-        new.update_step = OwnSteps(new, ahead)
+        optimizer.update_step = OwnSteps(optimizer, ahead)
 
 
 def go_on(old: Optimizer, new: Optimizer) -> None:
@@ -84,6 +89,19 @@ class OwnSteps:
             self._step(gradient, variable, rate)
         finally:
             shown["_iterations"] = common
+
+
+def steps_ahead(optimizer: Optimizer) -> list[int]:
+    """Returns how many steps more than `optimizer` each of its variables has taken, in order."""
+    step = unscaled(optimizer).update_step
+    return list(step.ahead.values()) if isinstance(step, OwnSteps) else []
+
+
+def set_steps_ahead(optimizer: Optimizer, ahead: Sequence[int]) -> None:
+    """Makes it so that `steps_ahead` gives `ahead`."""
+    inner = unscaled(optimizer)
+    if ahead:
+        count_apart(inner, dict(zip(inner._trainable_variables_indices, ahead, strict=True)))
 
 
 def steps_taken(optimizer: Optimizer, key: str) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
     import tensorflow as tf
 
 
@@ -33,6 +34,10 @@ class Snapshot:
         with tf.device("CPU:0"):
             values = tuple(variable.read_value() for variable in inside)
         return cls(variables, values)
+
+    def arrays(self) -> list[np.ndarray]:
+        """Returns the values as arrays."""
+        return [value.numpy() for value in self.values]
 
     def restore(self) -> None:
         """Gives the variables these values."""

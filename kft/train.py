@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kft.batches import Order, evaluation, training_batches
@@ -13,6 +13,7 @@ from kft.divergence import Diverged
 from kft.parts import Part, Training
 from kft.phase import Phase
 from kft.prepare import Job, job_of, prepare, steps_per_epoch
+from kft.run_dir import METRICS
 from kft.segments import Segment, segments_of
 from kft.task import Task
 
@@ -50,22 +51,12 @@ class PhaseResult:
     features: str
     seconds: float
 
-
-@dataclass(frozen=True, eq=False)
-class Reached:
-    """Where training stands, for the next segment to go on from.
-
-    Attributes:
-        epoch: Number of the next epoch, counted from 0 over the run.
-        optimizer: That trained last.
-        features_kept: As `Parts`, which must not be held themselves: the next ones need the room.
-        features: Likewise.
-    """
-
-    epoch: int
-    optimizer: keras.optimizers.Optimizer
-    features_kept: bool
-    features: str
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> PhaseResult:
+        """Returns the result that `asdict` gave, as JSON brought it back."""
+        lists = ("epochs", "rollbacks")
+        fields: dict[str, Any] = {**told, **{name: tuple(told[name]) for name in lists}}
+        return cls(**fields)
 
 
 def train(
@@ -80,29 +71,55 @@ def train(
     training.best.check_monitor(task.head)
     planned = [segments_of(task, phase, number) for number, phase in enumerate(phases)]
     job = job_of(task, splits, phases, training)
-    results: list[PhaseResult] = []
-    reached: Reached | None = None
-    for phase, segments in zip(phases, planned, strict=True):
-        if results and any(segment.stages for segment in segments):
+    results = resumed(task, training)
+    optimizer: keras.optimizers.Optimizer | None = None
+    for number in range(len(results), len(phases)):
+        if results and any(segment.stages for segment in planned[number]):
             training.best.begin_fine_tuning()
-        result, reached = train_phase(job, phase, segments, reached)
+        result, optimizer = train_phase(job, phases[number], planned[number], results, optimizer)
         results.append(result)
     return tuple(results)
 
 
+def resumed(task: Task, training: Training) -> list[PhaseResult]:
+    """Returns the phases that a killed run had done, once all else is as it was; else none."""
+    found = training.state.found if training.state else None
+    if found is None:
+        return []
+    from kft.saving import restore_weights
+
+    restore_weights(task, training.best, found)
+    done = [PhaseResult.from_json(told) for told in found.told["phases"]]
+    records = [record for result in done for record in result.epochs] + found.told["records"]
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    (training.directory / METRICS).write_text(lines, encoding="utf-8")
+    return done
+
+
 def train_phase(
-    job: Job, phase: Phase, segments: Sequence[Segment], reached: Reached | None
-) -> tuple[PhaseResult, Reached]:
-    """Runs one phase, segment by segment; returns what it did and where training stands."""
+    job: Job,
+    phase: Phase,
+    segments: Sequence[Segment],
+    done: Sequence[PhaseResult],
+    optimizer: keras.optimizers.Optimizer | None,
+) -> tuple[PhaseResult, keras.optimizers.Optimizer]:
+    """Runs the phase after those that are `done`, the last of them with `optimizer`.
+
+    Returns what it did, and its own optimizer.
+    """
     from kft.watch import Watch
 
-    started = time.perf_counter()
-    first_epoch = reached.epoch if reached else 0
+    first_epoch = done[-1].epochs[-1]["epoch"] if done else 0
     watch = Watch(job.task, phase, job.training, job.limits, first_epoch)
-    trained: list[Reached] = []
-    for segment in segments:
-        reached = train_segment(job, phase, segment, reached, watch)
-        trained.append(reached)
+    state = job.training.state
+    if state and state.found and state.found.phase == len(done):
+        watch.go_on_from(state.found)
+    features = list(watch.where.get("features", ()))
+    for number in range(watch.where.get("segment", 0), len(segments)):
+        where = {"phases": [asdict(each) for each in done], "segment": number}
+        watch.where = {**where, "features": list(features)}
+        optimizer, kept = train_segment(job, phase, segments[number], watch, optimizer)
+        features.append(kept)
         if watch.stopped:
             break
     watch.close()
@@ -114,47 +131,57 @@ def train_phase(
         before=watch.recorder.before,
         rollbacks=tuple(watch.last_good.rollbacks),
         trained_parameters=parameters(job.task.model),
-        trained_stages=len(segment.stages),
-        features_kept=all(each.features_kept for each in trained),
-        features="; then ".join(dict.fromkeys(each.features for each in trained)),
-        seconds=time.perf_counter() - started,
+        trained_stages=len(segments[number].stages),
+        features_kept=all(kept for kept, _ in features),
+        features="; then ".join(dict.fromkeys(told for _, told in features)),
+        seconds=watch.seconds,
     )
-    return result, trained[-1]
+    return result, optimizer
 
 
 def train_segment(
-    job: Job, phase: Phase, segment: Segment, reached: Reached | None, watch: Watch
-) -> Reached:
-    """Trains one segment, going back to the last good epoch wherever training diverges."""
-    epoch = reached.epoch if reached else 0
+    job: Job,
+    phase: Phase,
+    segment: Segment,
+    watch: Watch,
+    optimizer: keras.optimizers.Optimizer | None,
+) -> tuple[keras.optimizers.Optimizer, tuple[bool, str]]:
+    """Trains one segment, going back to the last good epoch wherever training diverges.
+
+    It takes over from the `optimizer` of the segment before. Returns its own, whether the features
+    of training were kept, and where.
+    """
+    epoch = watch.first_epoch + segment.first
     end = epoch + segment.epochs
     ready = prepare(job, phase, segment, epoch)
-    take_over(ready.optimizer, phase, segment, reached)
+    take_over(ready.optimizer, phase, segment, optimizer)
     parts, target = ready.parts, job.task.target
     validation = evaluation(parts.validation.split, target, ready.batch_size)
-    watch.begin(parts, validation, epoch)
+    epoch = watch.begin(parts, validation, epoch)
     while epoch < end:
         order = replace(ready.order, first_epoch=epoch, epochs=end - epoch)
         try:
             fit(parts.train, target, order, watch.callbacks)
-        except Diverged as found:
-            epoch = watch.last_good.go_back(found)
+        except Diverged as diverged:
+            epoch = watch.last_good.go_back(diverged)
         else:
             break
-    epoch = watch.recorder.records[-1]["epoch"]
-    return Reached(epoch, ready.optimizer, parts.features_kept, parts.features)
+    return ready.optimizer, (parts.features_kept, parts.features)
 
 
 def take_over(
-    optimizer: keras.optimizers.Optimizer, phase: Phase, segment: Segment, reached: Reached | None
+    new: keras.optimizers.Optimizer,
+    phase: Phase,
+    segment: Segment,
+    old: keras.optimizers.Optimizer | None,
 ) -> None:
-    """Hands what is to be kept of the optimizer before on to a new one."""
+    """Hands what is to be kept of the `old` optimizer on to a `new` one."""
     from kft.slots import go_on, hand_on
 
-    if reached and segment.first:
-        go_on(reached.optimizer, optimizer)
-    elif reached and phase.carry_optimizer:
-        hand_on(reached.optimizer, optimizer)
+    if old is not None and segment.first:
+        go_on(old, new)
+    elif old is not None and phase.carry_optimizer:
+        hand_on(old, new)
 
 
 def fit(part: Part, target: Target, order: Order, callbacks: Sequence[Any]) -> None:

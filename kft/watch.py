@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -25,11 +25,13 @@ from kft.progress import EpochBar, say
 from kft.recalibrate import Recalibration
 from kft.rollback import Guard, LastGood
 from kft.run_dir import METRICS, TENSORBOARD
+from kft.saving import Saving, restore_segment
 from kft.schedule import Plateau
 from kft.task import Task
 
 if TYPE_CHECKING:
     from kft.parts import Parts, Training
+    from kft.run_state import Found
 
 
 class Watch:
@@ -39,6 +41,8 @@ class Watch:
         callbacks: In the order they need.
         recorder: Has the records of the epochs.
         last_good: Goes back where training diverges.
+        first_epoch: Of the phase, counted from 0 over the run.
+        where: Which segment of the run is trained, ready for JSON.
     """
 
     def __init__(
@@ -46,6 +50,12 @@ class Watch:
     ) -> None:
         self._average = average_of(phase, last_epoch=first_epoch + phase.epochs - 1)
         self.last_good = LastGood(phase.name, self._average)
+        self.first_epoch = first_epoch
+        self.where: Mapping[str, Any] = {}
+        self._task = task
+        self._found: Found | None = None
+        self._limits = limits
+        self._started = time.perf_counter()
         if task.backbone.batch_norm in ("train", "recalibrate"):
             limits.forget()
         exact = task.backbone.batch_norm == "recalibrate"
@@ -55,24 +65,68 @@ class Watch:
             for callback in training.callbacks()
         ]
         self.recorder = Recorder(phase, training, limits, self.last_good, self._for_user)
+        self._selection = Selection(training.best, phase, self.recorder)
+        self._saving = training.state and Saving(
+            task, training.best, training.state, self.last_good, self._told
+        )
         self.callbacks = [
             self.last_good,
+            *([self._saving] if self._saving else []),
             Guard(),
             Bar(phase.name),
             self._average,
             *self._recalibrations,
             self.recorder,
-            Selection(training.best, phase, self.recorder),
+            self._selection,
             *self._for_user,
             self._average.put_back,
         ]
 
-    def begin(self, parts: Parts, validation: Evaluation, epoch: int) -> None:
-        """Looks at compiled `parts` from `epoch` on, counted from 0 over the run."""
+    def begin(self, parts: Parts, validation: Evaluation, epoch: int) -> int:
+        """Looks at compiled `parts` from `epoch` on, counted from 0 over the run.
+
+        Returns the epoch to begin with: that, or the one that a killed run had reached, whose
+        state `parts` then have.
+        """
+        model = parts.train.model
         for callback in self._recalibrations:
             callback.begin(parts.train.split)
         self.recorder.begin(parts, validation, epoch)
-        self._average.begin(parts.train.model)
+        self._average.begin(model)
+        if self._saving:
+            self._saving.begin(model, f"{self.first_epoch}-{self.where['segment']}")
+        found, self._found = self._found, None
+        return epoch if found is None else restore_segment(model, self.last_good, found)
+
+    def _told(self) -> dict[str, Any]:
+        """Returns what has happened so far, ready for JSON."""
+        return {
+            **self.where,
+            "seconds": self.seconds,
+            "before": self.recorder.before,
+            "records": self.recorder.records,
+            "rollbacks": self.last_good.rollbacks,
+            "limits": self._limits.state,
+            "last_cut": self._selection.last_cut,
+        }
+
+    def go_on_from(self, found: Found) -> None:
+        """Makes what has happened what had happened in a killed run."""
+        told = found.told
+        self._found = found
+        self.where = told
+        self.recorder.before = dict(told["before"])
+        self.recorder.records.extend(told["records"])
+        self.last_good.rollbacks.extend(told["rollbacks"])
+        self._limits.restore(told["limits"])
+        self._selection.last_cut = told["last_cut"]
+        self._average.know(self._task.model.variables[place] for place in told["averaged"])
+        self._started -= told["seconds"]
+
+    @property
+    def seconds(self) -> float:
+        """How long the phase has taken so far."""
+        return time.perf_counter() - self._started
 
     @property
     def stopped(self) -> bool:
@@ -174,14 +228,18 @@ class Recorder(keras.callbacks.Callback):
 
 
 class Selection(keras.callbacks.Callback):
-    """Keeps the best weights, stops early, and cuts the rate on a plateau."""
+    """Keeps the best weights, stops early, and cuts the rate on a plateau.
+
+    Attributes:
+        last_cut: How many epochs of the phase there were when it last cut the rate.
+    """
 
     def __init__(self, best: Best, phase: Phase, recorder: Recorder) -> None:
         super().__init__()
         self._best = best
         self._phase = phase
         self._records = recorder.records
-        self._last_cut = 0
+        self.last_cut = 0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Looks at the record of the epoch just ended."""
@@ -190,9 +248,9 @@ class Selection(keras.callbacks.Callback):
         if stopping is not None:
             self.model.stop_training |= self._stale(stopping.min_delta) >= stopping.patience
         if isinstance(schedule, Plateau):
-            waited = min(self._stale(0.0), len(self._records) - self._last_cut)
+            waited = min(self._stale(0.0), len(self._records) - self.last_cut)
             if waited >= schedule.patience:
-                self._last_cut = len(self._records)
+                self.last_cut = len(self._records)
                 scale = rate_of(self.model.optimizer).scale
                 scale.assign(scale * schedule.factor)
 

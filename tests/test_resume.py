@@ -1,0 +1,144 @@
+"""`kft run --resume` goes on with a run that was killed."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from killing import Killed
+
+from kft.cli import main
+from kft.config import load_config
+from kft.errors import ConfigError
+from kft.run import run
+from kft.run_dir import ENVIRONMENT, SPLIT, STATE
+
+PHASES = [
+    {"name": "head", "epochs": 2, "optimizer": {"kind": "adam"}, "unfreeze": {"kind": "none"}},
+    {"name": "tune", "epochs": 2, "optimizer": {"kind": "sgd"}, "unfreeze": {"kind": "all"}},
+]
+
+
+def settings(directory: Path, epoch: int, **others) -> dict:
+    """A config whose run is killed once, at the end of `epoch`."""
+    mark = directory.with_name(f"{directory.name}-killed")
+    kill = {"kind": "killing:KillOnce", "epoch": epoch, "mark": str(mark)}
+    return {
+        "output_dir": str(directory),
+        "data": {"kind": "tiny:Ramp"},
+        "backbone": {"kind": "tiny:TinyDense"},
+        "phases": PHASES,
+        "callbacks": [{**kill, **others}],
+    }
+
+
+def untimed(scores: dict) -> dict:
+    """The content of ``scores.json`` without the time that phases took."""
+    phases = [{**phase, "seconds": 0} for phase in scores["phases"]]
+    return json.loads(json.dumps({**scores, "phases": phases}))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that is never killed."""
+    return run(load_config(settings(tmp_path_factory.mktemp("whole") / "run", epoch=99)))
+
+
+@pytest.fixture(scope="module")
+def killed_once(tmp_path_factory):
+    """The directory of a run that was killed at the end of its first epoch of fine-tuning."""
+    config = load_config(settings(tmp_path_factory.mktemp("killed") / "run", epoch=2))
+    with pytest.raises(Killed):
+        run(config)
+    return Path(config.output_dir)
+
+
+@pytest.fixture
+def killed(killed_once, tmp_path):
+    """A copy of that directory, and its config."""
+    shutil.copytree(killed_once.parent, tmp_path, dirs_exist_ok=True)
+    told = json.loads((killed_once / "config.json").read_text())
+    there = json.dumps(told).replace(str(killed_once.parent), str(tmp_path))
+    (tmp_path / "run" / "config.json").write_text(there)
+    return load_config(tmp_path / "run" / "config.json")
+
+
+def test_a_killed_run_ends_as_if_it_had_not_been(killed, whole):
+    result = run(killed, resume=True)
+
+    assert untimed(result.scores) == untimed(whole.scores)
+    (difference,) = result.exports.values()
+    assert difference <= 1e-5
+    assert len((result.directory / "metrics.jsonl").read_text().splitlines()) == 4
+    assert not (result.directory / STATE).exists()
+    names = {path.name for path in (result.directory / "checkpoints").iterdir()}
+    assert names == {"best.weights.h5"}
+    with pytest.raises(ConfigError, match="done: there is nothing to resume"):
+        run(killed, resume=True)
+
+
+def test_where_nothing_is_a_run_begins(tmp_path):
+    result = run(load_config({**settings(tmp_path / "new", 99), "exporters": []}), resume=True)
+
+    assert [phase.name for phase in result.phases] == ["head", "tune"]
+
+
+def test_without_the_word_a_killed_run_is_not_overwritten(killed):
+    with pytest.raises(ConfigError, match=r"is not an empty directory.*--resume"):
+        run(killed)
+
+
+def test_another_config_is_refused(killed):
+    other = killed.model_copy(update={"seed": 7})
+
+    with pytest.raises(ConfigError, match="holds a run whose config differs in seed"):
+        run(other, resume=True)
+
+
+def test_other_data_and_other_versions_are_refused(killed):
+    path = Path(killed.output_dir) / SPLIT
+    rows = path.read_text()
+    path.write_text(rows.replace("train/0,", "train/x,"))
+    with pytest.raises(ConfigError, match="the data is not what .*split.csv lists"):
+        run(killed, resume=True)
+    path.write_text(rows)
+
+    path = Path(killed.output_dir) / ENVIRONMENT
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps({**told, "keras": "3.0.0"}))
+    with pytest.raises(ConfigError, match=r"was begun with keras 3.0.0, and here is "):
+        run(killed, resume=True)
+
+
+def test_the_command_wants_to_know_which_run(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"data": {}, "backbone": {}}))
+    config = tmp_path / "config.json"
+    told = {key: value for key, value in settings(tmp_path, 0).items() if key != "output_dir"}
+    config.write_text(json.dumps({**told, "callbacks": []}))
+
+    done = CliRunner().invoke(main, ["run", str(config), "--resume", "--trust", "tiny"])
+
+    assert done.exit_code == 2
+    assert "says no output_dir, so each run has a new one" in done.output
+
+
+@pytest.mark.slow
+def test_a_process_that_was_killed_is_resumed_by_the_command(tmp_path, whole):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(settings(tmp_path / "run", 3, process=True)))
+    trust = [word for name in ("tiny", "killing") for word in ("--trust", name)]
+    command = [sys.executable, "-m", "kft", "run", str(config), "--resume", *trust]
+    here = Path(__file__).parent
+
+    first = subprocess.run(command, cwd=here, check=False, capture_output=True)
+    assert first.returncode == -signal.SIGKILL
+    assert (tmp_path / "run" / STATE).is_file()
+    second = subprocess.run(command, cwd=here, check=False, capture_output=True, text=True)
+
+    assert second.returncode == 0, second.stderr
+    scores = json.loads((tmp_path / "run" / "scores.json").read_text())
+    assert untimed(scores) == untimed(whole.scores)
