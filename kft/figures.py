@@ -25,14 +25,16 @@ READABLE_CELLS = 20
 BLOWN_UP = 2.0
 
 
-def draw_learning_curves(directory: Path, path: Path) -> None:
-    """Draws loss and the leading metric over the epochs of all phases."""
+def draw_learning_curves(directory: Path, selected: Mapping[str, Any], path: Path) -> None:
+    """Draws loss and the leading metric over the epochs of all phases, and what was `selected`."""
     lines = (directory / METRICS).read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
     metric = next(key for key in records[0] if key not in ("phase", "epoch", "loss"))
     figure = Figure(figsize=(10, 4), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2), ("loss", metric), strict=True):
         draw_curve(axes, records, name)
+        mark_selected(axes, selected, records, name)
+        axes.legend()
     save(figure, path)
 
 
@@ -51,11 +53,24 @@ def draw_curve(axes: Any, records: Sequence[dict[str, Any]], name: str) -> None:
     axes.set(xlabel="epoch", ylabel=name, xlim=(epochs[0] - 0.5, epochs[-1] + 0.5))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.3)
-    axes.legend()
 
 
-def draw_found_rate(found: FoundRate, path: Path) -> None:
-    """Draws the loss over the rate, with what a learning-rate finder suggests."""
+def mark_selected(
+    axes: Any, selected: Mapping[str, Any], records: Sequence[dict[str, Any]], name: str
+) -> None:
+    """Marks the validation score of the weights that were kept: of an epoch, or between two."""
+    epoch, alpha = selected["epoch"], selected["alpha"]
+    if alpha in (None, 0, 1):
+        (score,) = (record[f"val_{name}"] for record in records if record["epoch"] == epoch)
+        axes.plot(epoch, score, "ko", markersize=9, fillstyle="none", label="kept")
+        return
+    (score,) = (scores[name] for scores in selected["sweep"] if scores["alpha"] == alpha)
+    ends = [selected["start"]["epoch"], epoch]
+    axes.plot(ends, [score, score], "k--", linewidth=1, label=f"kept, between (alpha {alpha:g})")
+
+
+def draw_found_rate(found: FoundRate, configured: float, path: Path) -> None:
+    """Draws the loss over the rate, with what a finder suggests and what the config has."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     axes.plot(found.rates, found.losses, color="0.8", label="each batch")
@@ -63,8 +78,10 @@ def draw_found_rate(found: FoundRate, path: Path) -> None:
     for rate, label, style in (
         (found.steepest, "steepest", ":"),
         (found.tenth, "a tenth of the lowest", "--"),
+        (configured, "in the config", "-."),
     ):
-        axes.axvline(rate, color="0.4", linestyle=style, label=f"{label}: {rate:.1e}")
+        best = " (recommended)" if rate == found.recommended else ""
+        axes.axvline(rate, color="0.4", linestyle=style, label=f"{label}: {rate:.1e}{best}")
     top = BLOWN_UP * found.smoothed[0]
     axes.set(xscale="log", xlabel="learning rate", ylabel="training loss")
     axes.set_ylim(0, min(max(found.losses), top) * 1.05)

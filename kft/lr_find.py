@@ -139,6 +139,6 @@ def write_found(result: LrFindResult, name: Path) -> tuple[Path, Path]:
 
     plot, numbers = both(name)
     name.parent.mkdir(parents=True, exist_ok=True)
-    draw_found_rate(result.found, plot)
+    draw_found_rate(result.found, result.configured, plot)
     write_json(numbers, {"phase": result.phase, **result.found.to_json()})
     return plot, numbers

@@ -162,5 +162,5 @@ def write_end(directory: Path, content: Mapping[str, Any], test: Answers, target
     write_csv(directory / PREDICTIONS, ("path", *scoring.columns), rows)
     figures = directory / FIGURES
     figures.mkdir()
-    draw_learning_curves(directory, figures / "learning_curves.png")
+    draw_learning_curves(directory, content["selected"], figures / "learning_curves.png")
     draw_answers(test, target, figures)

@@ -25,7 +25,7 @@ SPLITS = ("validation", "test")
 SHOWN_RATES = 16
 # From so many seconds on, a time is told in minutes.
 MINUTES = 300
-NUMBERS = ("epochs", "best", "at epoch", "last", "time")
+NUMBERS = ("epochs", "before", "best", "at epoch", "last", "time")
 # What a table of scores shows of those in scores.json, where they are there.
 SHOWN_SCORES = {
     "accuracy": ("accuracy",),
@@ -60,11 +60,12 @@ def run_summary(result: RunResult) -> RenderableType:
     """Returns what a person wants to know when a run is over."""
     scores = result.scores
     metric = scores["selected"]["monitor"]
-    phases = table("phase", "epochs", "best", "at epoch", "last", "time", right=NUMBERS)
+    phases = table("phase", *NUMBERS, right=NUMBERS)
     for phase, told in zip(result.phases, scores["phases"], strict=True):
         phases.add_row(
             phase.name,
             str(len(phase.epochs)),
+            measured(metric, told["before"][metric]),
             measured(metric, told["best"][metric]),
             str(told["best"]["epoch"]),
             measured(metric, told["last"][metric]),

@@ -1,9 +1,11 @@
 import csv
+import io
 import json
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from rich.console import Console
 from tiny import Ramp, Vectors
 
 from kft.config import RunConfig, load_config
@@ -11,6 +13,7 @@ from kft.errors import ConfigError
 from kft.later import evaluate_run, export_run
 from kft.lr_find import lr_find
 from kft.run import open_run, run
+from kft.show import run_summary
 
 PHASES = [
     {"name": "head", "epochs": 3, "optimizer": {"kind": "adam"}, "unfreeze": {"kind": "none"}},
@@ -87,6 +90,19 @@ def test_scores_say_what_was_selected_and_what_fine_tuning_gained(result):
     gained = scores["validation"]["accuracy"] - head.best["val_accuracy"]
     assert scores["gain"]["validation"]["gain"] == pytest.approx(gained, abs=1e-6)
     assert scores["gain"].keys() >= {"metric", "confidence", "resamples", "test"}
+
+
+def test_the_summary_says_where_each_phase_began_and_what_became_of_it(result):
+    console = Console(file=io.StringIO(), width=100)
+
+    console.print(run_summary(result))
+
+    lines = console.file.getvalue().splitlines()
+    head, tune = lines[3].split(), lines[4].split()
+    for row, told in zip((head, tune), result.scores["phases"], strict=True):
+        scores = [told[when]["accuracy"] for when in ("before", "best", "last")]
+        assert [row[2], row[4], row[7]] == [f"{100 * score:.1f}" for score in scores]
+    assert lines[2].split() == ["phase", "epochs", "before", "best", "at", "epoch", "last", "time"]
 
 
 def test_select_interpolate_is_never_worse_than_either_phase(tmp_path):

@@ -135,7 +135,7 @@ def by_call(loaded: Any, directory: Path, where: str) -> HubModule:
             where=where,
             problem=f"is no Reusable SavedModel: it has no __call__, only signatures ({names})",
             fix="Set backbone.signature to one of these to use it frozen; one to be fine-tuned "
-            "must be saved as a tf.Module with __call__",
+            "must be saved with __call__, and with its trainable_variables as a list",
         )
     by_maker = list(getattr(loaded, "trainable_variables", ()))
     variables = distinct([*getattr(loaded, "variables", ()), *by_maker, *captured(call)])
@@ -148,7 +148,7 @@ def by_call(loaded: Any, directory: Path, where: str) -> HubModule:
         list(getattr(loaded, "regularization_losses", ())),
         "training" in call.function_spec.arg_names,
         written_variables(directory),
-        None if trains else "it was saved without trainable variables",
+        None if trains else "it was saved without a list of trainable_variables",
     )
 
 

@@ -178,6 +178,27 @@ def test_a_served_model_says_that_it_cannot_be_fine_tuned(tmp_path):
         TfHub(handle=path, signature="serve").load(VECTORS)
 
 
+class Plain(tf.Module):
+    """Trains in TensorFlow, but a file of it does not say which variables its maker trains."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernel = tf.Variable(tf.ones((8, 3)))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 8))])
+    def __call__(self, inputs):
+        return inputs @ self.kernel
+
+
+def test_a_module_saved_without_its_list_of_variables_says_what_it_lacks(tmp_path):
+    tf.saved_model.save(Plain(), str(tmp_path))
+    frozen = TfHub(handle=str(tmp_path)).load(VECTORS)
+
+    np.testing.assert_allclose(frozen.model(rows()), rows() @ np.ones((8, 3)), atol=1e-6)
+    with pytest.raises(ConfigError, match="was saved without a list of trainable_variables"):
+        UnfreezeAll().choose(frozen)
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_module_of_tensorflow_1_is_features_only(tmp_path):
     path = hub_modules.save_first_generation(tmp_path)
