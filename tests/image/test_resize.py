@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from kft.image.resize import resize_images
+from kft.image.resize import resize_images, scaled_sides
 
 
 def noise(height, width, seed=0):
@@ -107,3 +107,23 @@ def test_resize_is_the_same_in_tf_data(how):
 
     for pixels, ours in zip(pictures, in_graph, strict=True):
         np.testing.assert_array_equal(ours, resized(pixels, (16, 24), how))
+
+
+@pytest.mark.parametrize("how", ["crop", "pad", "squash"])
+@pytest.mark.parametrize("size", [(40, 30), (90, 200)], ids=["smaller", "larger"])
+def test_two_passes_give_the_pixels_of_one_op(how, size):
+    pictures = np.stack([noise(70, 101), noise(70, 101, seed=1)])
+    sides = tf.constant([69.5, 100.25], tf.float64)
+
+    ours = resize_images(pictures, size, how, sides)
+
+    scaled = scaled_sides(sides, size, how)
+    whole = tf.raw_ops.ScaleAndTranslate(
+        images=pictures,
+        size=size,
+        scale=tf.cast(scaled / sides, tf.float32),
+        translation=tf.cast(-((scaled - size) // 2), tf.float32),
+        kernel_type="triangle",
+        antialias=True,
+    )
+    np.testing.assert_array_equal(ours, tf.cast(tf.round(whole), tf.uint8))
