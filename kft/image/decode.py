@@ -7,6 +7,7 @@ the same pixels.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from kft.image.header import check_bmp, exif_orientation, is_bare, small_enough, with_alpha_flag
@@ -69,8 +70,14 @@ def apart(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     import tensorflow as tf
 
-    if tf.executing_eagerly():
-        return function
+    return function if tf.executing_eagerly() else one_op(function)
+
+
+@cache
+def one_op(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns `function`, traced once for all graphs that call it."""
+    import tensorflow as tf
+
     called: Callable[..., Any] = tf.function(
         function, autograph=False, experimental_attributes={"_noinline": True}
     )

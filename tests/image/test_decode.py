@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image, ImageOps
 
-from kft.image.decode import decode_image
-from kft.image.header import is_bare
+from kft.image.decode import decode_image, decode_other, one_op
+from kft.image.header import exif_orientation, is_bare
 
 ORIENTATION = 0x0112
 
@@ -307,3 +307,15 @@ def test_decode_image_gives_the_same_pixels_in_a_saved_model(tmp_path):
     served = loaded.decode(tf.constant(raws))
 
     np.testing.assert_array_equal(served, [decode_image(raw) for raw in raws])
+
+
+def test_the_rare_cases_are_traced_once_for_all_graphs():
+    spec = tf.TensorSpec([], tf.string)
+    rare = [one_op(exif_orientation), one_op(decode_other)]
+    counts = []
+
+    for _ in range(2):
+        tf.function(decode_image, autograph=False).get_concrete_function(spec)
+        counts.append([each.experimental_get_tracing_count() for each in rare])
+
+    assert counts[0] == counts[1]
