@@ -53,9 +53,9 @@ def training_batches(
 ) -> Any:
     """Returns ``(inputs, labels, weights)`` of all epochs of `order`, one after another.
 
-    Labels are dense ``(batch, k)``, weights ``(batch,)``. `augment` is as `Input.augment`; what
-    it gives is mixed by `mix`. Where several devices train, each has its share of every batch,
-    as `share_of` gives it.
+    Labels are dense ``(batch, k)``, weights ``(batch,)``, or of several labels ``(batch, k)`` or
+    ``(batch, 1)``. `augment` is as `Input.augment`; what it gives is mixed by `mix`. Where several
+    devices train, each has its share of every batch, as `share_of` gives it.
     """
     import tensorflow as tf
 
@@ -189,6 +189,8 @@ def labelled(
     labels = tf.constant(split.labels)
     ones = np.ones(split.size, "float32")
     weights = tf.constant(ones if split.weights is None else split.weights)
+    if target.kind == "multilabel" and len(weights.shape) == 1:
+        weights = weights[:, tf.newaxis]
 
     def with_label(row: tf.Tensor, inputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
         index = row % split.size

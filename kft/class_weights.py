@@ -1,4 +1,4 @@
-"""Class weights: what an example of each class counts in the loss."""
+"""Class weights: what an example of each class counts in the loss, or each of several labels."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 def weigh(
     split: Split, target: Target, class_weights: Literal["balanced"] | Mapping[str, float] | None
 ) -> Split:
-    """Returns `split` with its weights times those of its classes.
+    """Returns `split` with its weights times those of its classes or labels.
 
-    ``balanced`` gives a class ``size / (classes * count)``, so that the mean weight is 1.
+    A class that is given a weight counts so much. Of several labels, each counts by itself: with
+    the weight that is given if an example has it, else with 1. ``balanced`` gives a class ``size /
+    (classes * count)``, and likewise whether an example has a label or not ``size / (2 * count)``,
+    so that the mean weight is 1.
 
     Raises:
         ConfigError: There are no classes, or a name is none of them.
@@ -28,29 +31,52 @@ def weigh(
 
     if class_weights is None:
         return split
-    if target.kind != "class":
+    if target.kind == "value":
         raise ConfigError(
             where="class_weights",
-            problem=f"the data has a {target.kind} target, which has no classes to weigh",
+            problem="the data has a value target, which has no classes to weigh",
             fix="Set it to null; a table may give each example a weight in a column",
         )
-    factors = (
-        balanced(split, target) if class_weights == "balanced" else given(class_weights, target)
-    )
     own = np.ones(split.size, "float32") if split.weights is None else split.weights
-    return replace(split, weights=(own * factors[split.labels]).astype("float32"))
+    if target.kind == "class":
+        factors = of_classes(split, target, class_weights)[split.labels]
+    else:
+        own = own[:, None]
+        factors = of_labels(split, target, class_weights)
+    return replace(split, weights=(own * factors).astype("float32"))
 
 
-def balanced(split: Split, target: Target) -> np.ndarray:
-    """Returns the weights ``(classes,)`` that make every class count the same."""
+def of_classes(
+    split: Split, target: Target, class_weights: Literal["balanced"] | Mapping[str, float]
+) -> np.ndarray:
+    """Returns the weight of each class, ``(classes,)``."""
     import numpy as np
 
+    if class_weights != "balanced":
+        return given(class_weights, target)
     counts = np.bincount(split.labels, minlength=len(target.names))
     return split.size / (len(target.names) * np.maximum(counts, 1))
 
 
+def of_labels(
+    split: Split, target: Target, class_weights: Literal["balanced"] | Mapping[str, float]
+) -> np.ndarray:
+    """Returns the weight of each label in each example, ``(size, k)``."""
+    import numpy as np
+
+    has = split.labels > 0
+    if class_weights != "balanced":
+        with_it, without = given(class_weights, target), np.ones(len(target.names))
+    else:
+        counts = has.sum(axis=0)
+        with_it = split.size / (2 * np.maximum(counts, 1))
+        without = split.size / (2 * np.maximum(split.size - counts, 1))
+    weights: np.ndarray = np.where(has, with_it, without)
+    return weights
+
+
 def given(class_weights: Mapping[str, float], target: Target) -> np.ndarray:
-    """Returns the weights ``(classes,)`` that a config gives; a class left out counts 1."""
+    """Returns the weights that a config gives, ``(k,)``; a name left out counts 1."""
     import numpy as np
 
     for name in class_weights:

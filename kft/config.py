@@ -109,7 +109,8 @@ class RunConfig(Settings):
             or the best found on the line from the best epoch before fine-tuning to the best
             after (``interpolate``; Wortsman et al. 2022, WiSE-FT).
         class_weights: ``balanced``, a number for each class name, or null: what an example of
-            each class counts in the loss.
+            each class counts in the loss. Of several labels, what an example that has it counts
+            for a label; ``balanced`` weighs those that lack it too, so that both count the same.
         precision: What the backbone computes in; ``mixed_bfloat16`` and ``mixed_float16`` are
             faster on the GPUs that know them. Weights and the head are float32 always.
         cache: Where decoded examples are kept and what frozen layers give, so that neither is

@@ -75,7 +75,8 @@ class Split:
         labels: Class numbers int32 ``(size,)``, or float32 ``(size, k)`` for other targets.
         fetch: The raw example of an int64 scalar index, in TensorFlow ops: Python conditions on
             tensors need a `tf.function` around them. What it gives is what `Input.decode` takes.
-        weights: How much each example counts in the loss, float32 ``(size,)``; None is 1.
+        weights: How much each example counts in the loss, float32 ``(size,)``, or of several
+            labels each of them, ``(size, k)``; None is 1.
         groups: What each example belongs to, such as its patient; empty or None is nothing.
         files: The file that holds each example and nothing else, if there is one of this machine.
             What one decodes to can be found again while it is unchanged.

@@ -31,7 +31,10 @@ class Head(Component):
 
     @abstractmethod
     def loss(self, target: Target) -> keras.losses.Loss:
-        """Returns a fresh loss for `target`; labels are dense float32 ``(batch, k)``."""
+        """Returns a fresh loss for `target`; labels are dense float32 ``(batch, k)``.
+
+        Its ``call`` gives ``(batch,)``, or of several labels ``(batch, k)``, as weights are.
+        """
 
     @abstractmethod
     def metrics(self) -> list[keras.metrics.Metric]:

@@ -64,6 +64,12 @@ CASES = {
     "accumulate": tuned(accumulate_steps=2, ema=0.9, l2_sp=0.1, layer_decay=0.5),
     "gradual": tuned(unfreeze={"kind": "gradual", "groups": 2}),
     "mixup": {**tuned(mixup=0.3), "select": "last"},
+    "labels": {
+        **tuned(mixup=0.3, accumulate_steps=2),
+        "data": {"kind": "tiny:Tags"},
+        "head": {"kind": "multilabel", "hidden": [5], "dropout": 0.0},
+        "class_weights": "balanced",
+    },
     "float16": {"precision": "mixed_float16"},
     "kept": {**ramp(), "exporters": [{"kind": "saved_model"}]},
     "disk": {
@@ -145,7 +151,8 @@ def assert_equal(found, expected, tolerance=1e-4):
         for record, wanted in zip(phase, other, strict=True):
             assert record == pytest.approx(wanted, abs=tolerance if number else 1e-5, rel=0)
     for split in ("validation", "test"):
-        assert found[1][split]["accuracy"] == expected[1][split]["accuracy"]
+        for score in ("accuracy", "subset_accuracy"):
+            assert found[1][split].get(score) == expected[1][split].get(score)
         np.testing.assert_allclose(
             found[1][split]["loss"], expected[1][split]["loss"], atol=tolerance
         )

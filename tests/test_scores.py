@@ -1,45 +1,13 @@
-"""Class weights, selection and scores."""
+"""Selection and scores."""
 
 import keras
 import numpy as np
 import pytest
-from tiny import TARGET, vector_split
+from tiny import TARGET
 
 from kft.best import Best
-from kft.class_weights import weigh
 from kft.data import Target
-from kft.errors import ConfigError
 from kft.scoring import scoring_of
-
-
-def test_balanced_weights_make_every_class_count_the_same():
-    split = vector_split(8).take([0, 3, 6, 1, 2])
-
-    weights = weigh(split, TARGET, "balanced").weights
-
-    totals = [weights[split.labels == number].sum() for number in range(3)]
-    assert totals == pytest.approx([5 / 3] * 3)
-    assert weights.mean() == pytest.approx(1.0)
-
-
-def test_given_weights_multiply_those_of_the_data():
-    from dataclasses import replace
-
-    split = replace(vector_split(3), weights=np.array([1, 2, 3], "float32"))
-
-    weights = weigh(split, TARGET, {"high": 10.0}).weights
-
-    assert weights.tolist() == [1, 2, 30]
-
-
-def test_weights_for_an_unknown_class_are_refused():
-    with pytest.raises(ConfigError, match="no class 'hihg'. Did you mean 'high'"):
-        weigh(vector_split(3), TARGET, {"hihg": 2.0})
-
-
-def test_weights_need_classes():
-    with pytest.raises(ConfigError, match="value target, which has no classes"):
-        weigh(vector_split(3), Target("value", ("x",)), "balanced")
 
 
 def record(epoch, accuracy, loss):

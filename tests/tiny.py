@@ -200,6 +200,19 @@ def above_one(split: Split) -> Split:
     return replace(split, fetch=lambda index: split.fetch(index) > 1.0)
 
 
+class Tags(Ramp):
+    """The same vectors, with labels that tell the classes apart."""
+
+    def load(self, seed):
+        whole = super().load(seed)
+        rows = np.array([[0, 0, 1], [1, 0, 0], [1, 1, 1]], "float32")
+        tagged = {
+            name: replace(split, labels=rows[split.labels])
+            for name, split in whole.by_name().items()
+        }
+        return replace(whole, target=Target("multilabel", ("new", "old", "odd")), **tagged)
+
+
 class Texts(DataSource):
     """Words in three classes."""
 

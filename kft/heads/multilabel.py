@@ -36,7 +36,8 @@ class Multilabel(LayeredHead):
     def loss(self, target: Target) -> keras.losses.Loss:
         import keras
 
-        return keras.losses.BinaryCrossentropy(label_smoothing=self.label_smoothing)
+        # No mean over the labels of an example, since each may have a weight of its own.
+        return keras.losses.BinaryCrossentropy(label_smoothing=self.label_smoothing, axis=())
 
     def metrics(self) -> list[keras.metrics.Metric]:
         import keras
