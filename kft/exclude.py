@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from kft.data import DataSource, Split, Splits, Target
 from kft.errors import DataError
+from kft.files import read_text
 
 HEAD = "# Examples to leave out, for data.exclude: a name, a tab, and why.\n"
 COMMENT = "\t#"
@@ -23,15 +23,7 @@ def read_names(path: str) -> set[str]:
     Raises:
         DataError: It cannot be read.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise DataError(
-            where=f"data.exclude {path!r}",
-            problem=f"cannot be read: {why}",
-            fix="Give a list as `kft check --write-exclude` writes it",
-        ) from error
+    lines = read_text(path, "data.exclude").splitlines()
     names = {line.split(COMMENT)[0].strip() for line in lines if not line.startswith("#")}
     return names - {""}
 

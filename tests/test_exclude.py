@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 from tiny import Ramp
 
 from kft.errors import DataError
@@ -43,6 +44,13 @@ def test_names_that_the_data_does_not_have_are_a_note(source):
 def test_a_list_that_leaves_nothing_to_learn_is_refused(source, names, fault):
     with pytest.raises(DataError, match=fault):
         find(source("".join(f"train/{number}\n" for number in names)), 0)
+
+
+def test_a_list_at_a_url_is_read():
+    with tf.io.gfile.GFile("ram://exclude.txt", "w") as file:
+        file.write("train/1\n")
+
+    assert find(Ramp(exclude="ram://exclude.txt"), 0).train.size == 21
 
 
 def test_a_list_that_is_not_there_is_named(tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kft.errors import DataError
-from kft.sources.files import is_remote
+from kft.files import is_remote
 from kft.sources.layout import quoted
 from kft.sources.listing import TABLES
 from kft.sources.record_files import RecordFiles

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from kft.component import AbsolutePath
 from kft.data import DataSource, Split, Splits, Target
 from kft.errors import DataError
+from kft.files import join
 from kft.sources.division import Examples, divide
-from kft.sources.files import join
 from kft.sources.folder_notes import count_endings, listing_notes
 from kft.sources.layout import Example, Layout, find_layout, natural, printable, quoted
 from kft.sources.listing import Listing, list_below

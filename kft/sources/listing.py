@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from kft.errors import DataError
-from kft.sources.files import is_remote, join, reason, require_reader
+from kft.files import is_remote, join, reason, require_reader
 
 # What systems and archives leave behind; with the hidden names, no work of the user's.
 LITTER = {"__macosx", "thumbs.db", "@eadir", "desktop.ini"}

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kft.errors import DataError
-from kft.sources.files import read_text
+from kft.files import read_text
 from kft.sources.layout import SPLIT_NAMES, printable, quoted
 
 NEEDED = ("path", "split")

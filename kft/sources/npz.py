@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kft.errors import DataError, one_line
-from kft.sources.files import is_remote, read_bytes
+from kft.files import is_remote, read_bytes
 
 if TYPE_CHECKING:
     import numpy as np

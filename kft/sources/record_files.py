@@ -9,7 +9,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from kft.errors import DataError, one_line
-from kft.sources.files import read_part
+from kft.files import read_part
 from kft.sources.records import PASS_SIZE
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from kft.errors import DataError
-from kft.sources.files import is_remote, require_reader
+from kft.files import is_remote, require_reader
 from kft.sources.layout import natural, quoted
 
 NUMBERED = re.compile(r"(.*)-(\d{5})-of-(\d{5})(.*)")

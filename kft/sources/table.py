@@ -12,9 +12,9 @@ from pydantic_core import PydanticCustomError
 from kft.component import AbsolutePath
 from kft.data import DataSource, Split, Splits, Target
 from kft.errors import DataError
+from kft.files import is_remote, join, require_reader
 from kft.sources.cells import group_in, split_in, text_in, weight_in
 from kft.sources.division import Examples, divide
-from kft.sources.files import is_remote, join, require_reader
 from kft.sources.layout import counted, natural, printable, quoted
 from kft.sources.listing import near_miss
 from kft.sources.predicted import Predicted, class_in, labels_flagged, labels_listed, values_in

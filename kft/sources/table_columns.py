@@ -9,9 +9,9 @@ from typing import Any, Literal, NamedTuple
 
 from kft.component import absolute
 from kft.errors import DataError
+from kft.files import is_file, is_remote
 from kft.sources.cells import flag_in, split_in
 from kft.sources.division import SPLITS
-from kft.sources.files import is_file, is_remote
 from kft.sources.layout import quoted
 from kft.sources.listing import near_miss
 from kft.sources.table import file_of

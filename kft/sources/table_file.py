@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from kft.component import closest
 from kft.errors import DataError
-from kft.sources.files import read_text
+from kft.files import read_text
 from kft.sources.layout import counted, quoted
 
 JSON_ENDINGS = (".jsonl", ".ndjson", ".json")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from kft.component import closest
 from kft.errors import DataError, one_line
+from kft.files import is_remote, join
 from kft.offline import is_offline
-from kft.sources.files import is_remote, join
 from kft.sources.layout import quoted
 
 if TYPE_CHECKING:
