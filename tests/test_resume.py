@@ -126,19 +126,45 @@ def test_the_command_wants_to_know_which_run(tmp_path):
     assert "says no output_dir, so each run has a new one" in done.output
 
 
+NO_DROPOUT = {"head": {"kind": "classifier", "dropout": 0.0}}
+
+
+def kft(command: list[str], tmp_path: Path, **others) -> subprocess.CompletedProcess[str]:
+    """Starts a command on a config whose process is killed once, in fine-tuning."""
+    config = tmp_path / "config.json"
+    told = {**settings(tmp_path / "run", 2, process=True), **others}
+    config.write_text(json.dumps(told))
+    trust = [word for name in ("tiny", "killing") for word in ("--trust", name)]
+    words = [sys.executable, "-m", "kft", *command, str(config), "--resume", *trust]
+    here = Path(__file__).parent
+    return subprocess.run(words, cwd=here, check=False, capture_output=True, text=True)
+
+
 @pytest.mark.slow
 def test_a_process_that_was_killed_is_resumed_by_the_command(tmp_path, whole):
-    config = tmp_path / "config.json"
-    config.write_text(json.dumps(settings(tmp_path / "run", 3, process=True)))
-    trust = [word for name in ("tiny", "killing") for word in ("--trust", name)]
-    command = [sys.executable, "-m", "kft", "run", str(config), "--resume", *trust]
-    here = Path(__file__).parent
-
-    first = subprocess.run(command, cwd=here, check=False, capture_output=True)
-    assert first.returncode == -signal.SIGKILL
+    assert kft(["run"], tmp_path).returncode == -signal.SIGKILL
     assert (tmp_path / "run" / STATE).is_file()
-    second = subprocess.run(command, cwd=here, check=False, capture_output=True, text=True)
 
-    assert second.returncode == 0, second.stderr
+    done = kft(["run"], tmp_path)
+
+    assert done.returncode == 0, done.stderr
     scores = json.loads((tmp_path / "run" / "scores.json").read_text())
     assert untimed(scores) == untimed(whole.scores)
+
+
+@pytest.mark.slow
+def test_workers_of_which_one_was_killed_are_resumed(tmp_path):
+    """Whichever of the two is first at the end of the epoch is killed."""
+    whole = run(load_config({**settings(tmp_path / "whole", 99), **NO_DROPOUT}))
+    launch = ["launch", "--workers", "2"]
+    assert kft(launch, tmp_path, **NO_DROPOUT).returncode != 0
+    assert (tmp_path / "run" / STATE).is_file()
+
+    done = kft(launch, tmp_path, **NO_DROPOUT)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
+    scores = json.loads((tmp_path / "run" / "scores.json").read_text())
+    for split in ("validation", "test"):
+        assert scores[split]["loss"] == pytest.approx(whole.scores[split]["loss"], abs=1e-4)
