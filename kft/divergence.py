@@ -6,6 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+# What is left of the limit where losses so far are no measure: so many times the loss before the
+# run's first step, of a model that knows nothing.
+AT_MOST = 10.0
+
 
 class Diverged(Exception):
     """An epoch that must not count.
@@ -55,7 +59,8 @@ class Limits:
         """Takes no loss so far for a measure: what comes next is another function.
 
         Batch normalisation that takes up the statistics of the new data gives the head features
-        that it was not trained on; the loss rises at first, and that is meant.
+        that it was not trained on; the loss rises at first, and that is meant. Far above that of
+        a model that knows nothing it is not.
         """
         self._lowest = dict.fromkeys(self._lowest, math.inf)
 
@@ -67,11 +72,14 @@ class Limits:
             )
         if all(record[key] > self._limit(key) for key in self._lowest):
             lowest = self._lowest["loss"]
-            problem = f"the loss blew up to {record['loss']:.4g}, after {lowest:.4g}"
+            before = lowest if math.isfinite(lowest) else self._start
+            problem = f"the loss blew up to {record['loss']:.4g}, after {before:.4g}"
             raise Diverged(record["epoch"] - 1, None, problem)
         for key, value in self._lowest.items():
             self._lowest[key] = min(value, record[key])
 
     def _limit(self, key: str) -> float:
         lowest = self._lowest[key]
+        if math.isinf(lowest):
+            return AT_MOST * abs(self._start or math.inf)
         return lowest + max(abs(lowest), ((self._start or 0.0) - lowest) / 2)

@@ -74,3 +74,14 @@ def test_losses_of_before_are_no_measure_once_forgotten():
     made.check(record(0.5, 0.6))
     with pytest.raises(Diverged):
         made.check(record(1.9, 1.9))
+
+
+def test_losses_once_forgotten_may_still_not_explode():
+    made = limits(2.4, (0.5, 0.6))
+
+    made.forget()
+
+    made.check(record(20.0, 30.0))
+    made.forget()
+    with pytest.raises(Diverged, match=r"blew up to 1e\+06, after 2\.4"):
+        made.check(record(1e6, 25.0))
