@@ -102,6 +102,8 @@ def assign(
     classes: dict[str, set[str]] = {key: set() for key in places}
     for key, shown in zip(keys, labels, strict=True):
         classes[key].update(shown)
+    if not any(classes.values()):
+        classes = {key: {""} for key in places}  # as if of one class, so that no split is empty
     chosen = {
         key: next(split for split, (_, end) in rule.ranges().items() if at < end)
         for key, at in places.items()

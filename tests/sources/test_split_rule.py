@@ -187,3 +187,10 @@ def test_of_several_labels_each_is_in_every_split_where_it_can_be_and_in_train_a
     for label in ("many", *(f"ten {number}" for number in range(6))):
         assert {split for name, split in there if name == label} == {"train", "validation", "test"}
     assert {split for name, split in there if name == "once"} == {"train"}
+
+
+def test_examples_without_a_class_are_in_every_split_however_few_they_are():
+    for seed in range(20):
+        chosen = assign([*"abcd"], [()] * 4, SplitRule(), seed)
+
+        assert {*chosen} == {"train", "validation", "test"}
