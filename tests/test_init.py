@@ -88,6 +88,18 @@ def test_records_are_asked_about_their_features(tmp_path):
     assert splits.target.names == ("0", "1")
 
 
+def test_records_whose_names_begin_with_their_splits_are_kept_apart(tmp_path):
+    for name, size in (("train-1", 20), ("train-2", 20), ("val", 8), ("test", 6)):
+        messages = [example(image=b"GIF89a", label=n % 2) for n in range(size)]
+        write_records(tmp_path / f"{name}.tfrecord", messages)
+
+    written = init_config(tmp_path, tmp_path / "a.json", ("data.features.input=image",))
+
+    _, splits = loaded(written)
+    assert [*splits.sizes.values()] == [40, 8, 6]
+    assert written.reasons["data.path"] == "the names of the files begin with their splits"
+
+
 @pytest.mark.parametrize("inner", ["", "few_colours", "few_colours/1.0.0"])
 def test_a_prepared_data_set_gets_a_config_that_loads(tmp_path_factory, inner):
     folder = tmp_path_factory.mktemp("data")

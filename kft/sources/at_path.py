@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from glob import escape, glob
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from kft.errors import DataError
 from kft.files import is_remote
-from kft.sources.layout import quoted
+from kft.sources.layout import SPLIT_NAMES, quoted
 from kft.sources.listing import TABLES
 from kft.sources.record_files import RecordFiles
 from kft.sources.records import features_of, sort_of
@@ -39,9 +40,32 @@ def data_at(path: str, given: Mapping[str, Any]) -> Recognised:
         found.settings.update(columns.settings)
         found.reasons.update(columns.reasons)
     if kind == "tfrecord":
-        found.settings["path"] = f"{escape(path)}/{RECORDS}" if os.path.isdir(path) else path  # noqa: PTH112
+        if os.path.isdir(path):  # noqa: PTH112
+            found.settings.update(record_paths(path))
+            found.reasons["data.path"] = (
+                "the names of the files begin with their splits"
+                if len(found.settings) > 2
+                else "all files, which data.split divides. If some are for validation or for the "
+                "test, set data.validation_path or data.test_path"
+            )
         require_features(found.settings["path"], given)
     return found
+
+
+def record_paths(folder: str) -> dict[str, str]:
+    """Returns the patterns of the files of records in a `folder`, by setting.
+
+    One for each split, if all names begin with one, such as ``train-00000-of-00002.tfrecord``.
+    """
+    names = [os.path.basename(file) for file in glob(f"{escape(folder)}/{RECORDS}")]  # noqa: PTH119, PTH207
+    words = {re.split("[^A-Za-z]", name)[0] for name in names}
+    splits = {SPLIT_NAMES.get(word.lower(), ""): word for word in words}
+    if len(splits) < max(2, len(words)) or "" in splits or "train" not in splits:
+        return {"path": f"{escape(folder)}/{RECORDS}"}
+    return {
+        "path" if split == "train" else f"{split}_path": f"{escape(folder)}/{word}{RECORDS}"
+        for split, word in sorted(splits.items())
+    }
 
 
 def kind_at(path: str) -> str:
