@@ -10,9 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from kft.config import RunConfig
+from kft.distribute import least
 from kft.errors import ConfigError, ExportError
 from kft.progress import hidden
 from kft.run_dir import BEST_WEIGHTS, CONFIG, EXPORT, FIGURES, SCORES, STATE
+from kft.run_state import Found, find
 
 FULL_DISK = ("No space left on device", "File too large", "Disk quota exceeded")
 
@@ -76,6 +78,23 @@ def take_over(directory: Path, config: RunConfig) -> None:
         )
     for half_done in (FIGURES, EXPORT):
         shutil.rmtree(directory / half_done, ignore_errors=True)
+
+
+def found_by_all(config: RunConfig) -> Found | None:
+    """Returns the state that a killed run left, if there is one.
+
+    Raises:
+        ConfigError: Some workers find another than others.
+    """
+    found = find(Path(config.output_dir))
+    epoch = -1 if found is None else found.told["epoch"]
+    if least(epoch) != -least(-epoch):
+        raise ConfigError(
+            where=f"output_dir {config.output_dir!r}",
+            problem="does not hold the same for all workers",
+            fix="To resume a run, name a directory that all of them can read",
+        )
+    return found
 
 
 def refuse_used(directory: Path) -> None:

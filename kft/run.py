@@ -19,14 +19,14 @@ from kft.input import Input
 from kft.keep import Keeper
 from kft.lost_worker import lost_worker_told
 from kft.misfits import refuse_misfits
-from kft.output import own_directory, private_directory
+from kft.output import found_by_all, own_directory, private_directory
 from kft.parts import Training, part_of
 from kft.precision import computing_in
 from kft.progress import say
 from kft.reading import Reading, read
 from kft.report import scores, write_beginning, write_end
 from kft.run_dir import BEST_WEIGHTS, CONFIG, EXPORT, TARGET
-from kft.run_state import Found, RunState, find
+from kft.run_state import RunState
 from kft.selection import (
     Selected,
     changed_stages,
@@ -92,23 +92,6 @@ def run(config: RunConfig, resume: bool = False) -> RunResult:
         with strategy.scope(), lost_worker_told():
             least(0)  # The others wait for the chief: should it fail, they do.
     return result
-
-
-def found_by_all(config: RunConfig) -> Found | None:
-    """Returns the state that a killed run left, if there is one.
-
-    Raises:
-        ConfigError: Some workers find another than others.
-    """
-    found = find(Path(config.output_dir))
-    epoch = -1 if found is None else found.told["epoch"]
-    if least(epoch) != -least(-epoch):
-        raise ConfigError(
-            where=f"output_dir {config.output_dir!r}",
-            problem="does not hold the same for all workers",
-            fix="To resume a run, name a directory that all of them can read",
-        )
-    return found
 
 
 def train_in(state: RunState, config: RunConfig) -> Trained:
