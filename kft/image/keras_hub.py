@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +13,7 @@ from kft.backbone import Backbone, BackboneSource, layer_stages
 from kft.backbones.ends import inlined, pooled
 from kft.component import absolute
 from kft.errors import BackboneError, ConfigError, one_line
+from kft.image.hugging_face import FILE, scale_and_offset
 from kft.offline import is_offline
 
 if TYPE_CHECKING:
@@ -55,8 +57,7 @@ class KerasHub(BackboneSource):
         # Of a model of images and text, the half that sees.
         sees = getattr(whole, "vision_encoder", whole)
         self._check_images(sees, tuple(input_spec.shape))
-        # Without a size of its own it leaves that to the input, and only rescales.
-        converter = self._from_preset(hub.layers.ImageConverter, image_size=None)
+        converter = self._converter(hub.layers.ImageConverter)
         pixels = keras.Input(input_spec.shape, dtype=input_spec.dtype.name, name="pixels")
         features = self._vector(inlined(sees, converter(pixels)))
         model = keras.Model(pixels, features, name="keras_hub_backbone")
@@ -71,6 +72,28 @@ class KerasHub(BackboneSource):
                 problem=f"cannot be loaded: {one_line(error)}",
                 fix="Give the name or the directory of an image preset of KerasHub",
             ) from error
+
+    def _converter(self, cls: Any) -> Any:
+        """Returns what rescales pixels; without a size of its own it leaves that to the input.
+
+        KerasHub 0.32 makes none of what Hugging Face says of ViT, DeiT and DINO.
+        """
+        found = self._from_preset(cls, image_size=None)
+        if found is not None:
+            return found
+        from keras_hub.src.utils.preset_utils import get_file
+
+        try:
+            told = json.loads(Path(get_file(self.preset, FILE)).read_text(encoding="utf-8"))
+            scale, offset = scale_and_offset(told)
+        except Exception as error:  # of the network, of Hugging Face, or of what the file holds
+            raise BackboneError(
+                where=self._where(),
+                problem=f"does not say how it takes pixels: {FILE}: {one_line(error)}",
+                fix=f"Give a preset of KerasHub, or one with a {FILE} that has image_mean and "
+                "image_std",
+            ) from error
+        return cls(image_size=None, scale=scale, offset=offset)
 
     def _check_images(self, model: keras.Model, shape: tuple[int | None, ...]) -> None:
         """Refuses a `model` that takes other inputs than images of `shape`."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras_hub_presets import save_preset, save_transformer
+from keras_hub_presets import save_hugging_face, save_preset, save_transformer
 
 from kft.errors import BackboneError, ConfigError
+from kft.image.hugging_face import scale_and_offset
 from kft.image.keras_hub import KerasHub
 
 
@@ -72,6 +74,47 @@ def test_a_transformer_gives_its_class_token_at_its_own_size(transformer):
     np.testing.assert_allclose(ours.model(batch), theirs(batch / 255.0)[:, 0], atol=1e-5)
     with pytest.raises(ConfigError, match=r"gives images of shape \(24, 24, 3\), but .* takes"):
         KerasHub(preset=transformer).load(spec(24))
+
+
+HALVES = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+
+
+@pytest.mark.parametrize(
+    ("told", "black", "white"),
+    [
+        (HALVES, -1.0, 1.0),
+        ({**HALVES, "do_normalize": False}, 0.0, 1.0),
+        ({"do_normalize": False, "rescale_factor": 1 / 127.5}, 0.0, 2.0),
+        ({**HALVES, "do_rescale": False}, -1.0, 509.0),
+    ],
+    ids=["feature extractor", "range", "factor", "moments alone"],
+)
+def test_a_model_of_hugging_face_takes_pixels_as_its_file_says(told, black, white):
+    scale, offset = scale_and_offset(told)
+
+    assert offset == pytest.approx([black] * 3)
+    assert [255 * s + o for s, o in zip(scale, offset, strict=True)] == pytest.approx([white] * 3)
+
+
+@pytest.mark.slow
+def test_a_directory_of_hugging_face_has_its_weights_and_takes_its_pixels(tmp_path):
+    from safetensors.numpy import load_file
+
+    path = save_hugging_face(tmp_path)
+    weights = load_file(f"{path}/model.safetensors")
+    backbone = KerasHub(preset=path, pooling="token").load(spec(16))
+
+    kernel = backbone.model.get_layer("vit_patching_and_embedding").patch_embedding.kernel
+    kept = weights["vit.embeddings.patch_embeddings.projection.weight"]
+    np.testing.assert_array_equal(kernel, np.transpose(kept, (2, 3, 1, 0)))
+    (converter,) = (layer for layer in backbone.model.layers if hasattr(layer, "offset"))
+    taken = np.asarray(converter(pictures(16).astype("float32")))
+    wanted = (pictures(16) / 255 - [0.5, 0.25, 0.5]) / [0.5, 0.5, 0.25]
+    np.testing.assert_allclose(taken, wanted, atol=1e-5)
+    assert backbone.model(pictures(16)).shape == (2, 8)
+    Path(path, "preprocessor_config.json").unlink()
+    with pytest.raises(BackboneError, match="does not say how it takes pixels: preprocessor_con"):
+        KerasHub(preset=path).load(spec(16), pretrained=False)
 
 
 @pytest.mark.slow
