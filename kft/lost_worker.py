@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from kft.distribute import workers
 from kft.errors import TrainingError
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 NAMED = re.compile(r"(?:remote target|reported from) /job:(\w+)(?:/replica:\d+)?/task:(\d+)")
 LEADER = "/tensorflow.CoordinationService/"  # which the first worker is
 ABORTED = "Collective ops is aborted"
+INTERRUPTED = "REPLACED BY KeyboardInterrupt"
 
 
 @contextmanager
@@ -20,11 +25,17 @@ def lost_worker_told() -> Iterator[None]:
 
     A worker whose process ends is missed at once, in the sum that all were working on; one that
     hangs or is cut off, once TensorFlow's coordination has not heard of it for some ten seconds.
+    An interrupt stays one: where it comes while TensorFlow waits for one that leaves by the same,
+    TensorFlow 2.21 makes a RuntimeError of both.
     """
     import tensorflow as tf
 
     try:
         yield
+    except RuntimeError as error:
+        if INTERRUPTED not in str(error):
+            raise
+        raise KeyboardInterrupt from error
     except tf.errors.OpError as error:
         message = str(error)
         gone = isinstance(error, (tf.errors.UnavailableError, tf.errors.AbortedError))
@@ -43,11 +54,16 @@ def name_in(message: str) -> str:
     import tensorflow as tf
 
     spec = tf.distribute.get_strategy().cluster_resolver.cluster_spec()
-    named = NAMED.search(message)
-    if named is not None:
-        job, task = named[1], int(named[2])
+    found = NAMED.search(message)
+    if found is not None:
+        job, task = found[1], int(found[2])
     elif LEADER in message:
         job, task = "chief" if "chief" in spec.jobs else "worker", 0
     else:
         return "another worker"
+    return named(spec, job, task)
+
+
+def named(spec: tf.train.ClusterSpec, job: str, task: int) -> str:
+    """Returns a task of a cluster with its address, for people."""
     return f"{job} {task} ({spec.task_address(job, task)})"

@@ -6,6 +6,10 @@ import functools
 import json
 import math
 import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -13,7 +17,9 @@ from pydantic_core import PydanticCustomError
 
 from kft.component import Settings
 from kft.distribute import replicas
-from kft.errors import ConfigError
+from kft.errors import ConfigError, one_line
+from kft.lost_worker import named
+from kft.progress import say
 from kft.slurm import in_step, slurm_resolver
 
 if TYPE_CHECKING:
@@ -178,4 +184,48 @@ def multi_worker(
         if cluster == "SLURM"
         else tf.distribute.cluster_resolver.TFConfigClusterResolver()
     )
-    return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    return joined(resolver)
+
+
+def joined(
+    resolver: tf.distribute.cluster_resolver.ClusterResolver,
+) -> tf.distribute.MultiWorkerMirroredStrategy:
+    """Returns the strategy of the cluster of `resolver`, once all of its workers are there.
+
+    Raises:
+        ConfigError: This one cannot listen at its address, or cannot reach the first.
+    """
+    import tensorflow as tf
+
+    spec = resolver.cluster_spec()
+    me = named(spec, resolver.task_type, resolver.task_id)
+    count = sum(spec.num_tasks(job) for job in spec.jobs)
+    say(f"{me} waits until all {count} workers are there")
+    try:
+        with own_signals():
+            return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=resolver)
+    except tf.errors.OpError as error:
+        raise ConfigError(
+            where=me,
+            problem=f"cannot join the other workers: {one_line(error)}",
+            fix="Free its port, or correct the addresses, which must be the same for all workers",
+        ) from error
+
+
+@contextmanager
+def own_signals() -> Iterator[None]:
+    """Lets Ctrl-C end the process, and takes SIGTERM back from TensorFlow in the end.
+
+    Python would look at Ctrl-C once TensorFlow returns, which may wait for an hour; and TensorFlow
+    2.21 lets no SIGTERM end a process that has joined others.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

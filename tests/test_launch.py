@@ -162,17 +162,30 @@ def test_when_a_worker_dies_the_others_stop_and_the_run_can_be_started_again(tmp
     assert list(private_of(tmp_path).iterdir()) == []
 
 
+WAITS_AT_EPOCH_3 = {"kind": "signals:Waits", "epoch": 2, "worker": 1}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("request_to_end", [signal.SIGINT, signal.SIGTERM])
-def test_who_ends_it_keeps_the_best_weights_and_nothing_else_is_left(request_to_end, tmp_path):
-    with launched(tmp_path, "ended", []) as process:
+@pytest.mark.parametrize(
+    ("request_to_end", "callbacks", "when"),
+    [
+        (signal.SIGINT, [], "tune, epoch 2: validation"),
+        (signal.SIGTERM, [], "tune, epoch 2: validation"),
+        (signal.SIGINT, [WAITS_AT_EPOCH_3], "[worker 1] waits"),
+    ],
+    ids=["ctrl-c", "sigterm", "ctrl-c while one waits for the other"],
+)
+def test_who_ends_it_keeps_the_best_weights_and_nothing_else_is_left(
+    request_to_end, callbacks, when, tmp_path
+):
+    with launched(tmp_path, "ended", callbacks) as process:
         told = []
         for line in process.stdout:
             told.append(line)
-            if "tune, epoch 2: validation" in line:
+            if when in line:
                 process.send_signal(request_to_end)
 
-    assert process.returncode == 1
+    assert process.returncode == 1, "".join(told)
     assert any("[worker 0] Kept the weights of epoch" in line for line in told)
     assert "Traceback" not in "".join(told)
     assert (tmp_path / "ended" / "checkpoints" / "best.weights.h5").is_file()

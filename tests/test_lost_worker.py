@@ -1,8 +1,14 @@
-"""What TensorFlow says when a worker has gone; `test_launch` has one die."""
+"""What the others do when a worker hangs; `test_launch` has one die."""
+
+import json
+import time
 
 import pytest
 import tensorflow as tf
+import workers
+from distributed import BASE, LONGER
 
+from kft.launch import run_arguments
 from kft.lost_worker import NAMED, lost_worker_told, name_in
 
 RESET = "from remote target /job:worker/replica:0/task:1"
@@ -47,6 +53,49 @@ def test_its_address_is_told_too(jobs, message, name, monkeypatch):
     assert name_in(message) == name
 
 
+def test_an_interrupt_that_tensorflow_makes_an_error_of_stays_one():
+    """As TensorFlow 2.21 has it; `test_launch` interrupts a run that waits."""
+    told = "MISMATCH … types: ORIGINAL UnavailableError REPLACED BY KeyboardInterrupt: …"
+
+    with pytest.raises(KeyboardInterrupt), lost_worker_told():
+        raise RuntimeError(told)
+    with pytest.raises(RuntimeError, match="something else"), lost_worker_told():
+        raise RuntimeError("something else")
+
+
 def test_where_there_are_no_other_workers_errors_stay_what_they_are():
     with pytest.raises(tf.errors.UnavailableError), lost_worker_told():
         raise tf.errors.UnavailableError(None, None, "Collective ops is aborted")
+
+
+# TensorFlow gives a worker up after 10 s; the rest is for writing, on a busy machine.
+SECONDS_TO_NOTICE = 60
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hung", [0, 1])
+def test_when_a_worker_hangs_the_other_stops_and_names_it(hung, tmp_path):
+    stop = {"name": "SIGSTOP", "worker": hung, "epoch": 2, "step": 1}
+    callbacks = [{"kind": "signals:SignalsItself", **stop}]
+    config = tmp_path / "hangs.json"
+    output = tmp_path / "run"
+    settings = {"callbacks": callbacks, "output_dir": str(output)}
+    config.write_text(json.dumps({**BASE, **LONGER, **settings}))
+    arguments = run_arguments(str(config), [], ["tiny", "signals"], verbose=False)
+    processes = workers.start(["-m", "kft", *arguments], KFT_CACHE=str(tmp_path / "cache"))
+
+    try:
+        next(line for line in processes[hung].stdout if "SIGSTOP" in line)
+        began = time.monotonic()
+        told, _ = processes[1 - hung].communicate(timeout=4 * SECONDS_TO_NOTICE)
+        seconds = time.monotonic() - began
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+    assert processes[1 - hung].returncode == 1, told
+    assert f"Error: worker {hung} (127.0.0.1:" in told
+    assert "Traceback" not in told
+    assert seconds < SECONDS_TO_NOTICE
+    assert (output / "checkpoints" / "best.weights.h5").is_file() == (hung == 1)
