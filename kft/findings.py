@@ -50,7 +50,7 @@ def imbalance(counts: Mapping[str, int]) -> Iterator[str]:
     if counts and counts[many] > MUCH_MORE * counts[few]:
         yield (
             f"{many!r} has {counts[many]} training examples and {few!r} has {counts[few]}: "
-            'class_weights "balanced" makes each class count the same'
+            'class_weights "balanced" makes up for it'
         )
 
 

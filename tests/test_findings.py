@@ -83,6 +83,6 @@ def test_a_class_with_many_times_the_examples_of_another_is_noted(seen):
     (note, *_) = notes_of(seen[0], {"cat": 200, "dog": 19, "cow": 50})
 
     assert note == (
-        "'cat' has 200 training examples and 'dog' has 19: class_weights \"balanced\" makes each "
-        "class count the same"
+        "'cat' has 200 training examples and 'dog' has 19: class_weights "
+        '"balanced" makes up for it'
     )

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from kft.errors import DataError
 from kft.sources.table_columns import recognise
@@ -161,3 +162,17 @@ def test_a_table_without_column_names_is_told_so():
         DataError, match="no line of column names: its first is about the file 'pics"
     ):
         recognise("a.csv", {})
+
+
+def test_a_table_at_a_url_is_understood_too():
+    tf.io.gfile.makedirs("ram://columns/pics")
+    for number in range(40):
+        with tf.io.gfile.GFile(f"ram://columns/pics/{number}.png", "w") as file:
+            file.write("a picture")
+    text = Path(table("image,breed", breed)).read_text(encoding="utf-8")
+    with tf.io.gfile.GFile("ram://columns/table.csv", "w") as file:
+        file.write(text)
+
+    found = recognise("ram://columns/table.csv", {})
+
+    assert found.settings == {"path_column": "image", "class_column": "breed"}
