@@ -19,7 +19,6 @@ from kft.features import inference_of
 from kft.parts import Training
 from kft.phase import Phase
 from kft.plan import fresh_task
-from kft.precision import computing_in
 from kft.prepare import Job, Ready, job_of, prepare, steps_per_epoch
 from kft.progress import say
 from kft.reading import decode_all
@@ -61,8 +60,7 @@ def estimates(config: RunConfig, splits: Splits) -> Iterator[Estimate]:
     Raises:
         tf.errors.ResourceExhaustedError: A step of the next one does not fit into memory.
     """
-    with computing_in(config.precision):
-        task = fresh_task(config, splits)
+    task = fresh_task(config, splits)
     largest = max(
         (phase.batch_size or config.data.batch_size) * phase.accumulate_steps
         for phase in config.phases

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kft.backbone import Stage
@@ -14,6 +14,7 @@ from kft.keep import Keeper
 from kft.misfits import refuse_misfits
 from kft.parts import Ahead, ahead_of, planned_features
 from kft.phase import Phase
+from kft.precision import computing_in
 from kft.prepare import steps_per_epoch
 from kft.segments import Segment, segments_of
 from kft.task import Task, assemble
@@ -76,20 +77,22 @@ def plan(config: RunConfig) -> Plan:
     splits = find(config.data, config.seed)
     task = fresh_task(config, splits)
     refuse_misfits(config, splits, task)
+    phases = plan_phases(config, splits, task)
     return Plan(
         backbone=task.backbone.name,
         parameters=task.model.count_params(),
         stages=tuple(stage.name for stage in task.backbone.stages),
         counts=class_counts(splits),
         sizes=splits.sizes,
-        notes=splits.notes,
-        phases=plan_phases(config, splits, task),
+        notes=(*splits.notes, *order_notes(phases)),
+        phases=phases,
     )
 
 
 def fresh_task(config: RunConfig, splits: Splits) -> Task:
-    """Returns the task with fresh weights."""
-    backbone = config.backbone.load(splits.input.spec, pretrained=False)
+    """Returns the task with fresh weights, as `config` computes it."""
+    with computing_in(config.precision):
+        backbone = config.backbone.load(splits.input.spec, pretrained=False)
     return assemble(backbone, config.head, splits.target, splits.input)
 
 
@@ -121,6 +124,16 @@ def plan_phases(config: RunConfig, splits: Splits, task: Task) -> tuple[PhasePla
         )
         first_epoch += phase.epochs
     return tuple(plans)
+
+
+def order_notes(phases: Sequence[PhasePlan]) -> Iterator[str]:
+    """Yields what to think of where a new head is trained alone after the backbone under it."""
+    alone = next((phase.name for phase in phases if not phase.stages), None)
+    if phases[0].stages and alone is not None:
+        yield (
+            f"phase {phases[0].name!r} trains the backbone under a head that knows nothing yet, "
+            f"and {alone!r}, after it, the head alone: look whether that is the order you want"
+        )
 
 
 def planned(

@@ -109,3 +109,25 @@ def test_a_plan_knows_what_does_not_fit(tmp_path, monkeypatch):
 def test_a_plan_refuses_what_a_run_would_refuse(tmp_path, settings, message):
     with pytest.raises(ConfigError, match=message):
         planned(tmp_path, **settings)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_a_plan_knows_that_half_the_bits_take_half_the_room(tmp_path, precision):
+    head, *_ = planned(tmp_path, precision=precision)
+
+    assert head == "computed once: 264 bytes in memory, and on disk for the next run"
+
+
+def test_a_head_that_is_trained_alone_after_the_backbone_under_it_is_noted(tmp_path):
+    config = {"data": {"kind": "tiny:Ramp"}, "backbone": {"kind": "tiny:TinyDense"}}
+    head, _, everything = PHASES
+    notes = [
+        plan(load_config({**config, "phases": phases})).notes
+        for phases in ([head, everything], [everything], [everything, head])
+    ]
+
+    assert notes[:2] == [(), ()]
+    assert notes[2] == (
+        "phase 'all' trains the backbone under a head that knows nothing yet, and 'head', after "
+        "it, the head alone: look whether that is the order you want",
+    )
