@@ -78,8 +78,9 @@ class KerasHub(BackboneSource):
 
         KerasHub 0.32 makes none of what Hugging Face says of ViT, DeiT and DINO.
         """
-        found = self._from_preset(cls, image_size=None)
+        found = self._from_preset(cls)
         if found is not None:
+            found.image_size = None
             return found
         from keras_hub.src.utils.preset_utils import get_file
 

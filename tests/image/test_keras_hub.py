@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -115,6 +116,19 @@ def test_a_directory_of_hugging_face_has_its_weights_and_takes_its_pixels(tmp_pa
     Path(path, "preprocessor_config.json").unlink()
     with pytest.raises(BackboneError, match="does not say how it takes pixels: preprocessor_con"):
         KerasHub(preset=path).load(spec(16), pretrained=False)
+
+
+@pytest.mark.slow
+def test_a_model_of_timm_sees_pictures_at_the_size_of_the_input(tmp_path):
+    told = {"input_size": [3, 224, 224], "mean": [0.5] * 3, "std": [0.5] * 3}
+    told["interpolation"] = "bicubic"
+    config = {"architecture": "vgg11", "num_classes": 2, "pretrained_cfg": told}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+
+    backbone = KerasHub(preset=str(tmp_path)).load(spec(48), pretrained=False)
+
+    (converter,) = (layer for layer in backbone.model.layers if hasattr(layer, "offset"))
+    assert converter(pictures(48).astype("float32")).shape == (2, 48, 48, 3)
 
 
 @pytest.mark.slow
