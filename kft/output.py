@@ -13,7 +13,7 @@ from kft.config import RunConfig
 from kft.distribute import least
 from kft.errors import ConfigError, ExportError
 from kft.progress import hidden
-from kft.run_dir import BEST_WEIGHTS, CONFIG, EXPORT, FIGURES, SCORES, STATE
+from kft.run_dir import BEST_WEIGHTS, CONFIG, FIGURES, SCORES, STATE
 from kft.run_state import Found, find
 
 FULL_DISK = ("No space left on device", "File too large", "Disk quota exceeded")
@@ -74,10 +74,9 @@ def take_over(directory: Path, config: RunConfig) -> None:
         raise ConfigError(
             where=f"output_dir {str(directory)!r}",
             problem="holds a run that is done: there is nothing to resume",
-            fix="Run without --resume, with another output_dir",
+            fix=f"Take `kft export {directory}` if its export is missing, or another output_dir",
         )
-    for half_done in (FIGURES, EXPORT):
-        shutil.rmtree(directory / half_done, ignore_errors=True)
+    shutil.rmtree(directory / FIGURES, ignore_errors=True)  # half of them, at most
 
 
 def found_by_all(config: RunConfig) -> Found | None:
@@ -119,11 +118,9 @@ def full_disk_told(directory: Path) -> Iterator[None]:
         full = next((words for words in FULL_DISK if words in str(error)), None)
         if full is None:
             raise
-        kept = (directory / BEST_WEIGHTS).is_file()
-        raise ExportError(
-            where=str(directory),
-            problem=f"cannot be written: {full}",
-            fix=f"Make room, then `kft export {directory}`: the trained weights are kept"
-            if kept
-            else "Make room and run it again",
-        ) from error
+        fix = "Make room and run it again"
+        if (directory / STATE).is_file():
+            fix += " with --resume"
+        elif (directory / BEST_WEIGHTS).is_file():
+            fix = f"Make room, then `kft export {directory}`: the trained weights are kept"
+        raise ExportError(str(directory), f"cannot be written: {full}", fix) from error

@@ -135,8 +135,8 @@ def finish(directory: Path, config: RunConfig, trained: Trained) -> RunResult:
     content = scores(answers, trained.phases, trained.selected, gained)
     test = answers.get("test", answers["validation"])
     write_end(directory, content, test, task.target)
-    exports = export(config, task, test, directory)
     RunState(directory).remove()
+    exports = export(config, task, test, directory)
     return RunResult(directory, trained.phases, content, exports)
 
 
