@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -67,7 +68,10 @@ class Predicted:
         return Target(self.kind, self.names)
 
     def notes(self, trained: np.ndarray) -> Iterator[str]:
-        """Yields what a person should know of the values that are trained on."""
+        """Yields what a person should know of the names, and of the values that are trained on."""
+        alike = Counter(map(str.casefold, self.names))
+        if twins := [name for name in self.names if alike[name.casefold()] > 1]:
+            yield f"{quoted(twins)} differ in case alone: are they the same?"
         if self.values is not None:
             for name, column in zip(self.names, self.values[trained].T, strict=True):
                 yield (

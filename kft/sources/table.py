@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Self
+from unicodedata import normalize
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -206,9 +207,15 @@ class Table(DataSource):
 def file_of(table: str, name: str) -> str:
     """Returns the path of the file that the table at the path `table` calls `name`.
 
-    Windows may have put backslashes into it.
+    Windows may have put backslashes into it, and macOS its letters and accents apart.
     """
-    return name if is_remote(name) else clean(join(folder_of(table), name.replace("\\", "/")))
+    if is_remote(name):
+        return name
+    file = clean(join(folder_of(table), name.replace("\\", "/")))
+    if is_remote(file) or file.isascii() or os.path.isfile(file):  # noqa: PTH113
+        return file
+    forms = [normalize(form, file) for form in ("NFC", "NFD")]
+    return next((form for form in forms if os.path.isfile(form)), file)  # noqa: PTH113
 
 
 def folder_of(path: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -97,6 +98,20 @@ def test_a_mark_of_utf_8_and_letters_beyond_ascii_are_read():
     splits = Table(path="table.csv", class_column="breed", input=INPUT).load(0)
 
     assert splits.target.names == ("Käse", "猫")
+
+
+def test_names_that_macos_writes_with_accents_apart_are_found():
+    Path("pics/0.png").rename(normalize("NFD", "pics/Käse.png"))
+
+    source = table(lines(breeds).replace("pics/0.png", normalize("NFC", "pics/Käse.png")))
+
+    assert normalize("NFD", "pics/Käse.png") in told(source)
+
+
+def test_classes_that_differ_in_case_alone_are_noted():
+    splits = table(lines(lambda n: ["cat", "dog", "Cat"][n % 3])).load(0)
+
+    assert "'Cat', 'cat' differ in case alone: are they the same?" in splits.notes
 
 
 def test_absolute_paths_are_taken_as_they_are_and_named_from_the_table(tmp_path):
