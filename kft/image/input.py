@@ -127,5 +127,8 @@ class ImageInput(Input):
         """Returns uint8 ``(batch, *size, 3)`` of `images` of any size."""
         import tensorflow as tf
 
-        resized = resize_images(images, self.size, self.resize, sides)
+        # What lies between the two resizing ops, which TensorFlow 2.21 has for the CPU alone, would
+        # go to a GPU and back where a model is served on one.
+        with tf.device("CPU"):
+            resized = resize_images(images, self.size, self.resize, sides)
         return tf.ensure_shape(resized, [None, *self.size, 3])

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
 
 Resize = Literal["crop", "pad", "squash"]
 
+# The values of pictures that are resized as one line: up to 16 MB as floats.
+MOST_IN_LINE = 2**22
+
 
 def resize_images(
     images: tf.Tensor, size: tuple[int, int], how: Resize, sides: tf.Tensor | None = None
@@ -30,7 +33,7 @@ def resize_images(
     scales = tf.unstack(tf.cast(scaled / sides, tf.float32))
     shifts = tf.unstack(tf.cast(-((scaled - tf.constant(size, tf.float64)) // 2), tf.float32))
     rows = resize_rows(tf.reshape(images, [-1, height, width * 3]), size[0], scales[0], shifts[0])
-    lying = tf.reshape(tf.linalg.matrix_transpose(rows), [-1, width, 3 * size[0]])
+    lying = tf.reshape(transposed(rows), [-1, width, 3 * size[0]])
     columns = tf.round(resize_rows(lying, size[1], scales[1], shifts[1]))
     # Means of bytes are none but bytes, and looking for others takes a while.
     to_bytes = tf.cast if images.dtype == tf.uint8 else tf.saturate_cast
@@ -46,17 +49,32 @@ def resize_rows(rows: tf.Tensor, count: int, scale: tf.Tensor, shift: tf.Tensor)
     """
     import tensorflow as tf
 
-    # As one line of pixels of many channels, since TensorFlow 2.21 takes five times as long for
-    # pixels of three, and longer again for several lines, of which it makes a task for each core.
-    line = tf.raw_ops.ScaleAndTranslate(
-        images=tf.expand_dims(rows, 1),
-        size=tf.constant([1, count]),
-        scale=tf.stack([1, scale]),
-        translation=tf.stack([0, shift]),
-        kernel_type="triangle",
-        antialias=True,
-    )
-    return tf.squeeze(line, 1)
+    def along(axis: int) -> tf.Tensor:
+        order = slice(None, None, 1 if axis == 1 else -1)
+        resized = tf.raw_ops.ScaleAndTranslate(
+            images=tf.expand_dims(rows, 3 - axis),
+            size=tf.stack([count, 1][order]),
+            scale=tf.stack([scale, 1][order]),
+            translation=tf.stack([shift, 0][order]),
+            kernel_type="triangle",
+            antialias=True,
+        )
+        return tf.squeeze(resized, 3 - axis)
+
+    # In TensorFlow 2.21 pixels of three channels take five times as long as so many values in
+    # pixels of many, and each line of pixels is a task for another core; but of what is one line
+    # a copy in floats is made.
+    is_small = tf.size(rows, tf.int64) <= MOST_IN_LINE
+    return tf.cond(is_small, lambda: along(2), lambda: along(1))
+
+
+def transposed(rows: tf.Tensor) -> tf.Tensor:
+    """Returns float32 ``(batch, d, count)`` of `rows`, float32 ``(batch, count, d)``."""
+    import tensorflow as tf
+
+    # As integers: floats go to oneDNN, which in TensorFlow 2.21 takes longer to begin than to do.
+    turned = tf.linalg.matrix_transpose(tf.bitcast(rows, tf.int32))
+    return tf.bitcast(turned, tf.float32)
 
 
 def scaled_sides(sides: tf.Tensor, size: tuple[int, int], how: Resize) -> tf.Tensor:

@@ -132,6 +132,18 @@ def test_every_signature_gives_the_batch_that_decode_gives(resize):
         assert prepare(batch[:0]).shape == (0, 24, 32, 3)
 
 
+def test_a_served_graph_resizes_on_the_cpu_alone():
+    by_integers = ImageInput().signatures()[2]
+    prepare = tf.function(by_integers.prepare, input_signature=[by_integers.spec])
+
+    operations = prepare.get_concrete_function().graph.get_operations()
+
+    kinds = {"Transpose", "ScaleAndTranslate", "Round", "Cast"}
+    devices = [each.device for each in operations if each.type in kinds]
+    assert devices
+    assert all("CPU" in device for device in devices)
+
+
 def test_signatures_have_the_names_that_clients_use():
     signatures = ImageInput().signatures()
 

@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from kft.image.resize import resize_images, scaled_sides
+from kft.image.resize import MOST_IN_LINE, resize_images, scaled_sides
 
 
 def noise(height, width, seed=0):
@@ -111,7 +111,9 @@ def test_resize_is_the_same_in_tf_data(how):
 
 @pytest.mark.parametrize("how", ["crop", "pad", "squash"])
 @pytest.mark.parametrize("size", [(40, 30), (90, 200)], ids=["smaller", "larger"])
-def test_two_passes_give_the_pixels_of_one_op(how, size):
+@pytest.mark.parametrize("most", [MOST_IN_LINE, 0], ids=["in line", "in rows"])
+def test_two_passes_give_the_pixels_of_one_op(how, size, most, monkeypatch):
+    monkeypatch.setattr("kft.image.resize.MOST_IN_LINE", most)
     pictures = np.stack([noise(70, 101), noise(70, 101, seed=1)])
     sides = tf.constant([69.5, 100.25], tf.float64)
 
