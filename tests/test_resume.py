@@ -32,6 +32,7 @@ def settings(directory: Path, epoch: int, **others) -> dict:
         "data": {"kind": "tiny:Ramp"},
         "backbone": {"kind": "tiny:TinyDense"},
         "phases": PHASES,
+        "exporters": [],
         "callbacks": [{**kill, **others}],
     }
 
@@ -44,8 +45,9 @@ def untimed(scores: dict) -> dict:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A run that is never killed."""
-    return run(load_config(settings(tmp_path_factory.mktemp("whole") / "run", epoch=99)))
+    """A run that is never killed, and has nothing to resume."""
+    config = load_config(settings(tmp_path_factory.mktemp("whole") / "run", epoch=99))
+    return run(config, resume=True)
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +73,6 @@ def test_a_killed_run_ends_as_if_it_had_not_been(killed, whole):
     result = run(killed, resume=True)
 
     assert untimed(result.scores) == untimed(whole.scores)
-    (difference,) = result.exports.values()
-    assert difference <= 1e-5
     assert len((result.directory / "metrics.jsonl").read_text().splitlines()) == 4
     assert not (result.directory / STATE).exists()
     names = {path.name for path in (result.directory / "checkpoints").iterdir()}
@@ -81,10 +81,8 @@ def test_a_killed_run_ends_as_if_it_had_not_been(killed, whole):
         run(killed, resume=True)
 
 
-def test_where_nothing_is_a_run_begins(tmp_path):
-    result = run(load_config({**settings(tmp_path / "new", 99), "exporters": []}), resume=True)
-
-    assert [phase.name for phase in result.phases] == ["head", "tune"]
+def test_where_nothing_is_a_run_begins(whole):
+    assert [phase.name for phase in whole.phases] == ["head", "tune"]
 
 
 def test_without_the_word_a_killed_run_is_not_overwritten(killed):
