@@ -67,13 +67,22 @@ def suggest_key(fault: Mapping[str, Any], keys: Iterable[str]) -> InitErrorDetai
     )
 
 
+# More names than these are not listed in a message, but a few of them.
+MANY = 40
+A_FEW = 10
+
+
 def closest(word: str, known: Iterable[str]) -> str:
     """Returns ``. Did you mean 'x'?``, or ``. Known: …`` where nothing known is near `word`."""
     choices = sorted(known)
     if not choices:
         return ""
     near = difflib.get_close_matches(word, choices, n=1)
-    return f". Did you mean {near[0]!r}?" if near else f". Known: {', '.join(choices)}"
+    if near:
+        return f". Did you mean {near[0]!r}?"
+    if len(choices) <= MANY:
+        return f". Known: {', '.join(choices)}"
+    return f". Known: {', '.join(choices[:A_FEW])} and {len(choices) - A_FEW} more"
 
 
 class Component(Settings):

@@ -198,3 +198,5 @@ def test_a_relative_path_is_made_absolute_and_a_url_is_left_alone(tmp_path, monk
 def test_closest_asks_for_the_nearest_or_lists_all():
     assert closest("adm", ["sgd", "adam"]) == ". Did you mean 'adam'?"
     assert closest("zzz", ["sgd", "adam"]) == ". Known: adam, sgd"
+    layers = [f"block_{number:03}" for number in range(150)]
+    assert closest("zzz", layers).endswith("block_008, block_009 and 140 more")
