@@ -19,6 +19,7 @@ from kft.sources.at_path import data_at
 
 FEW_EXAMPLES = 320
 UNEVEN = 3.0
+BACKBONE = {"kind": "keras_application", "name": "MobileNetV2", "weights": "bundled"}
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,11 @@ def init_config(
     path = output or Path(f"{name_of(Path(data))}.json")
     if path.exists():
         raise ConfigError(str(path), "is there already", "Give another name with --output")
-    settings: dict[str, Any] = {"data": {"input": {"kind": "image"}}}
+    settings: dict[str, Any] = {"data": {"input": {"kind": "image"}}, "backbone": {**BACKBONE}}
     for override in overrides:
         apply_override(settings, override, default_of)
     recognised = data_at(str(data), settings["data"])
     settings["data"] = recognised.settings | settings["data"]
-    backbone = {"kind": "keras_application", "name": "MobileNetV2", "weights": "bundled"}
-    settings.setdefault("backbone", backbone)
     config = load_config(settings)
     splits = find(config.data, config.seed)
     reasons = recognised.reasons | choose(settings, splits)
@@ -73,10 +72,13 @@ def name_of(data: Path) -> str:
 
 def choose(settings: dict[str, Any], splits: Splits) -> dict[str, str]:
     """Fills `settings` in for what was found, and returns the reasons."""
-    reasons = {
-        **choose_size(settings["data"], splits),
-        "backbone": "its ImageNet weights come with kft, so nothing is downloaded; "
-        "`kft backbones` lists stronger ones",
+    reasons = choose_size(settings["data"], splits)
+    if settings["backbone"] == BACKBONE:
+        reasons["backbone"] = (
+            "its ImageNet weights come with kft, so nothing is downloaded; `kft backbones` lists "
+            "stronger ones"
+        )
+    reasons |= {
         "phases": "left out: the default trains the head, then everything at a low rate",
         "data.input.augment": "left out, so that the frozen backbone runs over the data only once. "
         'If validation falls far behind training, add {"kind": "flip"} and {"kind": "zoom"}',

@@ -112,6 +112,18 @@ def test_a_prepared_data_set_gets_a_config_that_loads(tmp_path_factory, inner):
     assert splits.train.size == 40
 
 
+def test_what_is_said_takes_the_place_of_what_would_be_chosen(folder):
+    (folder / "a.csv").write_text("\n".join(["path,x", *(f"{n}.png,{n % 2}" for n in range(40))]))
+    said = ("data.input.size=[32, 48]", "data.batch_size=5", "backbone.name=MobileNet")
+
+    written = init_config("a.csv", overrides=(*said, "backbone.weights=null"))
+
+    config, _ = loaded(written)
+    assert (config.data.input.size, config.data.batch_size) == ((32, 48), 5)
+    assert (config.backbone.name, config.backbone.weights) == ("MobileNet", None)
+    assert not written.reasons.keys() & {"backbone", "data.input.size", "data.batch_size"}
+
+
 def test_nothing_is_written_over(folder):
     (folder / "labels.json").touch()
 

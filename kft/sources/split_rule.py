@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+# Classes in a message.
+NAMED = 10
+
+
 def pattern(text: str) -> str:
     """Returns `text` if it is a regular expression, or a fault for pydantic."""
     try:
@@ -204,10 +208,11 @@ def require_every_class(
         if any((label, split) not in there for split in splits)
     ]
     if small:
+        more = f" and {len(small) - NAMED} more" if len(small) > NAMED else ""
         raise DataError(
             where=where,
             problem=f"too few examples of a class to have one each for {', '.join(splits)}: "
-            f"{', '.join(small)}",
+            f"{', '.join(small[:NAMED])}{more}",
             fix=f"Add examples until each class has {len(splits)} or more, or move these classes "
             "out of the data",
         )

@@ -194,3 +194,10 @@ def test_examples_without_a_class_are_in_every_split_however_few_they_are():
         chosen = assign([*"abcd"], [()] * 4, SplitRule(), seed)
 
         assert {*chosen} == {"train", "validation", "test"}
+
+
+def test_only_the_first_of_many_small_classes_are_named():
+    labels = [(str(number),) for number in range(30)]
+
+    with pytest.raises(DataError, match=r"'0' has 1, '1' has 1, .*'17' has 1 and 20 more. Add"):
+        require_every_class("data", labels, ["train"] * 30, SplitRule())
