@@ -82,7 +82,8 @@ def test_when_a_worker_hangs_the_other_stops_and_names_it(hung, tmp_path):
     settings = {"callbacks": callbacks, "output_dir": str(output)}
     config.write_text(json.dumps({**BASE, **LONGER, **settings}))
     arguments = run_arguments(str(config), [], ["tiny", "signals"], verbose=False)
-    processes = workers.start(["-m", "kft", *arguments], KFT_CACHE=str(tmp_path / "cache"))
+    places = {"KFT_CACHE": str(tmp_path / "cache"), "TMPDIR": str(tmp_path)}
+    processes = workers.start(["-m", "kft", *arguments], **places)
 
     try:
         next(line for line in processes[hung].stdout if "SIGSTOP" in line)
