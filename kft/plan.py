@@ -84,7 +84,7 @@ def plan(config: RunConfig) -> Plan:
         stages=tuple(stage.name for stage in task.backbone.stages),
         counts=class_counts(splits),
         sizes=splits.sizes,
-        notes=(*splits.notes, *order_notes(phases)),
+        notes=(*splits.notes, *order_notes(phases), *idle_notes(config, phases)),
         phases=phases,
     )
 
@@ -134,6 +134,18 @@ def order_notes(phases: Sequence[PhasePlan]) -> Iterator[str]:
             f"phase {phases[0].name!r} trains the backbone under a head that knows nothing yet, "
             f"and {alone!r}, after it, the head alone: look whether that is the order you want"
         )
+
+
+def idle_notes(config: RunConfig, phases: Sequence[PhasePlan]) -> Iterator[str]:
+    """Yields which settings change nothing here."""
+    for phase, planned in zip(config.phases, phases, strict=True):
+        for name in ("layer_decay", "l2_sp"):
+            if getattr(phase, name) and not planned.stages:
+                yield f"phase {phase.name!r} trains the head alone, so {name} changes nothing in it"
+        if phase.mix_off_epochs and not phase.mixes:
+            yield f"phase {phase.name!r} has neither mixup nor cutmix for mix_off_epochs to end"
+    if config.cache_views and not config.data.input.is_augmented:
+        yield "the examples are not augmented, so cache_views changes nothing"
 
 
 def planned(

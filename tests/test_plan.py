@@ -131,3 +131,29 @@ def test_a_head_that_is_trained_alone_after_the_backbone_under_it_is_noted(tmp_p
         "phase 'all' trains the backbone under a head that knows nothing yet, and 'head', after "
         "it, the head alone: look whether that is the order you want",
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "note"),
+    [
+        (
+            {"phases": [{**PHASES[0], "layer_decay": 0.9}]},
+            "phase 'head' trains the head alone, so layer_decay changes nothing in it",
+        ),
+        (
+            {"phases": [{**PHASES[0], "l2_sp": 0.1}]},
+            "phase 'head' trains the head alone, so l2_sp changes nothing in it",
+        ),
+        (
+            {"phases": [{**PHASES[2], "epochs": 2, "mix_off_epochs": 1}]},
+            "phase 'all' has neither mixup nor cutmix for mix_off_epochs to end",
+        ),
+        ({"cache_views": 2}, "the examples are not augmented, so cache_views changes nothing"),
+        ({"cache_views": 2, "data": AUGMENTED}, None),
+    ],
+    ids=["layer_decay", "l2_sp", "mix_off_epochs", "cache_views", "nothing idle"],
+)
+def test_settings_that_change_nothing_are_noted(settings, note):
+    config = {"data": {"kind": "tiny:Ramp"}, "backbone": {"kind": "tiny:TinyDense"}, **settings}
+
+    assert plan(load_config(config)).notes == (() if note is None else (note,))
