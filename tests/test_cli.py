@@ -171,7 +171,7 @@ def test_a_run_ends_with_what_a_person_wants_to_know(done, home):
 
     assert done.returncode == 0, done.stderr
     assert re.search(r"^head +2 ", shown, re.MULTILINE)
-    assert re.search(r"^tune +2 +[\d.]+ % +[34] +[\d.]+ % +\d+ s$", shown, re.MULTILINE)
+    assert re.search(r"^tune +2( +[\d.]+ %){2} +[34] +[\d.]+ % +\d+ s$", shown, re.MULTILINE)
     assert "The weights of the best epoch on validation: epoch " in shown
     assert "Fine-tuning gained" in shown
     assert re.search(r"^test +\d+ +[\d.]+ %", shown, re.MULTILINE)
