@@ -5,6 +5,7 @@ So a damaged one is known early, and no epoch decodes again what fits somewhere.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -211,7 +212,9 @@ def why_bad(split: Split, input: Input, index: int) -> str:
         input.decode(split.fetch(tf.constant(index, "int64")))
     except tf.errors.OpError as error:
         told = str(error.message).splitlines()[0].split("{{")[-1].split("}} ")[-1]
-        return told.split(" [Op:")[0]  # what TensorFlow adds where it runs eagerly
+        told = told.split(" [Op:")[0]  # what TensorFlow adds where it runs eagerly
+        asserted = re.fullmatch(r"assertion failed: \[(.*)\]", told)
+        return told if asserted is None else asserted[1].replace("] [", " ")
     return "it failed once, and was read when tried again"
 
 

@@ -32,6 +32,15 @@ def test_examples_that_cannot_be_read_stop_the_run_by_name(splits):
         read(splits, "stop")
 
 
+def test_the_reason_of_an_assertion_is_told_as_it_was_written(splits):
+    def fetch(index):
+        tf.raw_ops.Assert(condition=index > 0, data=["too many bits:", index])
+        return tf.zeros(8)
+
+    with pytest.raises(DataError, match=r"train/0 \(too many bits: 0\)"):
+        read(replace(splits, train=replace(splits.train, fetch=fetch)), "stop")
+
+
 def test_skipped_examples_are_left_out_with_their_labels_and_noted(splits):
     reading = read(splits, "skip")
 
