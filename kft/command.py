@@ -5,8 +5,8 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,25 +76,32 @@ def is_verbose() -> bool:
 
 def start_tensorflow() -> None:
     """Imports TensorFlow, in silence unless ``--verbose`` was given."""
-    if is_verbose():
-        import tensorflow  # noqa: F401
-    else:
-        from kft.quiet import import_tensorflow_quietly
+    with collecting_rarely():
+        if is_verbose():
+            import tensorflow  # noqa: F401
+        else:
+            from kft.quiet import import_tensorflow_quietly
 
-        import_tensorflow_quietly()
-    collect_rarely()
+            import_tensorflow_quietly()
 
 
-def collect_rarely() -> None:
-    """Keeps Python's garbage collector off what stays until the process ends.
+@contextmanager
+def collecting_rarely() -> Iterator[None]:
+    """Keeps Python's garbage collector off what is made meanwhile, and has it collect rarely then.
 
-    It would go over the half million objects of TensorFlow's import again and again while graphs
-    are made, and over those graphs, one by one, at the end: a tenth of the time of a short run.
+    It would go over the half million objects of TensorFlow's import again and again while they
+    and, later, graphs are made, and over those graphs, one by one, when the process ends: a tenth
+    of the time of a short run.
     """
-    if not gc.get_freeze_count():
+    gc.disable()
+    try:
+        yield
+    finally:
+        if not gc.get_freeze_count():
+            atexit.register(gc.freeze)
         gc.freeze()
         gc.set_threshold(50_000)
-        atexit.register(gc.freeze)
+        gc.enable()
 
 
 def show(thing: Any) -> None:
