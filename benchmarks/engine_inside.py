@@ -19,11 +19,11 @@ IMPORTED = time.perf_counter()
 import keras  # noqa: E402
 
 import kft  # noqa: E402
-from kft.best import Best  # noqa: E402
-from kft.parts import Training  # noqa: E402
+from kft.engine.best import Best  # noqa: E402
+from kft.engine.parts import Training  # noqa: E402
+from kft.engine.train import train  # noqa: E402
 from kft.reading import read  # noqa: E402
 from kft.task import assemble  # noqa: E402
-from kft.train import train  # noqa: E402
 
 
 class Began(keras.callbacks.Callback):

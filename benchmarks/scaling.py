@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-from kft.launch import tf_configs
+from kft.distribute.launch import tf_configs
 
 ROUNDS = 20
 # Millions of parameters without the top, GFLOPs of one forward pass at 224 px: twice the

@@ -18,7 +18,7 @@ _HOMES = {
     "check": "kft.check",
     "plan": "kft.plan",
     "lr_find": "kft.lr_find",
-    "find_learning_rate": "kft.range_test",
+    "find_learning_rate": "kft.finder.range_test",
     "predict": "kft.predict",
     "evaluate_run": "kft.later",
     "export_run": "kft.later",

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kft.data import Split, Target
-from kft.distribute import shared_out
+from kft.distribute.cluster import shared_out
+from kft.distribute.shares import WHOLE, Shares, cut_up, in_shares, with_tally
 from kft.mix import Mix
-from kft.shares import WHOLE, Shares, cut_up, in_shares, with_tally
 from kft.untuned import untuned
 
 if TYPE_CHECKING:

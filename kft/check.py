@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kft.class_weights import weigh
+from kft.checking.estimate import Estimate, estimates
+from kft.checking.findings import exclusions, in_json, notes_of
+from kft.checking.survey import Survey, survey
 from kft.config import RunConfig
 from kft.counts import class_counts
 from kft.data import Splits
+from kft.engine.class_weights import weigh
 from kft.errors import ConfigError, KftError, one_line
-from kft.estimate import Estimate, estimates
 from kft.exclude import find, listed
-from kft.findings import exclusions, in_json, notes_of
 from kft.misfits import refuse_phases
 from kft.output import refuse_used
 from kft.plan import fresh_task, plan_phases
-from kft.survey import Survey, survey
 
 
 @dataclass(frozen=True)

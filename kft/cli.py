@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 
-from kft.backbones_cli import backbones
-from kft.cache_cli import cache
-from kft.check_cli import check
-from kft.command import (
+from kft.commands.backbones import backbones
+from kft.commands.cache import cache
+from kft.commands.check import check
+from kft.commands.command import (
     RESUME,
     TRUST,
     is_verbose,
@@ -81,8 +81,8 @@ def run(config: str, overrides: tuple[str, ...], trust: tuple[str, ...], resume:
     if resume:
         refuse_without_output(config, overrides)
     start_tensorflow()
+    from kft.commands.show import run_summary
     from kft.run import run as run_config
-    from kft.show import run_summary
 
     # What ends jobs keeps the best weights too, as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -103,8 +103,8 @@ def launch(
     So a cluster can be tried out. It fails when one of them does.
     """
     loaded = load(config, overrides, trust)
-    from kft.launch import launch as launch_workers
-    from kft.launch import run_arguments
+    from kft.distribute.launch import launch as launch_workers
+    from kft.distribute.launch import run_arguments
     from kft.output import refuse_used
 
     arguments = run_arguments(config, overrides, trust, is_verbose())
@@ -126,8 +126,8 @@ def plan(config: str, overrides: tuple[str, ...], trust: tuple[str, ...], stages
     """
     loaded = load(config, overrides, trust)
     start_tensorflow()
+    from kft.commands.show_plan import plan_summary, stage_list
     from kft.plan import plan as plan_config
-    from kft.show_plan import plan_summary, stage_list
 
     planned = plan_config(loaded)
     show(stage_list(planned) if stages else plan_summary(planned))
@@ -150,9 +150,9 @@ def lr_find(
     """
     loaded = load(config, overrides, trust)
     start_tensorflow()
+    from kft.commands.show import found_rate
     from kft.lr_find import free_name, number_of, write_found
     from kft.lr_find import lr_find as find
-    from kft.show import found_rate
 
     name = free_name(output, loaded.phases[number_of(phase, loaded.phases)].name)
     result = find(loaded, phase)
@@ -176,8 +176,8 @@ def predict(model: str, files: tuple[str, ...], as_json: bool, top: int) -> None
     MODEL is the directory of a run, or a SavedModel.
     """
     start_tensorflow()
+    from kft.commands.show_predictions import prediction_line, prediction_table
     from kft.predict import predict_each
-    from kft.show_predictions import prediction_line, prediction_table
 
     predictions = predict_each(model, files)
     if as_json:
@@ -199,8 +199,8 @@ def evaluate(run_dir: str, data: str | None, as_json: bool, trust: tuple[str, ..
     """Score a run again, or on the folder or table DATA."""
     refuse_untrusted(run_dir, trust)
     start_tensorflow()
+    from kft.commands.show import score_table
     from kft.later import evaluate_run
-    from kft.show import score_table
 
     scores = evaluate_run(run_dir, data)
     if as_json:
@@ -242,8 +242,8 @@ def init(data: str, output: Path | None, overrides: tuple[str, ...]) -> None:
     a data set that tensorflow-datasets has prepared.
     """
     start_tensorflow()
+    from kft.commands.show import init_summary
     from kft.init import init_config
-    from kft.show import init_summary
 
     written = init_config(data, output, overrides)
     show(init_summary(written))

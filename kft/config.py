@@ -23,17 +23,17 @@ from pydantic_core import PydanticCustomError, to_jsonable_python
 from kft.backbone import BackboneSource
 from kft.component import AbsolutePath, Settings, import_name, trusted_or_fault
 from kft.data import DataSource
+from kft.distribute.strategy import Distribute
 from kft.errors import ConfigError
 from kft.exporter import Exporter
 from kft.exporters.saved_model import SavedModelExporter
 from kft.faults import describe, is_echo
+from kft.features.place import CacheDtype, CacheMode, Keeping
 from kft.head import Head
 from kft.heads.classifier import Classifier
 from kft.override import apply_override
 from kft.phase import Phase, two_phase_recipe
-from kft.place import CacheDtype, CacheMode, Keeping
 from kft.precision import Precision
-from kft.strategy import Distribute
 
 
 class UserCallback(Settings):

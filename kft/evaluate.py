@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kft.data import Split
-from kft.features import outputs_of
+from kft.features.passes import outputs_of
 from kft.scoring import scoring_of
 from kft.task import Task
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from kft.data import Target
-from kft.found_rate import FoundRate
+from kft.finder.found_rate import FoundRate
 from kft.run_dir import METRICS
 
 if TYPE_CHECKING:

@@ -9,23 +9,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from kft.batches import training_batches
-from kft.best import Best
 from kft.config import RunConfig
 from kft.data import Splits
+from kft.engine.best import Best
+from kft.engine.parts import Training
+from kft.engine.prepare import job_of, prepare
+from kft.engine.random_state import kept_random_state
+from kft.engine.segments import segments_of
+from kft.engine.train import train
 from kft.errors import ConfigError
 from kft.exclude import find
-from kft.found_rate import FoundRate
+from kft.finder.found_rate import FoundRate
 from kft.misfits import refuse_misfits
-from kft.parts import Training
 from kft.phase import Phase
 from kft.precision import computing_in
-from kft.prepare import job_of, prepare
-from kft.random_state import kept_random_state
 from kft.reading import read
 from kft.report import write_json
-from kft.segments import segments_of
 from kft.task import Task, assemble
-from kft.train import train
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def find_rate(
     have from `first_epoch` on. The weights in `task` and every random state are afterwards as
     before; it is compiled, and frozen but for what the phase trains.
     """
-    from kft.range_test import find_learning_rate
+    from kft.finder.range_test import find_learning_rate
 
     with kept_random_state():
         job = job_of(task, splits, [phase], training)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kft.best import Best
-from kft.class_weights import weigh
 from kft.config import RunConfig
 from kft.data import Splits
-from kft.selection import check_select
+from kft.engine.best import Best
+from kft.engine.class_weights import weigh
+from kft.engine.selection import check_select
 from kft.task import Task
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from kft.config import RunConfig
-from kft.distribute import least
+from kft.distribute.cluster import least
+from kft.engine.run_state import Found, find
 from kft.errors import ConfigError, ExportError
 from kft.progress import hidden
 from kft.run_dir import BEST_WEIGHTS, CONFIG, FIGURES, SCORES, STATE
-from kft.run_state import Found, find
 
 FULL_DISK = ("No space left on device", "File too large", "Disk quota exceeded")
 

@@ -9,17 +9,17 @@ from kft.backbone import Stage
 from kft.config import RunConfig
 from kft.counts import class_counts
 from kft.data import Splits
+from kft.engine.parts import Ahead, ahead_of, planned_features
+from kft.engine.prepare import steps_per_epoch
+from kft.engine.segments import Segment, segments_of
+from kft.engine.train import parameters
+from kft.engine.updates import HEAD, stage_factors
 from kft.exclude import find
-from kft.keep import Keeper
+from kft.features.keep import Keeper
 from kft.misfits import refuse_misfits
-from kft.parts import Ahead, ahead_of, planned_features
 from kft.phase import Phase
 from kft.precision import computing_in
-from kft.prepare import steps_per_epoch
-from kft.segments import Segment, segments_of
 from kft.task import Task, assemble
-from kft.train import parameters
-from kft.updates import HEAD, stage_factors
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def planned(
 
 def learning_rates(phase: Phase, steps: int) -> tuple[float, ...]:
     """Returns the rate of the first step and of the last step of each epoch."""
-    from kft.phase_rate import PhaseRate
+    from kft.engine.phase_rate import PhaseRate
 
     rate = PhaseRate(phase.optimizer.learning_rate, phase.schedule, phase.epochs, steps)
     last = [epoch * steps - 1 for epoch in range(1, phase.epochs + 1)]

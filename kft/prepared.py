@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from kft import feature_store
 from kft.data import Split
-from kft.feature_key import DIGEST_BYTES
+from kft.features import store
+from kft.features.key import DIGEST_BYTES
 from kft.input import Input
 from kft.progress import say
 
@@ -55,9 +55,9 @@ class Prepared:
     def find(self) -> RowsOnDisk | None:
         """Returns the rows that are there, verified, or None."""
         try:
-            rows = feature_store.read(self.key, self.row, self.split.size)
-        except feature_store.DamagedError as error:
-            say(f"{feature_store.path_of(self.key)} is of no use, since {error}: decoding again")
+            rows = store.read(self.key, self.row, self.split.size)
+        except store.DamagedError as error:
+            say(f"{store.path_of(self.key)} is of no use, since {error}: decoding again")
             return None
         if rows is None:
             return None
@@ -86,8 +86,8 @@ class Prepared:
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         try:
-            feature_store.make_room(self.split.size * self.row.itemsize)
-            feature_store.write(self.key, blocks, told, self.split.size)
+            store.make_room(self.split.size * self.row.itemsize)
+            store.write(self.key, blocks, told, self.split.size)
         except OSError as error:
             say(f"Cannot keep decoded examples: {error.strerror}. The next run decodes them again")
             return False
@@ -101,7 +101,7 @@ def prepared_of(split: Split, input: Input) -> Prepared | None:
         return None
     row = row_of(spec)
     files = stamps(split.files or ())
-    if not files or split.size * row.itemsize > feature_store.room():
+    if not files or split.size * row.itemsize > store.room():
         return None
     return Prepared(key_of(files, input), split, input, row)
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kft.data import Split, Splits
-from kft.distribute import is_chief
+from kft.distribute.cluster import is_chief
 from kft.errors import DataError
-from kft.feature_key import digest_each
-from kft.features import PASS_SIZE, fits, from_memory
+from kft.features.key import digest_each
+from kft.features.passes import PASS_SIZE, fits, from_memory
 from kft.input import Input
 from kft.prepared import Prepared, RowsOnDisk, prepared_of, row_of
 from kft.progress import say, track
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 
-    from kft.place import CacheMode
+    from kft.features.place import CacheMode
 
 NAMED_IN_MESSAGE = 10
 

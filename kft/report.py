@@ -14,9 +14,9 @@ from kft.run_dir import ENVIRONMENT, FIGURES, PREDICTIONS, SCORES, SKIPPED, SPLI
 from kft.scoring import scoring_of
 
 if TYPE_CHECKING:
+    from kft.engine.selection import Selected
+    from kft.engine.train import PhaseResult
     from kft.evaluate import Answers
-    from kft.selection import Selected
-    from kft.train import PhaseResult
 
 
 def write_json(path: Path, value: object) -> None:

@@ -7,35 +7,35 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kft.best import Best
 from kft.config import RunConfig, load_config
 from kft.data import Target
-from kft.distribute import is_chief, least
-from kft.errors import ConfigError, TrainingError
-from kft.evaluate import Answers, evaluate
-from kft.exclude import left_out, without
-from kft.gain import gain
-from kft.input import Input
-from kft.keep import Keeper
-from kft.lost_worker import lost_worker_told
-from kft.misfits import refuse_misfits
-from kft.output import found_by_all, own_directory, private_directory
-from kft.parts import Training, part_of
-from kft.precision import computing_in
-from kft.progress import say
-from kft.reading import Reading, read
-from kft.report import scores, write_beginning, write_end
-from kft.run_dir import BEST_WEIGHTS, CONFIG, EXPORT, TARGET
-from kft.run_state import RunState
-from kft.selection import (
+from kft.distribute.cluster import is_chief, least
+from kft.distribute.lost_worker import lost_worker_told
+from kft.engine.best import Best
+from kft.engine.gain import gain
+from kft.engine.parts import Training, part_of
+from kft.engine.run_state import RunState
+from kft.engine.selection import (
     Selected,
     changed_stages,
     interpolate,
     keep_epoch,
     validator,
 )
+from kft.engine.train import PhaseResult, train
+from kft.errors import ConfigError, TrainingError
+from kft.evaluate import Answers, evaluate
+from kft.exclude import left_out, without
+from kft.features.keep import Keeper
+from kft.input import Input
+from kft.misfits import refuse_misfits
+from kft.output import found_by_all, own_directory, private_directory
+from kft.precision import computing_in
+from kft.progress import say
+from kft.reading import Reading, read
+from kft.report import scores, write_beginning, write_end
+from kft.run_dir import BEST_WEIGHTS, CONFIG, EXPORT, TARGET
 from kft.task import Task, assemble, save_weights
-from kft.train import PhaseResult, train
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from kft.config import load_config
+from kft.distribute.strategy import Distribute
 from kft.run import run
-from kft.strategy import Distribute
 
 PHASES = (
     {

@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 MODALITIES = {"image", "images", "pixel", "pixels", "picture", "token", "tokens", "audio"}
 KNOW_A_MODALITY = {
     "catalog.py": "names every kind, those of a modality too",
-    "backbones_cli.py": "lists those for images",
+    "commands/backbones.py": "lists those for images",
     "init.py": "writes configs for folders of images",
 }
 

@@ -7,13 +7,13 @@ import tensorflow as tf
 from tiny import Ramp, Vectors, assert_same_weights, same, training, values, vector_split
 
 from kft.backbone import Backbone, layer_stages
+from kft.engine.recalibrate import PASS_SIZE, mixed_batches, recalibration
+from kft.engine.train import train
 from kft.heads.classifier import Classifier
 from kft.inference_mode import InferenceMode
 from kft.optimizer import Sgd
 from kft.phase import Phase
-from kft.recalibrate import PASS_SIZE, mixed_batches, recalibration
 from kft.task import assemble
-from kft.train import train
 from kft.unfreeze import UnfreezeAll, UnfreezeFrom, UnfreezeNone
 
 

@@ -4,7 +4,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from kft.figures import draw_found_rate, mark_selected
-from kft.found_rate import FoundRate
+from kft.finder.found_rate import FoundRate
 
 RECORDS = [{"epoch": epoch, "val_loss": 1 / epoch} for epoch in range(1, 6)]
 HEAD = {"phase": "head", "epoch": 3}

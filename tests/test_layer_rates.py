@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from kft import layer_rates
+from kft.engine.phase_rate import PhaseRate
 from kft.errors import ConfigError
 from kft.layer_rates import depth_factors, scale_updates
 from kft.optimizer import Adam, AdamW, Lion, RmsProp, Sgd
-from kft.phase_rate import PhaseRate
 from kft.schedule import Cosine
 
 STEPS = 5

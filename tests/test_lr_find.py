@@ -13,15 +13,15 @@ from test_run import config
 from tiny import Ramp, Vectors, same, tiny_task, training, values
 
 from kft.cli import main
+from kft.engine.random_state import kept_random_state
+from kft.engine.train import train
 from kft.errors import ConfigError, TrainingError
-from kft.found_rate import FoundRate
+from kft.finder.found_rate import FoundRate
+from kft.finder.range_test import find_learning_rate
 from kft.heads.classifier import Classifier
 from kft.lr_find import find_rate, free_name, lr_find, write_found
 from kft.optimizer import AdamW
 from kft.phase import Phase
-from kft.random_state import kept_random_state
-from kft.range_test import find_learning_rate
-from kft.train import train
 from kft.unfreeze import UnfreezeNone, UnfreezeTop
 
 HEAD = Phase(name="head", epochs=1, optimizer=AdamW(learning_rate=0.01), unfreeze=UnfreezeNone())

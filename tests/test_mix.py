@@ -6,13 +6,13 @@ import tensorflow as tf
 from tiny import TARGET, Ramp, Texts, TinyWords, Vectors, tiny_task, training, vector_split
 
 from kft.batches import Order, example_seeds, training_batches
+from kft.engine.train import train
 from kft.errors import ConfigError
 from kft.heads.classifier import Classifier
 from kft.mix import Mix, beta, blend, combine, mix_of, paste
 from kft.optimizer import Sgd
 from kft.phase import Phase
 from kft.task import assemble
-from kft.train import train
 from kft.unfreeze import UnfreezeNone
 
 

@@ -4,10 +4,10 @@ import tensorflow as tf
 from pydantic import ValidationError
 from tiny import Ramp, tiny_task
 
+from kft.engine.phase_rate import PhaseRate
 from kft.errors import ConfigError
 from kft.optimizer import Adam, AdamW, Lion, RmsProp, Sgd
 from kft.phase import Phase, two_phase_recipe
-from kft.phase_rate import PhaseRate
 from kft.schedule import Constant, Cosine, Exponential, Plateau
 from kft.unfreeze import UnfreezeAll, UnfreezeFrom, UnfreezeMatch, UnfreezeNone, UnfreezeTop
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from kft import feature_store, features
 from kft.config import load_config
 from kft.errors import ConfigError
+from kft.features import passes, store
 from kft.plan import plan
 
 PHASES = [
@@ -80,8 +80,8 @@ def test_a_plan_says_of_each_phase_where_features_are_kept_or_why_not(tmp_path, 
 
 
 def test_a_plan_knows_what_does_not_fit(tmp_path, monkeypatch):
-    monkeypatch.setattr(features, "memory_budget", lambda: 600)
-    monkeypatch.setattr(feature_store, "room", lambda: 1000)
+    monkeypatch.setattr(passes, "memory_budget", lambda: 600)
+    monkeypatch.setattr(store, "room", lambda: 1000)
 
     head, top, _ = planned(tmp_path)
 

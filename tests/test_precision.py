@@ -21,20 +21,20 @@ from tiny import (
 )
 
 from kft.config import load_config
-from kft.cut import cut
+from kft.engine.cut import cut
+from kft.engine.parts import Ahead, parts_of
+from kft.engine.train import train
 from kft.exporters.saved_model import tolerance_of
+from kft.features.keep import Keeper, Wanted
+from kft.features.place import Keeping
 from kft.heads.classifier import Classifier
 from kft.inference_mode import InferenceMode
-from kft.keep import Keeper, Wanted
 from kft.later import evaluate_run
 from kft.optimizer import Sgd
-from kft.parts import Ahead, parts_of
 from kft.phase import Phase
-from kft.place import Keeping
 from kft.precision import compute_dtypes, computing_in, loss_scaled
 from kft.run import open_run, run
 from kft.task import assemble, save_weights
-from kft.train import train
 from kft.unfreeze import UnfreezeAll, UnfreezeTop
 
 MIXED = pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from tiny import Vectors
 
-from kft import feature_store, features
 from kft.data import Split
+from kft.features import passes, store
 from kft.reading import decode_all
 
 
@@ -65,7 +65,7 @@ def values(found):
 @pytest.fixture(params=["memory", "disk"])
 def room(request, monkeypatch):
     if request.param == "disk":
-        monkeypatch.setattr(features, "memory_budget", lambda: 0)
+        monkeypatch.setattr(passes, "memory_budget", lambda: 0)
 
 
 def test_a_second_run_decodes_nothing_again_and_knows_what_is_bad(split, room):
@@ -113,7 +113,7 @@ def test_a_copy_of_an_input_whose_code_has_changed_is_of_no_use(split, monkeypat
 
 def test_a_damaged_copy_is_replaced(split, room):
     before = values(read(split)[0])
-    (entry,) = feature_store.entries()
+    (entry,) = store.entries()
     entry.path.write_bytes(entry.path.read_bytes()[:-30])
 
     found, decoded = read(split)
@@ -127,14 +127,14 @@ def test_a_damaged_copy_is_replaced(split, room):
 def test_nothing_is_written_without_a_wish_for_it(split, cache):
     read(split, cache)
 
-    assert feature_store.entries() == []
+    assert store.entries() == []
 
 
 def test_a_disk_that_cannot_be_written_to_ends_no_run(split, room, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(feature_store, "write", full)
+    monkeypatch.setattr(store, "write", full)
 
     found, _ = read(split)
 
@@ -145,7 +145,7 @@ def test_a_disk_that_cannot_be_written_to_ends_no_run(split, room, monkeypatch):
 def test_a_copy_in_use_can_be_removed(split):
     found, _ = read(split, "disk")
 
-    feature_store.clear()
+    store.clear()
 
     assert values(found)[-1].tolist() == [69.0] * 8
 
@@ -153,4 +153,4 @@ def test_a_copy_in_use_can_be_removed(split):
 def test_examples_without_files_of_their_own_are_not_written(split):
     read(replace(split, files=None))
 
-    assert feature_store.entries() == []
+    assert store.entries() == []

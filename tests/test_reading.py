@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 from tiny import Ramp, Words, word_split
 
-from kft import features
 from kft.errors import DataError
+from kft.features import passes
 from kft.reading import decode_all, read
 
 
@@ -65,7 +65,7 @@ def test_nothing_is_trained_on_nothing(splits):
 
 
 def test_what_does_not_fit_in_memory_is_decoded_whenever_it_is_fetched(splits, monkeypatch):
-    monkeypatch.setattr(features, "memory_budget", lambda: 0)
+    monkeypatch.setattr(passes, "memory_budget", lambda: 0)
 
     reading = read(splits, "skip")
 

@@ -8,12 +8,12 @@ import tensorflow as tf
 from rich.console import Console
 from tiny import Ramp, Vectors
 
+from kft.commands.show import run_summary
 from kft.config import RunConfig, load_config
 from kft.errors import ConfigError
 from kft.later import evaluate_run, export_run
 from kft.lr_find import lr_find
 from kft.run import open_run, run
-from kft.show import run_summary
 
 PHASES = [
     {"name": "head", "epochs": 3, "optimizer": {"kind": "adam"}, "unfreeze": {"kind": "none"}},

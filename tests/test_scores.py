@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from tiny import TARGET
 
-from kft.best import Best
 from kft.data import Target
+from kft.engine.best import Best
 from kft.scoring import scoring_of
 
 

@@ -11,14 +11,14 @@ from PIL import Image
 from rich.console import Console
 
 from kft.check import check
+from kft.commands.show import check_summary, run_summary
+from kft.commands.show_plan import plan_summary
+from kft.commands.show_predictions import prediction_line, prediction_table
 from kft.config import load_config
 from kft.later import evaluate_run
 from kft.plan import plan
 from kft.predict import predict
 from kft.run import run
-from kft.show import check_summary, run_summary
-from kft.show_plan import plan_summary
-from kft.show_predictions import prediction_line, prediction_table
 
 PHASES = [
     {

@@ -8,11 +8,11 @@ import keras
 import pytest
 from tiny import Ramp, Vectors, tiny_task, training, vector_split
 
-from kft.features import outputs_of
+from kft.engine.train import train
+from kft.features.passes import outputs_of
 from kft.heads.classifier import Classifier
 from kft.phase import Phase
 from kft.reading import read
-from kft.train import train
 from kft.unfreeze import UnfreezeAll
 
 

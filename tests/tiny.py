@@ -9,12 +9,12 @@ import numpy as np
 import tensorflow as tf
 
 from kft.backbone import Backbone, BackboneSource, layer_stages
-from kft.best import Best
 from kft.data import DataSource, Split, Splits, Target
+from kft.engine.best import Best
+from kft.engine.parts import Training
+from kft.features.place import Keeping
 from kft.heads.classifier import Classifier
 from kft.input import Input, Signature
-from kft.parts import Training
-from kft.place import Keeping
 from kft.task import Task, assemble
 
 TARGET = Target("class", ("low", "middle", "high"))

@@ -5,8 +5,8 @@ Imported while tests are collected: TensorFlow takes no devices once it has begu
 
 import tensorflow as tf
 
-from kft.strategy import divide_cpu
-from kft.strategy import mirrored as mirrored_on
+from kft.distribute.strategy import divide_cpu
+from kft.distribute.strategy import mirrored as mirrored_on
 
 DEVICES = ("CPU:0", "CPU:1")
 divide_cpu(len(DEVICES))

@@ -15,7 +15,7 @@ from kft.backbones.hub_cache import address, check_sum, find_module
 from kft.backbones.hub_module import HubModule, open_module, refuse_unsafe
 from kft.backbones.variable_stages import batch_norm_members, ranks_of, variable_stages
 from kft.component import absolute
-from kft.distribute import replicas
+from kft.distribute.cluster import replicas
 from kft.errors import BackboneError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kft.data import TargetKind
 from kft.errors import DataError
-from kft.features import memory_budget
+from kft.features.passes import memory_budget
 from kft.files import is_remote
 from kft.sources.record_files import RecordFiles
 from kft.sources.records import PASS_SIZE, FeatureMap, fetch_feature, lists_of, read_columns

@@ -8,7 +8,7 @@ from keras_files import save_picture_model
 from pydantic import ValidationError
 
 from kft.backbones.keras_file import KerasFile
-from kft.cut import cut
+from kft.engine.cut import cut
 from kft.errors import BackboneError
 
 PIXELS = tf.TensorSpec((8, 8, 3), tf.uint8)

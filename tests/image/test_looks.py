@@ -5,7 +5,7 @@ import tensorflow as tf
 from PIL import Image, ImageEnhance
 from sklearn.datasets import load_sample_image
 
-from kft.duplicates import alike
+from kft.checking.duplicates import alike
 from kft.image.input import ImageInput
 
 SOURCE = ImageInput(size=(64, 64))

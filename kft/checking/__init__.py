@@ -1,0 +1,1 @@
+"""What `kft check` finds out about examples, and what phases will take."""

@@ -1,0 +1,116 @@
+"""The devices and processes that work together: those of TensorFlow's strategy in scope."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from kft.distribute.shares import Shares
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def replicas() -> int:
+    """Returns how many devices of all processes train together."""
+    import tensorflow as tf
+
+    return int(tf.distribute.get_strategy().num_replicas_in_sync)
+
+
+def workers() -> int:
+    """Returns how many processes train together."""
+    import tensorflow as tf
+
+    strategy = tf.distribute.get_strategy()
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return 1
+    return sum(len(tasks) for tasks in strategy.cluster_resolver.cluster_spec().as_dict().values())
+
+
+def worker() -> int:
+    """Returns which of the processes this one is, counted from 0; the chief is the first."""
+    import tensorflow as tf
+
+    if workers() == 1:
+        return 0
+    resolver = tf.distribute.get_strategy().cluster_resolver
+    others = "chief" in resolver.cluster_spec().as_dict() and resolver.task_type == "worker"
+    return int(resolver.task_id) + int(others)
+
+
+def is_chief() -> bool:
+    """Says whether this process is the one that writes."""
+    return worker() == 0
+
+
+def least(number: int) -> int:
+    """Returns the least of what all processes give; each waits for the others.
+
+    What depends on a machine, such as its free memory, must be the same for all who decide by it.
+    """
+    import tensorflow as tf
+
+    if workers() == 1:
+        return number
+    given = tf.distribute.get_strategy().experimental_distribute_values_from_function(
+        lambda _: tf.constant([number], tf.int64)
+    )
+    return min(int(each[0]) for each in by_replica(given))
+
+
+def by_replica(values: Any) -> list[Any]:
+    """Returns what each device gave, over all processes: structures of tensors ``(n, …)``.
+
+    With several processes the shapes must be the same for all. The order is that of no list of
+    devices, but always the same.
+    """
+    import tensorflow as tf
+
+    strategy = tf.distribute.get_strategy()
+    if workers() == 1:
+        each = [strategy.experimental_local_results(v) for v in tf.nest.flatten(values)]
+    else:
+        each = [tf.split(v, replicas()) for v in gathering(strategy)(tf.nest.flatten(values))]
+    return [tf.nest.pack_sequence_as(values, flat) for flat in zip(*each, strict=True)]
+
+
+@functools.cache
+def gathering(strategy: tf.distribute.Strategy) -> Callable[[list[Any]], list[tf.Tensor]]:
+    """Returns what joins the tensors that each device gave, one graph for each shape."""
+    import tensorflow as tf
+
+    def gather(values: Any) -> tf.Tensor:
+        dtypes: list[tf.DType] = []
+
+        def sent(value: tf.Tensor) -> tf.Tensor:
+            dtypes.append(value.dtype)
+            # No short numbers but float16 travel (TensorFlow 2.21).
+            if value.dtype.size >= 4:
+                return value
+            return tf.cast(value, tf.float32 if value.dtype.is_floating else tf.int32)
+
+        return tf.cast(strategy.gather(strategy.run(sent, args=(values,)), axis=0), dtypes[0])
+
+    gathered: Callable[[list[Any]], list[tf.Tensor]] = tf.function(
+        lambda values: [gather(each) for each in values], reduce_retracing=True
+    )
+    return gathered
+
+
+def shared_out(make: Callable[[Shares], tf.data.Dataset]) -> Any:
+    """Returns a dataset whose every element is one for each device, of those `make` gives.
+
+    On a single device it is the dataset itself. Its functions are ops of TensorFlow alone: to look
+    for Python conditions in them, as autograph does, takes a second for each run.
+    """
+    import tensorflow as tf
+
+    @tf.autograph.experimental.do_not_convert
+    def of_process(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        here = context.num_replicas_in_sync // context.num_input_pipelines
+        first = context.input_pipeline_id * here
+        return make(Shares(context.num_replicas_in_sync, first, here))
+
+    return tf.distribute.get_strategy().distribute_datasets_from_function(of_process)

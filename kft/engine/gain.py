@@ -1,0 +1,107 @@
+"""What fine-tuning gained, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from kft.direction import lower_is_better
+from kft.engine.selection import Selected
+from kft.engine.snapshot import Snapshot
+from kft.evaluate import Answers
+from kft.features.passes import outputs_of
+from kft.scoring import scoring_of
+from kft.task import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kft.data import Split
+
+RESAMPLES = 2_000
+CONFIDENCE = 0.95
+DRAWS_AT_ONCE = 5_000_000
+
+
+def gain(
+    task: Task,
+    selected: Selected,
+    answers: Mapping[str, Answers],
+    decoded: Mapping[str, Split],
+) -> dict[str, Any] | None:
+    """Returns how much better the selected weights are than the best before fine-tuning.
+
+    In the monitored metric if it is a mean over examples, such as accuracy, else in the head's
+    loss; on each split that was answered, with a bootstrap interval over its examples. That
+    interval says how far other examples of the same kind might move the gain. It does not say how
+    far another seed might, and validation, where the weights were selected, flatters. None if
+    nothing was fine-tuned.
+    """
+    if selected.start is None:
+        return None
+    before = outputs_before(task, selected, answers, decoded)
+    metric = comparable(task, answers, selected.monitor)
+    splits = {
+        name: interval(
+            goodness(task, answer.split, answer.outputs, metric)
+            - goodness(task, answer.split, before[name], metric)
+        )
+        for name, answer in answers.items()
+    }
+    about = {"metric": metric, "confidence": CONFIDENCE, "resamples": RESAMPLES}
+    return {**about, **splits}
+
+
+def outputs_before(
+    task: Task,
+    selected: Selected,
+    answers: Mapping[str, Answers],
+    decoded: Mapping[str, Split],
+) -> dict[str, np.ndarray]:
+    """Returns what the best weights before fine-tuning answer, ``(size, k)`` for each split."""
+    if selected.start is None or not selected.is_fine_tuned:
+        return {name: answer.outputs for name, answer in answers.items()}
+    now = Snapshot.of(task.model.variables)
+    selected.start.weights.restore()
+    outputs = {
+        name: outputs_of(task.model, decoded[name], f"Scoring {name} as before fine-tuning")[0]
+        for name in answers
+    }
+    now.restore()
+    return outputs
+
+
+def comparable(task: Task, answers: Mapping[str, Answers], monitor: str) -> str:
+    """Returns `monitor`, or the loss where that metric is none of single examples."""
+    answer = next(iter(answers.values()))
+    known = scoring_of(task.target).each(answer.split.labels, answer.outputs)
+    return monitor if monitor in known else "loss"
+
+
+def goodness(task: Task, split: Split, outputs: np.ndarray, metric: str) -> np.ndarray:
+    """Returns `metric` of each example, float64 ``(size,)``, negative if the lower is better."""
+    import numpy as np
+
+    if metric == "loss":
+        labels = task.target.dense(split.labels)
+        losses = np.asarray(task.head.loss(task.target).call(labels, outputs), "float64")
+        each: np.ndarray = losses.reshape(len(outputs), -1).mean(axis=1)
+    else:
+        each = scoring_of(task.target).each(split.labels, outputs)[metric]
+    return -each if lower_is_better(metric) else each
+
+
+def interval(differences: np.ndarray, seed: int = 0) -> dict[str, float]:
+    """Returns the mean of paired `differences` ``(size,)`` and its percentile interval.
+
+    Each resample draws as many examples as there are, with replacement (Efron 1979).
+    """
+    import numpy as np
+
+    size, random = len(differences), np.random.default_rng(seed)
+    each = max(1, DRAWS_AT_ONCE // size)
+    counts = [min(each, RESAMPLES - start) for start in range(0, RESAMPLES, each)]
+    draws = (random.integers(size, size=(count, size), dtype="int32") for count in counts)
+    means = np.concatenate([differences[drawn].mean(axis=1) for drawn in draws])
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return {"gain": float(differences.mean()), "low": float(low), "high": float(high)}

@@ -1,0 +1,213 @@
+"""What a phase trains and validates: the whole model, or what follows the kept features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from kft.backbone import Stage
+from kft.data import Split, Splits
+from kft.engine.best import Best
+from kft.engine.cut import Cut, cut
+from kft.engine.run_state import RunState
+from kft.engine.segments import Segment
+from kft.engine.updates import Pretrained
+from kft.features.keep import Keeper, Wanted
+from kft.features.key import digest_layers
+from kft.features.place import OFF, Keeping
+from kft.features.views import Views, views_of
+from kft.input import Input
+from kft.mix import Mix, mix_of
+from kft.phase import Phase
+from kft.task import Task
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
+UNCUT = "computed anew: the backbone trains from its first layer on"
+AUGMENTED = (
+    "computed anew: the examples are augmented, and cache_views is 0; those of validation once"
+)
+MIXED = "computed anew: the examples are mixed; those of validation once"
+
+
+@dataclass(frozen=True)
+class Training:
+    """What holds for all phases.
+
+    Attributes:
+        directory: Of the run, for its logs.
+        best: Keeps the weights of the best epoch.
+        seed: Of order and augmentation.
+        batch_size: Examples in one step, where a phase does not say.
+        class_weights: How much each class counts in the loss.
+        callbacks: Makes the user's callbacks, afresh for each phase.
+        keeping: Where what frozen layers give is kept.
+        keeper: Keeps it, where others go on with it; None makes one for the training alone.
+        rate_factor: What the learning rates of the phases are multiplied by.
+        pretrained: The weights of the backbone before the first phase, where one pulls to them.
+        state: Where the state of epochs is saved, and what a killed run saved there; or None.
+    """
+
+    directory: Path
+    best: Best
+    seed: int = 0
+    batch_size: int = 32
+    class_weights: Literal["balanced"] | Mapping[str, float] | None = None
+    callbacks: Callable[[], Sequence[keras.callbacks.Callback]] = tuple
+    keeping: Keeping = Keeping()
+    keeper: Keeper | None = None
+    rate_factor: float = 1.0
+    pretrained: Pretrained = field(default_factory=dict)
+    state: RunState | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A model and a split whose examples it takes.
+
+    Attributes:
+        augment: As `Input.augment`, or None.
+        views: Which variant of the examples the epochs take in turn, as `Order.views`.
+        mix: How examples are mixed with one another, after all that.
+    """
+
+    model: keras.Model
+    split: Split
+    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None
+    views: tuple[int, ...] = (0,)
+    mix: Mix | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """What a phase trains and validates: the whole model, or what follows the kept features.
+
+    Attributes:
+        stages: Of the backbone, that the phase trains.
+        features: Whether the features of training are kept and where, or why not, for people.
+        features_kept: Whether the frozen part ran over the training examples just once.
+    """
+
+    stages: Sequence[Stage]
+    train: Part
+    validation: Part
+    features: str
+    features_kept: bool = False
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """What is ahead of those who train.
+
+    Attributes:
+        epochs: Their numbers, counted from 0 over the run.
+        mix: How training examples are mixed with one another, or None.
+    """
+
+    epochs: range
+    mix: Mix | None = None
+
+
+def ahead_of(phase: Phase, segment: Segment, input: Input, first_epoch: int) -> Ahead:
+    """Returns what is ahead in `segment` of a `phase` that begins with `first_epoch` of the run."""
+    first = first_epoch + segment.first
+    return Ahead(range(first, first + segment.epochs), mix_of(phase, input, first_epoch))
+
+
+def parts_of(
+    task: Task, splits: Splits, stages: Sequence[Stage], keeper: Keeper, ahead: Ahead
+) -> Parts:
+    """Returns what a phase trains and validates, once the backbone trains `stages` alone.
+
+    What lies before the first trained layer gives the same values in every epoch, so it runs
+    once over what is neither augmented nor mixed, and validation never is; of augmented examples,
+    over the views that are to be kept. What cannot be kept is computed anew.
+    """
+    augment = task.input.augment if task.input.is_augmented else None
+    train = Part(task.model, splits.train, augment, mix=ahead.mix)
+    found = cut(task.backbone.model)
+    if found is None:
+        return Parts(stages, train, Part(task.model, splits.validation), UNCUT)
+    rest = rest_of(task, found)
+    asked = Wanted(found.prefix, splits.validation, "validation")
+    validation = kept_part(task, asked, rest, keeper)
+    wanted = training_features(task, splits.train, found, keeper, ahead)
+    if isinstance(wanted, str):
+        return Parts(stages, train, validation, wanted)
+    kept = keeper.keep(wanted)
+    if kept.split is None:
+        return Parts(stages, train, validation, kept.told)
+    train = Part(rest, kept.split, views=wanted.views.order)
+    told = once(found, wanted.views, kept.told)
+    return Parts(stages, train, validation, told, features_kept=True)
+
+
+def planned_features(task: Task, splits: Splits, keeper: Keeper, ahead: Ahead) -> str:
+    """Returns what `Parts.features` would be; computes nothing.
+
+    The backbone has been told what it trains.
+    """
+    found = cut(task.backbone.model)
+    if found is None:
+        return UNCUT
+    wanted = training_features(task, splits.train, found, keeper, ahead)
+    if isinstance(wanted, str):
+        return wanted
+    place = keeper.place(wanted, digest_layers(found.prefix) is not None)
+    return place.told if place.is_nowhere else once(found, wanted.views, place.told)
+
+
+def training_features(
+    task: Task, train: Split, found: Cut, keeper: Keeper, ahead: Ahead
+) -> Wanted | str:
+    """Returns the features of training that can be kept, or why none can, for people."""
+    if ahead.mix:
+        return anew(MIXED, keeper)
+    views = views_of(task.input, keeper.seed, keeper.keeping.views, ahead.epochs)
+    if views is None:
+        return anew(AUGMENTED, keeper)
+    return Wanted(found.prefix, train, "train", views)
+
+
+def anew(why: str, keeper: Keeper) -> str:
+    """Returns why features are computed anew: because it is wished, or else `why`."""
+    return OFF if keeper.keeping.mode == "off" else why
+
+
+def once(found: Cut, views: Views, where: str) -> str:
+    """Returns that features are computed once, how often, how far, and `where` they are."""
+    count = len(views.variants)
+    of_views = "" if count == 1 else f" for each of {count} views of an example"
+    up_to = "" if found.suffix is None else ", up to the first layer that trains"
+    return f"computed once{of_views}{up_to}: {where}"
+
+
+def part_of(task: Task, split: Split, name: str, keeper: Keeper) -> Part:
+    """Returns what answers for `task` to `split`, once the backbone has been told what changes."""
+    found = cut(task.backbone.model)
+    if found is None:
+        return Part(task.model, split)
+    return kept_part(task, Wanted(found.prefix, split, name), rest_of(task, found), keeper)
+
+
+def kept_part(task: Task, wanted: Wanted, rest: keras.Model, keeper: Keeper) -> Part:
+    """Returns `rest` on the features that are `wanted`, if they are kept, else the whole model."""
+    kept = keeper.keep(wanted)
+    return Part(task.model, wanted.split) if kept.split is None else Part(rest, kept.split)
+
+
+def rest_of(task: Task, found: Cut) -> keras.Model:
+    """Returns what follows the kept features: the suffix as the backbone runs, then the head."""
+    import keras
+
+    suffix = found.suffix
+    if suffix is None:
+        # Not the head itself, which Keras would save with the optimizer it is compiled with.
+        return keras.Model(task.head_model.input, task.head_model.output, name="rest_of_task")
+    inputs = [keras.Input(tensor.shape[1:], dtype=tensor.dtype) for tensor in suffix.inputs]
+    features = task.backbone.applied(suffix)(inputs if len(inputs) > 1 else inputs[0])
+    return keras.Model(inputs, task.head_model(features), name="rest_of_task")

@@ -1,0 +1,168 @@
+"""Makes a segment ready to be fitted: its parts, compiled with a new optimizer, and their order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from kft.batches import Order
+from kft.data import Split, Splits
+from kft.distribute.cluster import replicas
+from kft.engine.class_weights import weigh
+from kft.engine.divergence import Limits
+from kft.engine.parts import Parts, Training, ahead_of, parts_of
+from kft.engine.segments import Segment
+from kft.engine.updates import adapt, pretrained_values
+from kft.errors import ConfigError
+from kft.features.keep import Keeper
+from kft.phase import Phase
+from kft.precision import loss_scaled
+from kft.task import Task
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What all phases share: what is trained, on what, and how."""
+
+    task: Task
+    splits: Splits
+    training: Training
+    limits: Limits
+    keeper: Keeper
+
+
+def job_of(task: Task, splits: Splits, phases: Sequence[Phase], training: Training) -> Job:
+    """Returns what all `phases` share, before the first of them.
+
+    Raises:
+        ConfigError: A phase cannot train on so many devices.
+    """
+    for phase in phases:
+        refuse_on_devices(phase, task, phase.batch_size or training.batch_size)
+    weighted = weigh(splits.train, splits.target, training.class_weights)
+    training = replace(training, pretrained=pretrained_values(task, phases))
+    keeper = training.keeper or Keeper(training.keeping, training.seed, task.backbone.name)
+    return Job(task, replace(splits, train=weighted), training, Limits(), keeper)
+
+
+def refuse_on_devices(phase: Phase, task: Task, batch_size: int) -> None:
+    """Raises ConfigError if `phase` cannot be shared out among as many devices as there are."""
+    if batch_size < replicas():
+        raise ConfigError(
+            where=f"phase {phase.name!r}",
+            problem=f"a batch of {batch_size} cannot be shared by {replicas()} devices",
+            fix="Make batch_size larger, or take fewer devices",
+        )
+    follows = task.backbone.batch_norm in ("train", "recalibrate")
+    if replicas() > 1 and phase.accumulate_steps > 1 and follows:
+        raise ConfigError(
+            where=f"phase {phase.name!r}, accumulate_steps",
+            problem="batch normalisation that follows the data needs a batch at once on several "
+            "devices",
+            fix="Set it to 1, or the batch_norm of the backbone to 'frozen' or 'inference'",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A segment that can be fitted.
+
+    Attributes:
+        parts: Compiled.
+        optimizer: Of `parts.train`, with fresh slots.
+        order: Of the training examples over the epochs of the segment.
+        batch_size: Examples that are worked on at once.
+    """
+
+    parts: Parts
+    optimizer: keras.optimizers.Optimizer
+    order: Order
+    batch_size: int
+
+
+def prepare(job: Job, phase: Phase, segment: Segment, epoch: int) -> Ready:
+    """Returns `segment`, ready to begin with `epoch` of the run, counted from 0."""
+    batch_size = phase.batch_size or job.training.batch_size
+    step_size = batch_size * phase.accumulate_steps
+    parts = stepping(parts_for(job, phase, segment, epoch), phase, batch_size)
+    steps = steps_per_epoch(parts.train.split, step_size)
+    optimizer = compile_for(phase, job.task, parts, steps, job.training)
+    order = Order(job.training.seed, epoch, segment.epochs, step_size, parts.train.views)
+    return Ready(parts, optimizer, order, batch_size)
+
+
+def stepping(parts: Parts, phase: Phase, batch_size: int) -> Parts:
+    """Returns `parts` with models for as many devices as there are.
+
+    The one that trains works each batch off in parts, if `phase` accumulates.
+    """
+    from kft.distribute.replicated import replicated
+    from kft.engine.accumulate import in_parts
+
+    if phase.accumulate_steps == 1:
+        model = replicated(parts.train.model)
+    else:
+        model = in_parts(parts.train.model, -(-batch_size // replicas()))
+    scored = replicated(parts.validation.model)
+    train, validation = parts.train, parts.validation
+    return replace(
+        parts, train=replace(train, model=model), validation=replace(validation, model=scored)
+    )
+
+
+def parts_for(job: Job, phase: Phase, segment: Segment, epoch: int) -> Parts:
+    """Returns what `segment` trains and validates, the backbone set to train its stages alone."""
+    job.task.backbone.train_only(segment.stages)
+    ahead = ahead_of(phase, segment, job.task.input, epoch - segment.first)
+    return parts_of(job.task, job.splits, segment.stages, job.keeper, ahead)
+
+
+def steps_per_epoch(split: Split, size: int) -> int:
+    """Returns how many steps an epoch takes, of `size` examples each; the last may hold fewer."""
+    return -(-split.size // size)
+
+
+def compile_for(
+    phase: Phase, task: Task, parts: Parts, steps: int, training: Training
+) -> keras.optimizers.Optimizer:
+    """Compiles what `parts` train and validate, and returns the new optimizer, with its slots."""
+    from kft.distribute.replicated import take_sums
+    from kft.engine.phase_rate import PhaseRate
+
+    learning_rate = phase.optimizer.learning_rate * training.rate_factor
+    rate = PhaseRate(learning_rate, phase.schedule, phase.epochs, steps)
+    optimizer = phase.optimizer.build(rate, phase.clip_norm)
+    adapt(optimizer, phase, task, training.pretrained)
+    optimizer = loss_scaled(optimizer, parts.train.model)
+    take_sums(optimizer)
+    # The whole model too, where it is not what is trained: callbacks may save or score it.
+    models = (parts.train.model, task.model, parts.validation.model)
+    for model in {id(model): model for model in models}.values():
+        model.compile(
+            optimizer=optimizer if model in models[:2] else "sgd",
+            loss=task.head.loss(task.target),
+            metrics=task.head.metrics(),
+            jit_compile=False,
+        )
+        build_metrics(model, len(task.target.names))
+    # At once, since what goes back to an earlier state needs the slots that it had.
+    parts.train.model.optimizer.build(parts.train.model.trainable_variables)
+    return parts.train.model.optimizer
+
+
+def build_metrics(model: keras.Model, outputs: int) -> None:
+    """Makes the variables of the metrics of a compiled `model`.
+
+    Those made within the first step would have TensorFlow trace that step twice; the same goes
+    for the optimizer.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    answers = np.zeros((1, outputs), "float32")
+    tf.distribute.get_strategy().run(lambda: model.compute_metrics(None, answers, answers))
+    model.reset_metrics()

@@ -1,0 +1,94 @@
+"""When training diverges: back to the last good epoch, and on at half the rate.
+
+Reached from functions only, since it imports Keras.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+
+from kft.engine.averages import Average
+from kft.engine.divergence import Diverged
+from kft.engine.phase_rate import rate_of
+from kft.engine.snapshot import Snapshot
+from kft.errors import TrainingError
+from kft.progress import say
+
+TRIES = 3
+
+
+class LastGood(keras.callbacks.Callback):
+    """Holds the state after the last good epoch, and goes back to it.
+
+    The state is all that a step changes: weights, their average, statistics, the seeds of
+    dropout, and the slots and the count of the optimizer.
+
+    Attributes:
+        rollbacks: One entry for each time that it went back, as in ``scores.json``.
+        state: That after the last good epoch.
+        average: Of the weights.
+    """
+
+    def __init__(self, phase: str, average: Average) -> None:
+        super().__init__()
+        self.average = average
+        self.rollbacks: list[dict[str, Any]] = []
+        self._phase = phase
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Copies the state, since whatever epoch came before was a good one."""
+        self._epoch = epoch
+        self.state = Snapshot.of(self.variables(self.model))
+
+    def variables(self, model: keras.Model) -> list[Any]:
+        """Returns all that a step of the compiled `model` changes."""
+        return [*model.variables, *model.optimizer.variables, *self.average.state]
+
+    def go_back(self, found: Diverged) -> int:
+        """Restores the state, halves the rate, and returns the epoch to go on with.
+
+        Raises:
+            TrainingError: It has gone back three times in this phase.
+        """
+        if len(self.rollbacks) == TRIES:
+            raise self._given_up(found) from found
+        self.state.restore()
+        scale = rate_of(self.model.optimizer).scale
+        scale.assign(scale / 2)
+        record = {
+            "epoch": found.epoch + 1,
+            "problem": found.problem,
+            "rate_scale": float(scale.numpy()),
+        }
+        self.rollbacks.append(record)
+        say(
+            f"{self._phase}, epoch {found.epoch + 1}: {found.problem}. Once more from its "
+            f"beginning, at half the learning rate ({len(self.rollbacks)} of {TRIES})"
+        )
+        return self._epoch
+
+    def _given_up(self, found: Diverged) -> TrainingError:
+        step = "" if found.step is None else f", step {found.step + 1}"
+        return TrainingError(
+            where=f"phase {self._phase!r}, epoch {found.epoch + 1}{step}",
+            problem=f"{found.problem}, even after the learning rate was halved {TRIES} times",
+            fix="Lower the learning rate of the phase, set its clip_norm to 1, or give its "
+            "schedule a warm-up",
+        )
+
+
+class Guard(keras.callbacks.Callback):
+    """Raises Diverged at the first step whose loss is not a number."""
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Remembers the epoch, for the message."""
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Looks at the loss."""
+        loss = float((logs or {}).get("loss", 0.0))
+        if not math.isfinite(loss):
+            raise Diverged(self._epoch, batch, f"the loss is {loss}")

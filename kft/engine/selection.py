@@ -1,0 +1,133 @@
+"""Selection: which weights a run keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from kft.backbone import Stage
+from kft.batches import evaluation
+from kft.data import Split
+from kft.engine.best import Best, Kept
+from kft.engine.parts import part_of
+from kft.engine.segments import segments_of
+from kft.engine.snapshot import Snapshot
+from kft.errors import ConfigError
+from kft.features.keep import Keeper
+from kft.phase import Phase
+from kft.task import Task
+
+if TYPE_CHECKING:
+    import keras
+
+ALPHAS = tuple(tenth / 10 for tenth in range(11))
+
+
+@dataclass(frozen=True, eq=False)
+class Selected:
+    """The weights that a run keeps.
+
+    Attributes:
+        select: As the config says it: ``best``, ``last`` or ``interpolate``.
+        monitor: The metric that was compared.
+        record: Of the epoch whose weights they are, or towards which they were moved.
+        start: The best epoch before fine-tuning; None if nothing was fine-tuned.
+        alpha: The share of the way from `start` to `record`; None if nothing was interpolated.
+        sweep: The validation scores at each alpha, by plain name, with ``alpha``.
+    """
+
+    select: str
+    monitor: str
+    record: Mapping[str, Any]
+    start: Kept | None
+    alpha: float | None = None
+    sweep: tuple[Mapping[str, float], ...] = ()
+
+    def on(self, model: keras.Model) -> Selected:
+        """Returns the same of `model`, another of the same kind."""
+        if self.start is None:
+            return self
+        weights = Snapshot(tuple(model.variables), self.start.weights.values)
+        return replace(self, start=replace(self.start, weights=weights))
+
+    @property
+    def is_fine_tuned(self) -> bool:
+        """Says whether the weights are others than the best before fine-tuning."""
+        return self.start is not None and self.record is not self.start.record
+
+
+def keep_epoch(select: str, best: Best, last: Mapping[str, Any]) -> Selected:
+    """Leaves the weights of the best epoch of all in the model, or those of the `last`."""
+    start = best.before if best.since is not None else None
+    if select == "last" or best.record is None:
+        return Selected(select, best.monitor, last, start)
+    best.restore()
+    return Selected(select, best.monitor, best.record, start)
+
+
+def interpolate(
+    start: Kept, end: Kept, best: Best, validate: Callable[[], Mapping[str, float]]
+) -> Selected:
+    """Leaves the best weights between those of `start` and the fine-tuned ones of `end`.
+
+    Wortsman et al. 2022 (WiSE-FT, arXiv 2109.01903): weights on the straight line between a
+    model and its fine-tuned self are often better than both, on other data above all. Both ends
+    are in the sweep, so that what is kept is never worse on validation than either. Of equals
+    the one nearest to the fine-tuned is kept.
+    """
+    sweep = []
+    for alpha in ALPHAS:
+        start.weights.towards(end.weights, alpha).restore()
+        sweep.append({"alpha": alpha, **validate()})
+    kept = max(sweep, key=lambda scores: (best.score(as_record(scores)), scores["alpha"]))
+    start.weights.towards(end.weights, kept["alpha"]).restore()
+    record = end.record if kept["alpha"] else start.record
+    return Selected("interpolate", best.monitor, record, start, kept["alpha"], tuple(sweep))
+
+
+def as_record(scores: Mapping[str, float]) -> dict[str, float]:
+    """Returns validation scores under the names that a record has for them."""
+    return {f"val_{name}": score for name, score in scores.items()}
+
+
+def check_select(select: str, task: Task, phases: Sequence[Phase]) -> None:
+    """Raises ConfigError if a phase does not fit, or none fine-tunes where `select` needs it."""
+    trained = trained_stages(task, phases)
+    if select == "interpolate" and not any(trained[1:]):
+        raise ConfigError(
+            where="select",
+            problem="is 'interpolate', but no phase after the first trains any of the backbone",
+            fix="Add one that does, or take 'best'",
+        )
+
+
+def changed_stages(task: Task, phases: Sequence[Phase]) -> list[Stage]:
+    """Returns the stages of the backbone that some phase trains, input side first."""
+    changed = set().union(*trained_stages(task, phases))
+    return [stage for stage in task.backbone.stages if stage.name in changed]
+
+
+def trained_stages(task: Task, phases: Sequence[Phase]) -> list[set[str]]:
+    """Returns the names of the stages that each phase trains at some time."""
+    return [
+        {stage.name for segment in segments_of(task, phase, number) for stage in segment.stages}
+        for number, phase in enumerate(phases)
+    ]
+
+
+def validator(
+    task: Task, validation: Split, stages: Sequence[Stage], batch_size: int, keeper: Keeper
+) -> Callable[[], Mapping[str, float]]:
+    """Returns what scores the weights in `task` as each epoch of training does.
+
+    What lies before the `stages` must not change between calls: it runs once.
+    """
+    task.backbone.train_only(stages)
+    from kft.distribute.replicated import replicated
+
+    part = part_of(task, validation, "validation", keeper)
+    model = replicated(part.model)
+    model.compile(loss=task.head.loss(task.target), metrics=task.head.metrics(), jit_compile=False)
+    validation_batches = evaluation(part.split, task.target, batch_size)
+    return lambda: validation_batches.scores(model)

@@ -1,0 +1,206 @@
+"""The engine: runs the phases in order. Knows Keras; knows no modality."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from kft.batches import Order, evaluation, training_batches
+from kft.data import Splits, Target
+from kft.engine.divergence import Diverged
+from kft.engine.parts import Part, Training
+from kft.engine.prepare import Job, job_of, prepare, steps_per_epoch
+from kft.engine.segments import Segment, segments_of
+from kft.phase import Phase
+from kft.run_dir import METRICS
+from kft.task import Task
+
+if TYPE_CHECKING:
+    import keras
+
+    from kft.engine.watch import Watch
+
+
+@dataclass(frozen=True)
+class PhaseResult:
+    """What one phase did.
+
+    Attributes:
+        epochs: A record of each, as a line of ``metrics.jsonl``.
+        best: The record with the best monitored score.
+        before: The validation scores before the first step, as in a record; what the phase gained
+            is its best less these.
+        rollbacks: When and why it went back to the last good epoch, as in ``scores.json``.
+        trained_parameters: How many numbers the phase could change.
+        trained_stages: How many stages of the backbone.
+        features_kept: Whether the frozen backbone ran over the data just once.
+        features: Where they were kept, or why not, for people.
+        seconds: Wall time.
+    """
+
+    name: str
+    epochs: tuple[Mapping[str, Any], ...]
+    best: Mapping[str, Any]
+    before: Mapping[str, Any]
+    rollbacks: tuple[Mapping[str, Any], ...]
+    trained_parameters: int
+    trained_stages: int
+    features_kept: bool
+    features: str
+    seconds: float
+
+    @classmethod
+    def from_json(cls, told: Mapping[str, Any]) -> PhaseResult:
+        """Returns the result that `asdict` gave, as JSON brought it back."""
+        lists = ("epochs", "rollbacks")
+        fields: dict[str, Any] = {**told, **{name: tuple(told[name]) for name in lists}}
+        return cls(**fields)
+
+
+def train(
+    task: Task, splits: Splits, phases: Sequence[Phase], training: Training
+) -> tuple[PhaseResult, ...]:
+    """Trains `task` in place on decoded `splits` and returns one result for each phase.
+
+    Raises:
+        ConfigError: A phase does not fit the backbone; found before anything is trained.
+        TrainingError: The loss is not a number any more, or grows and grows.
+    """
+    training.best.check_monitor(task.head)
+    planned = [segments_of(task, phase, number) for number, phase in enumerate(phases)]
+    job = job_of(task, splits, phases, training)
+    results = resumed(task, training)
+    optimizer: keras.optimizers.Optimizer | None = None
+    for number in range(len(results), len(phases)):
+        if results and any(segment.stages for segment in planned[number]):
+            training.best.begin_fine_tuning()
+        result, optimizer = train_phase(job, phases[number], planned[number], results, optimizer)
+        results.append(result)
+    return tuple(results)
+
+
+def resumed(task: Task, training: Training) -> list[PhaseResult]:
+    """Returns the phases that a killed run had done, once all else is as it was; else none."""
+    found = training.state.found if training.state else None
+    if found is None:
+        return []
+    from kft.engine.saving import restore_weights
+
+    restore_weights(task, training.best, found)
+    done = [PhaseResult.from_json(told) for told in found.told["phases"]]
+    records = [record for result in done for record in result.epochs] + found.told["records"]
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    (training.directory / METRICS).write_text(lines, encoding="utf-8")
+    return done
+
+
+def train_phase(
+    job: Job,
+    phase: Phase,
+    segments: Sequence[Segment],
+    done: Sequence[PhaseResult],
+    optimizer: keras.optimizers.Optimizer | None,
+) -> tuple[PhaseResult, keras.optimizers.Optimizer]:
+    """Runs the phase after those that are `done`, the last of them with `optimizer`.
+
+    Returns what it did, and its own optimizer.
+    """
+    from kft.engine.watch import Watch
+
+    first_epoch = done[-1].epochs[-1]["epoch"] if done else 0
+    watch = Watch(job.task, phase, job.training, job.limits, first_epoch)
+    state = job.training.state
+    if state and state.found and state.found.phase == len(done):
+        watch.go_on_from(state.found)
+    features = list(watch.where.get("features", ()))
+    for number in range(watch.where.get("segment", 0), len(segments)):
+        where = {"phases": [asdict(each) for each in done], "segment": number}
+        watch.where = {**where, "features": list(features)}
+        optimizer, kept = train_segment(job, phase, segments[number], watch, optimizer)
+        features.append(kept)
+        if watch.stopped:
+            break
+    watch.close()
+    records = watch.recorder.records
+    result = PhaseResult(
+        name=phase.name,
+        epochs=tuple(records),
+        best=job.training.best.among(records),
+        before=watch.recorder.before,
+        rollbacks=tuple(watch.last_good.rollbacks),
+        trained_parameters=parameters(job.task.model),
+        trained_stages=len(segments[number].stages),
+        features_kept=all(kept for kept, _ in features),
+        features="; then ".join(dict.fromkeys(told for _, told in features)),
+        seconds=watch.seconds,
+    )
+    return result, optimizer
+
+
+def train_segment(
+    job: Job,
+    phase: Phase,
+    segment: Segment,
+    watch: Watch,
+    optimizer: keras.optimizers.Optimizer | None,
+) -> tuple[keras.optimizers.Optimizer, tuple[bool, str]]:
+    """Trains one segment, going back to the last good epoch wherever training diverges.
+
+    It takes over from the `optimizer` of the segment before. Returns its own, whether the features
+    of training were kept, and where.
+    """
+    epoch = watch.first_epoch + segment.first
+    end = epoch + segment.epochs
+    ready = prepare(job, phase, segment, epoch)
+    take_over(ready.optimizer, phase, segment, optimizer)
+    parts, target = ready.parts, job.task.target
+    validation = evaluation(parts.validation.split, target, ready.batch_size)
+    epoch = watch.begin(parts, validation, epoch)
+    while epoch < end:
+        order = replace(ready.order, first_epoch=epoch, epochs=end - epoch)
+        try:
+            fit(parts.train, target, order, watch.callbacks)
+        except Diverged as diverged:
+            epoch = watch.last_good.go_back(diverged)
+        else:
+            break
+    return ready.optimizer, (parts.features_kept, parts.features)
+
+
+def take_over(
+    new: keras.optimizers.Optimizer,
+    phase: Phase,
+    segment: Segment,
+    old: keras.optimizers.Optimizer | None,
+) -> None:
+    """Hands what is to be kept of the `old` optimizer on to a `new` one."""
+    from kft.engine.slots import go_on, hand_on
+
+    if old is not None and segment.first:
+        go_on(old, new)
+    elif old is not None and phase.carry_optimizer:
+        hand_on(old, new)
+
+
+def fit(part: Part, target: Target, order: Order, callbacks: Sequence[Any]) -> None:
+    """Trains the model of `part` for the epochs of `order`.
+
+    Raises:
+        Diverged: An epoch went wrong; its steps have been taken all the same.
+    """
+    part.model.fit(
+        training_batches(part.split, target, order, part.augment, part.mix),
+        initial_epoch=order.first_epoch,
+        epochs=order.first_epoch + order.epochs,
+        steps_per_epoch=steps_per_epoch(part.split, order.batch_size),
+        callbacks=callbacks,
+        shuffle=False,
+        verbose=0,
+    )
+
+
+def parameters(model: keras.Model) -> int:
+    """Returns how many numbers of `model` are trainable."""
+    return sum(int(variable.value.shape.num_elements()) for variable in model.trainable_variables)

@@ -1,0 +1,158 @@
+"""A run that is killed goes on as if nothing had happened."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from tiny import Ramp, tiny_task, training, values
+
+from kft.engine.run_state import RunState, find
+from kft.engine.train import train
+from kft.heads.classifier import Classifier
+from kft.optimizer import Adam, Sgd
+from kft.phase import Phase
+from kft.run_dir import ARRAYS, METRICS, STATE
+from kft.schedule import Plateau
+from kft.unfreeze import UnfreezeGradual, UnfreezeNone
+
+PHASES = (
+    Phase(
+        name="head",
+        epochs=3,
+        optimizer=Adam(learning_rate=0.05),
+        unfreeze=UnfreezeNone(),
+        schedule=Plateau(patience=1),
+    ),
+    Phase(
+        name="tune",
+        epochs=3,
+        optimizer=Adam(learning_rate=0.01),
+        unfreeze=UnfreezeGradual(groups=2, epochs_per_group=1),
+        carry_optimizer=True,
+        ema=0.9,
+        l2_sp=0.01,
+    ),
+    Phase(
+        name="again",
+        epochs=2,
+        optimizer=Sgd(learning_rate=0.01, momentum=0.9),
+        unfreeze=UnfreezeNone(),
+        swa_epochs=2,
+    ),
+)
+
+
+class Killed(BaseException):
+    """Ends training in the midst of a step, as nothing that is caught does."""
+
+
+class Kill(keras.callbacks.Callback):
+    """Kills in the third step of an epoch, and spoils that epoch's weights once before if told."""
+
+    def __init__(self, epoch, spoilt=None):
+        super().__init__()
+        self.epoch = epoch
+        self.spoilt = spoilt
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.now = epoch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 2 and self.now == self.spoilt:
+            self.spoilt = None
+            self.model.trainable_variables[0].assign_add(self.model.trainable_variables[0] * np.nan)
+        elif batch == 2 and self.now == self.epoch:
+            raise Killed
+
+
+def trained(directory, phases, callback, found=None):
+    """Trains a task that is made anew; returns results, weights, and what was best."""
+    splits = Ramp().load(0)
+    task = tiny_task(splits, Classifier(dropout=0.5))
+    state = RunState(directory, found)
+    how = training(task, directory=directory, state=state, callbacks=lambda: [callback])
+    results = train(task, splits, phases, how)
+    best = [values(kept.weights.variables) for kept in (how.best.before, how.best.since) if kept]
+    how.best.restore()
+    return results, best, values(task.model.variables)
+
+
+def told(results):
+    """What phases tell, but for the time they took."""
+    timed = ("seconds", "examples_per_second")
+    return [
+        [{key: record[key] for key in record if key not in timed} for record in result.epochs]
+        + [result.before, result.rollbacks, result.features, result.best["epoch"]]
+        for result in results
+    ]
+
+
+@pytest.fixture(autouse=True)
+def every_epoch_saved(monkeypatch):
+    """Epochs are so short here that few would be."""
+    monkeypatch.setattr("kft.engine.saving.SPARED", 0)
+
+
+@pytest.fixture
+def directory(tmp_path):
+    (tmp_path / ARRAYS).mkdir()
+    return tmp_path
+
+
+# Within a phase, where more stages join, and in the epoch that is averaged with the one before it.
+@pytest.mark.parametrize("epochs", [(1, 4, 7), pytest.param(range(8), marks=pytest.mark.slow)])
+def test_a_run_killed_again_and_again_ends_as_one_that_never_was(directory, epochs):
+    (directory / "whole" / ARRAYS).mkdir(parents=True)
+    expected = trained(directory / "whole", PHASES, Kill(None))
+
+    for epoch in epochs:
+        with pytest.raises(Killed):
+            trained(directory, PHASES, Kill(epoch), find(directory))
+        assert find(directory).told["epoch"] == epoch
+    found = trained(directory, PHASES, Kill(None), find(directory))
+
+    assert told(found[0]) == told(expected[0])
+    for got, meant in zip((*found[1], found[2]), (*expected[1], expected[2]), strict=True):
+        for a, b in zip(got, meant, strict=True):
+            np.testing.assert_array_equal(a, b)
+    lines = [json.loads(line) for line in (directory / METRICS).read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(1, 9))
+
+
+def test_a_rate_that_was_halved_stays_so(directory):
+    (directory / "whole" / ARRAYS).mkdir(parents=True)
+    expected = trained(directory / "whole", PHASES[:1], Kill(None, spoilt=1))
+    with pytest.raises(Killed):
+        trained(directory, PHASES[:1], Kill(1, spoilt=1))
+
+    found = trained(directory, PHASES[:1], Kill(None), find(directory))
+
+    assert [rollback["epoch"] for rollback in found[0][0].rollbacks] == [2]
+    assert told(found[0]) == told(expected[0])
+
+
+def test_a_state_is_whole_whenever_its_writer_is_killed(directory):
+    state = RunState(directory)
+    state.write({"phases": [], "epoch": 0}, {"a.npz": lambda: [np.zeros(2)]})
+
+    def killed():
+        raise Killed
+
+    with pytest.raises(Killed):
+        state.write({"phases": [], "epoch": 1}, {"a.npz": killed, "b.npz": killed})
+
+    assert find(directory).told["epoch"] == 0
+    np.testing.assert_array_equal(find(directory).arrays("a.npz")[0], np.zeros(2))
+
+
+def test_what_a_state_names_no_more_is_removed_and_all_of_it_at_the_end(directory):
+    state = RunState(directory)
+    state.write({"epoch": 0}, {"a.npz": lambda: [np.zeros(2)]})
+    state.write({"epoch": 1}, {"b.npz": lambda: [np.zeros(2)]})
+    assert [path.name for path in (directory / ARRAYS).iterdir()] == ["b.npz"]
+
+    state.remove()
+
+    assert not (directory / STATE).exists()
+    assert not list((directory / ARRAYS).iterdir())

@@ -1,0 +1,423 @@
+"""The promises of the engine: phases train what they name, and nothing else moves."""
+
+import json
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from tiny import (
+    Ramp,
+    Shaken,
+    Texts,
+    TinyWords,
+    Vectors,
+    assert_same_weights,
+    same,
+    tiny_task,
+    training,
+    values,
+    vector_split,
+)
+
+from kft.engine.parts import part_of
+from kft.engine.train import train
+from kft.errors import ConfigError, TrainingError
+from kft.features import passes
+from kft.features.keep import Keeper
+from kft.features.place import Keeping
+from kft.heads.classifier import Classifier
+from kft.optimizer import Adam, AdamW, Lion, RmsProp, Sgd
+from kft.phase import EarlyStopping, Phase
+from kft.progress import shown_on
+from kft.schedule import Plateau
+from kft.task import assemble
+from kft.unfreeze import UnfreezeAll, UnfreezeMatch, UnfreezeNone, UnfreezeTop
+
+
+def phase(name="only", **settings):
+    defaults = {"epochs": 2, "optimizer": Adam(learning_rate=0.01), "unfreeze": UnfreezeNone()}
+    return Phase(name=name, **{**defaults, **settings})
+
+
+@pytest.fixture
+def splits():
+    return Ramp().load(0)
+
+
+@pytest.fixture
+def task(splits):
+    return tiny_task(splits)
+
+
+def test_a_head_phase_leaves_the_backbone_bit_identical(task, splits):
+    before = values(task.backbone.model.variables)
+    head = values(task.head_model.trainable_variables)
+
+    train(task, splits, [phase()], training(task))
+
+    assert all(same(task.backbone.model.variables, before))
+    assert not any(same(task.head_model.trainable_variables, head))
+
+
+def test_a_head_phase_with_augmentation_leaves_it_bit_identical_too(splits):
+    splits = Ramp(input=Vectors(claims_to_augment=True)).load(0)
+    task = tiny_task(splits)
+    before = values(task.backbone.model.variables)
+
+    (result,) = train(task, splits, [phase()], training(task))
+
+    assert not result.features_kept
+    assert all(same(task.backbone.model.variables, before))
+
+
+def test_a_phase_changes_exactly_the_stages_it_names(task, splits):
+    bottom, top = task.backbone.stages
+    before_bottom, before_top = values(bottom.variables), values(top.variables)
+
+    (result,) = train(task, splits, [phase(unfreeze=UnfreezeTop(stages=1))], training(task))
+
+    assert all(same(bottom.variables, before_bottom))
+    assert not any(same(top.variables, before_top))
+    assert result.trained_stages == 1
+
+
+def test_a_later_phase_sets_the_whole_state_whatever_came_before(task, splits):
+    bottom, _ = task.backbone.stages
+    phases = [phase("all", unfreeze=UnfreezeAll()), phase("top", unfreeze=UnfreezeTop(stages=1))]
+    train(task, splits, phases[:1], training(task))
+    before = values(bottom.variables)
+
+    train(task, splits, phases[1:], training(task))
+
+    assert all(same(bottom.variables, before))
+
+
+def test_fine_tuning_everything_never_moves_batch_norm(task, splits):
+    norm = task.backbone.model.get_layer("norm")
+    before = values(norm.variables)
+
+    train(task, splits, [phase(unfreeze=UnfreezeAll())], training(task))
+
+    assert all(same(norm.variables, before))
+
+
+def test_batch_norm_in_inference_trains_gamma_and_beta_but_not_the_statistics(splits):
+    task = tiny_task(splits, batch_norm="inference")
+    norm = task.backbone.model.get_layer("norm")
+    before = values([norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance])
+
+    train(task, splits, [phase(unfreeze=UnfreezeAll())], training(task))
+
+    now = [norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance]
+    assert same(now, before) == [False, False, True, True]
+
+
+def train_kept_and_whole(optimizer, head):
+    """Trains one task on kept features and one as a whole, and returns both results."""
+    trained = []
+    for claims in (False, True):
+        splits = Ramp(input=Vectors(claims_to_augment=claims)).load(0)
+        task = tiny_task(splits, head)
+        how = training(task, class_weights={"low": 2.0})
+        (result,) = train(task, splits, [phase(optimizer=optimizer, epochs=3)], how)
+        trained.append((result, values(task.head_model.variables)))
+    (kept, kept_weights), (whole, whole_weights) = trained
+    assert (kept.features_kept, whole.features_kept) == (True, False)
+    for a, b in zip(kept.epochs, whole.epochs, strict=True):
+        assert a["loss"] == pytest.approx(b["loss"], abs=1e-5)
+        assert a["val_loss"] == pytest.approx(b["val_loss"], abs=1e-5)
+    return kept_weights, whole_weights
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        Sgd(learning_rate=0.05, momentum=0.9, nesterov=True),
+        Adam(learning_rate=0.01),
+        AdamW(learning_rate=0.01, weight_decay=0.1),
+        RmsProp(learning_rate=0.01),
+        Lion(learning_rate=0.001),
+    ],
+    ids=lambda optimizer: optimizer.kind,
+)
+def test_kept_features_give_the_weights_that_the_whole_model_gives(optimizer):
+    """With dropout in the head, class weights and an uneven last batch."""
+    head = Classifier(hidden=(5,), activation="tanh", dropout=0.5, l2=1e-3)
+
+    kept, whole = train_kept_and_whole(optimizer, head)
+
+    for a, b in zip(kept, whole, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+def test_kept_features_give_the_same_weights_with_batch_norm_in_the_head():
+    """By SGD: over two examples batch norm has no gradient, and Adam would scale its rounding."""
+    head = Classifier(hidden=(5,), batch_norm=True, dropout=0.5)
+
+    kept, whole = train_kept_and_whole(Sgd(learning_rate=0.05, momentum=0.9), head)
+
+    for a, b in zip(kept, whole, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+@pytest.mark.parametrize("batch_norm", ["frozen", "inference"])
+def test_kept_activations_give_the_weights_that_the_whole_model_gives(batch_norm):
+    """The top is unfrozen, and a skip connection crosses the boundary."""
+    trained = []
+    for claims in (False, True):
+        splits = Ramp(input=Vectors(claims_to_augment=claims)).load(0)
+        task = tiny_task(splits, Classifier(dropout=0.5), batch_norm=batch_norm)
+        phases = [phase("head"), phase("top", epochs=3, unfreeze=UnfreezeTop(stages=1))]
+        results = train(task, splits, phases, training(task))
+        trained.append((results[1], values(task.model.variables)))
+
+    assert_same_weights(*trained)
+    kept, whole = (result for result, _ in trained)
+    assert kept.trained_parameters == whole.trained_parameters
+    for a, b in zip(kept.epochs, whole.epochs, strict=True):
+        assert a["val_loss"] == pytest.approx(b["val_loss"], abs=1e-5)
+
+
+def test_features_on_disk_give_the_weights_that_no_cache_gives():
+    """The top is unfrozen, and a skip connection crosses the boundary."""
+    trained = []
+    for mode in ("off", "disk"):
+        splits = Ramp().load(0)
+        task = tiny_task(splits, Classifier(dropout=0.5))
+        how = training(task, keeping=Keeping(mode))
+        (result,) = train(task, splits, [phase(unfreeze=UnfreezeTop(stages=1))], how)
+        trained.append((result, values(task.model.variables)))
+
+    (off, off_weights), (disk, disk_weights) = trained
+    assert off.features == "computed anew: cache is off"
+    assert disk.features == "computed once, up to the first layer that trains: 1.1 kB on disk"
+    for a, b in zip(off_weights, disk_weights, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+def test_as_many_views_as_epochs_give_the_weights_that_fresh_augmentation_gives():
+    trained = []
+    for views in (0, 3):
+        splits = Ramp(input=Shaken()).load(0)
+        task = tiny_task(splits, Classifier(dropout=0.5))
+        how = training(task, keeping=Keeping("memory", views))
+        (result,) = train(task, splits, [phase(epochs=3)], how)
+        trained.append((result, values(task.model.variables)))
+
+    (fresh, fresh_weights), (kept, kept_weights) = trained
+    assert (fresh.features_kept, kept.features_kept) == (False, True)
+    assert "cache_views is 0" in fresh.features
+    assert kept.features == "computed once for each of 3 views of an example: 1.6 kB in memory"
+    for a, b in zip(fresh_weights, kept_weights, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+def test_a_phase_computes_no_features_that_the_one_before_had(task, splits):
+    phases = [phase(name, epochs=1, unfreeze=UnfreezeTop(stages=1)) for name in ("top", "on")]
+    lines = []
+
+    with shown_on(SimpleNamespace(is_terminal=False, print=lambda line, **_: lines.append(line))):
+        train(task, splits, phases, training(task))
+
+    computed = [line for line in lines if "features" in line]
+    assert computed == ["Computing the features of validation", "Computing the features of train"]
+
+
+def test_scores_from_kept_activations_are_those_of_the_whole_model(task, splits):
+    """Two tensors cross the boundary, by the skip connection."""
+    train(task, splits, [phase(epochs=1, unfreeze=UnfreezeTop(stages=1))], training(task))
+
+    part = part_of(task, splits.test, "test", Keeper(Keeping("memory"), 0, "tiny"))
+
+    assert len(part.model.inputs) == 2
+    (found,) = passes.outputs_of(part.model, part.split, "Scoring")
+    (whole,) = passes.outputs_of(task.model, splits.test, "Scoring")
+    np.testing.assert_allclose(found, whole, atol=1e-6)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(splits):
+    weights = []
+    for seed in (3, 3, 4):
+        task = tiny_task(splits, Classifier(dropout=0.0))
+        train(task, splits, [phase(unfreeze=UnfreezeAll())], training(task, seed=seed))
+        weights.append(values(task.model.trainable_variables))
+
+    assert all(np.array_equal(a, b) for a, b in zip(weights[0], weights[1], strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(weights[0], weights[2], strict=True))
+
+
+def test_every_epoch_of_every_phase_is_recorded_once(task, splits, tmp_path):
+    phases = [phase("head"), phase("tune", epochs=3, unfreeze=UnfreezeAll())]
+
+    results = train(task, splits, phases, training(task, directory=tmp_path))
+
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [(line["phase"], line["epoch"]) for line in lines] == [
+        ("head", 1),
+        ("head", 2),
+        ("tune", 3),
+        ("tune", 4),
+        ("tune", 5),
+    ]
+    assert lines == [dict(record) for result in results for record in result.epochs]
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"} <= lines[0].keys()
+    assert list((tmp_path / "tensorboard" / "validation").iterdir())
+
+
+def test_the_best_weights_of_all_phases_come_back(task, splits):
+    """Phase two does harm, by decay; what is restored is the best epoch of phase one."""
+    phases = [
+        phase("head", epochs=5, optimizer=Adam(learning_rate=0.05)),
+        phase("harm", optimizer=AdamW(weight_decay=500), unfreeze=UnfreezeAll()),
+    ]
+    how = training(task)
+    head, harm = train(task, splits, phases, how)
+    assert harm.epochs[-1]["val_accuracy"] < head.best["val_accuracy"]
+
+    how.best.restore()
+
+    task.model.compile(loss=task.head.loss(task.target), metrics=task.head.metrics())
+    inputs = np.stack([splits.validation.fetch(i) for i in range(splits.validation.size)])
+    labels = np.eye(3)[splits.validation.labels]
+    scores = task.model.evaluate(inputs, labels, verbose=0, return_dict=True)
+    assert how.best.record == head.best
+    assert scores["accuracy"] == pytest.approx(head.best["val_accuracy"])
+    assert scores["loss"] == pytest.approx(head.best["val_loss"], abs=1e-5)
+
+
+def test_early_stopping_ends_a_phase_and_the_next_one_still_runs(task, splits):
+    stuck = phase(
+        "stuck",
+        epochs=9,
+        optimizer=Sgd(learning_rate=1e-9),
+        early_stopping=EarlyStopping(patience=2, min_delta=0.01),
+    )
+
+    first, second = train(task, splits, [stuck, phase("next")], training(task))
+
+    assert len(first.epochs) == 3
+    assert [record["epoch"] for record in second.epochs] == [4, 5]
+
+
+def test_a_plateau_cuts_the_rate_after_its_patience(task, splits):
+    flat = phase(
+        epochs=6,
+        optimizer=Sgd(learning_rate=1e-9),
+        schedule=Plateau(factor=0.1, patience=2),
+        batch_size=22,
+    )
+
+    (result,) = train(task, splits, [flat], training(task, monitor="accuracy"))
+
+    rates = [record["learning_rate"] for record in result.epochs]
+    assert rates[:3] == pytest.approx([1e-9] * 3)
+    assert rates[3:5] == pytest.approx([1e-10] * 2)
+    assert rates[5] == pytest.approx(1e-11)
+
+
+def test_a_loss_that_is_no_number_stops_at_its_step_and_keeps_the_best(task, splits):
+    phases = [
+        phase("head"),
+        phase("wild", optimizer=Sgd(learning_rate=1e30), clip_norm=None, unfreeze=UnfreezeAll()),
+    ]
+    how = training(task)
+
+    with pytest.raises(TrainingError, match=r"phase 'wild', epoch 3, step \d.*loss is (nan|inf)"):
+        train(task, splits, phases, how)
+
+    assert how.best.record["phase"] == "head"
+
+
+@pytest.mark.parametrize(
+    ("unfreeze", "message"),
+    [
+        (UnfreezeTop(stages=3), r"phases\[1\]\.unfreeze\.stages: got 3, .*'tiny' has 2 stages"),
+        (UnfreezeMatch(pattern="block.*"), r"phases\[1\]\.unfreeze\.pattern: .* matches none"),
+    ],
+    ids=["too many", "no match"],
+)
+def test_a_phase_that_does_not_fit_is_refused_before_the_first_step(
+    task, splits, unfreeze, message
+):
+    before = values(task.model.variables)
+
+    with pytest.raises(ConfigError, match=message):
+        train(task, splits, [phase("head"), phase("tune", unfreeze=unfreeze)], training(task))
+
+    assert all(same(task.model.variables, before))
+
+
+def test_an_unknown_monitor_is_refused_with_the_metrics_there_are(task, splits):
+    with pytest.raises(ConfigError, match="no metric 'acuracy'. Did you mean 'accuracy'"):
+        train(task, splits, [phase()], training(task, monitor="acuracy"))
+
+
+class Witness(keras.callbacks.Callback):
+    """Writes down what a user's callback sees."""
+
+    def __init__(self, seen, stop_at=None):
+        super().__init__()
+        self.seen = seen
+        self.stop_at = stop_at
+
+    def on_epoch_end(self, epoch, logs=None):
+        rate = float(self.model.optimizer.learning_rate)
+        self.seen.append((self.model.name, epoch, "val_accuracy" in logs, rate > 0))
+        self.model.stop_training = epoch == self.stop_at
+
+
+def test_a_users_callback_sees_the_whole_model_and_true_epochs(task, splits):
+    seen = []
+    phases = [phase("head"), phase("tune", epochs=1, unfreeze=UnfreezeAll())]
+
+    train(task, splits, phases, training(task, callbacks=lambda: [Witness(seen)]))
+
+    assert seen == [("task", 0, True, True), ("task", 1, True, True), ("task", 2, True, True)]
+
+
+def test_a_users_callback_can_stop_a_phase_whose_features_are_kept(task, splits):
+    how = training(task, callbacks=lambda: [Witness([], stop_at=0)])
+
+    (result,) = train(task, splits, [phase(epochs=5)], how)
+
+    assert result.features_kept
+    assert len(result.epochs) == 1
+
+
+def test_strings_go_through_the_unchanged_engine():
+    splits = Texts().load(0)
+    keras.utils.set_random_seed(0)
+    backbone = TinyWords().load(splits.input.spec)
+    task = assemble(backbone, Classifier(dropout=0.0), splits.target, splits.input)
+    phases = [
+        phase("head", epochs=8, optimizer=Adam(learning_rate=0.1)),
+        phase("tune", epochs=4, optimizer=Adam(learning_rate=0.1), unfreeze=UnfreezeAll()),
+    ]
+
+    head, tune = train(task, splits, phases, training(task))
+
+    assert head.features_kept
+    assert tune.epochs[-1]["val_accuracy"] == 1.0
+
+
+def test_a_smaller_training_set_than_one_batch_trains(task, splits):
+    from dataclasses import replace
+
+    small = replace(splits, train=vector_split(3))
+
+    (result,) = train(task, small, [phase(batch_size=64)], training(task))
+
+    assert np.isfinite(result.epochs[-1]["loss"])
+
+
+def test_features_that_do_not_fit_in_memory_are_computed_anew(task, splits, monkeypatch):
+    monkeypatch.setattr(passes, "memory_budget", lambda: 9 * 6 * 4)
+
+    (result,) = train(task, splits, [phase()], training(task))
+
+    assert not result.features_kept
+    assert result.features == (
+        "computed anew: 528 bytes are more than the 216 bytes of memory that they may have"
+    )
+    assert len(result.epochs) == 2
