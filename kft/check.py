@@ -116,10 +116,10 @@ def check_and_write(config: RunConfig, report: Path | None, excluded: Path | Non
     """Returns what `check` does, and writes it as JSON and what to leave out, where wished.
 
     Raises:
-        ConfigError: One of the files is there already.
+        ConfigError: One of the files is there already, or cannot be.
     """
     for path in (report, excluded):
-        refuse_existing(path)
+        refuse_unwritable(path)
     result = check(config)
     if report is not None:
         text = json.dumps(result.in_json(), indent=2, ensure_ascii=False)
@@ -129,10 +129,15 @@ def check_and_write(config: RunConfig, report: Path | None, excluded: Path | Non
     return result
 
 
-def refuse_existing(path: Path | None) -> None:
-    """Raises ConfigError if there is something at `path`."""
-    if path is not None and path.exists():
+def refuse_unwritable(path: Path | None) -> None:
+    """Raises ConfigError if there is something at `path`, or no folder to write it into."""
+    if path is None:
+        return
+    if path.exists():
         raise ConfigError(str(path), "is there already", "Name another file, or move it away")
+    if not path.parent.is_dir():
+        problem = f"has no folder {str(path.parent)!r}"
+        raise ConfigError(str(path), problem, "Make it, or name another file")
 
 
 def unreadable(config: RunConfig, splits: Splits, seen: Survey) -> Iterator[str]:

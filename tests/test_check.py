@@ -4,8 +4,8 @@ import pytest
 from test_run import config
 from tiny import TinyDense
 
-from kft.check import check
-from kft.errors import BackboneError
+from kft.check import check, check_and_write
+from kft.errors import BackboneError, ConfigError
 from kft.image.applications import KerasApplication
 
 
@@ -28,6 +28,15 @@ def test_weights_that_are_not_there_and_a_used_directory_are_faults(tmp_path):
         "output_dir",
         "backbone.weights",
     ]
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_data_is_read(tmp_path):
+    settings = config(tmp_path / "run")
+
+    for name in ("report", "excluded"):
+        files = {"report": None, "excluded": None, name: tmp_path / "nowhere" / "file"}
+        with pytest.raises(ConfigError, match="nowhere/file: has no folder .*nowhere'. Make it"):
+            check_and_write(settings, **files)
 
 
 def test_an_interpolation_without_fine_tuning_is_a_fault(tmp_path):

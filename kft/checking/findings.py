@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 from kft.checking.duplicates import Alike
 from kft.checking.survey import Survey
@@ -38,9 +39,17 @@ def notes_of(seen: Survey, counts: Mapping[str, int]) -> Iterator[str]:
         count = sum(len(group.members) for group in groups)
         if groups:
             yield f"{count} examples {what}: {shortened([told(seen, each) for each in groups])}"
-    if seen.odd:
-        remarks = [f"{name} {remark}" for name, remark in seen.odd]
-        yield f"odd: {shortened(remarks)}"
+    yield from oddities(seen.odd)
+
+
+def oddities(odd: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Yields a sentence for each kind of remark, so that many of one kind hide no other."""
+    kinds: dict[str, list[str]] = {}
+    for name, remark in odd:
+        # Sizes in it make no other kind.
+        kinds.setdefault(re.sub("[0-9]+", "", remark), []).append(f"{name} {remark}")
+    for told in kinds.values():
+        yield f"odd: {shortened(told)}"
 
 
 def imbalance(counts: Mapping[str, int]) -> Iterator[str]:

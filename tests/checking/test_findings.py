@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kft.checking.findings import exclusions, in_json, notes_of
+from kft.checking.findings import exclusions, in_json, notes_of, oddities
 from kft.checking.survey import survey
 from kft.counts import class_counts
 from kft.image.input import ImageInput
@@ -50,6 +50,16 @@ def test_notes_say_what_is_wrong_a_sentence_for_each_kind(seen):
     ]
     assert "train/cat/2.png (train) = val/cat/near.jpg (validation)" in notes[2]
     assert notes[4].endswith("val/dog/wrong.jpg is a PNG, whatever its name says")
+
+
+def test_many_remarks_of_one_kind_hide_none_of_another():
+    small = [(f"{n}.png", f"is only {n}x{n} pixels, for a target of 64x64") for n in range(9)]
+
+    notes = list(oddities([*small, ("wrong.jpg", "is a PNG, whatever its name says")]))
+
+    assert len(notes) == 2
+    assert notes[0].endswith("2.png is only 2x2 pixels, for a target of 64x64; and 6 more")
+    assert notes[1] == "odd: wrong.jpg is a PNG, whatever its name says"
 
 
 def test_what_may_be_left_out_spares_one_of_each_and_the_split_that_is_judged(seen):
