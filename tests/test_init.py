@@ -44,6 +44,19 @@ def test_a_table_gets_a_config_that_loads(folder):
     assert written.reasons["data.path_column"] == "its cells name files that are there"
 
 
+def test_files_that_are_not_there_and_may_be_skipped_tell_no_size(folder):
+    lines = (f"{n}.png,{['old', 'new'][n % 2]}" for n in range(60))
+    (folder / "labels.csv").write_text("\n".join(["file,age", *lines]))
+    (folder / "1.png").write_bytes(b"no picture")
+
+    written = init_config("labels.csv", overrides=("data.on_bad_input=skip",))
+
+    config, splits = loaded(written)
+    assert config.data.on_bad_input == "skip"
+    assert sum(splits.sizes.values()) == 60
+    assert written.reasons["data.input.size"].startswith("the short side of the images is 30 px")
+
+
 @pytest.mark.parametrize(
     ("cells", "head"),
     [(lambda n: ["a", "a|b"][n % 2], "multilabel"), (lambda n: n / 3, "regressor")],

@@ -21,18 +21,21 @@ def fitting_size(split: Split) -> tuple[int, str]:
     import tensorflow as tf
 
     looked = np.linspace(0, split.size - 1, min(split.size, LOOKED_AT)).astype("int64")
-    sides = [side for index in looked if (side := short_side(split.fetch(tf.constant(index))))]
+    sides = [side for index in looked if (side := short_side(split, tf.constant(index)))]
     typical = int(statistics.median(sides)) if sides else SIZES[-1]
     size = next((size for size in SIZES if size >= typical), SIZES[-1])
     return size, f"the short side of the images is {typical} px as a rule (median of {len(sides)})"
 
 
-def short_side(raw: tf.Tensor) -> int | None:
+def short_side(split: Split, index: tf.Tensor) -> int | None:
     """Returns the short side of an encoded image in pixels, or None if it cannot be told."""
-    from PIL import Image, UnidentifiedImageError
+    import tensorflow as tf
+    from PIL import Image
 
     try:
+        raw = split.fetch(index)
         with Image.open(io.BytesIO(raw.numpy())) as image:
             return min(image.size)
-    except (UnidentifiedImageError, OSError):
+    # Such as a file that is not there, damaged, or claims more pixels than any memory holds.
+    except (tf.errors.OpError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
