@@ -46,12 +46,7 @@ class KerasHub(BackboneSource):
         """Returns the backbone; without `pretrained`, its weights are not fetched."""
         import keras
 
-        if is_offline() and not Path(self.preset).is_dir():
-            raise BackboneError(
-                where=self._where(),
-                problem="is no directory, and kft is offline",
-                fix="Write it to one with `save_to_preset` of KerasHub where there is a network",
-            )
+        self._look_for_directory()
         hub = import_keras_hub()
         whole = self._from_preset(hub.models.Backbone, load_weights=pretrained)
         # Of a model of images and text, the half that sees.
@@ -62,6 +57,20 @@ class KerasHub(BackboneSource):
         features = self._vector(inlined(sees, converter(pixels)))
         model = keras.Model(pixels, features, name="keras_hub_backbone")
         return Backbone(Path(self.preset).name, model, layer_stages(model), self.batch_norm)
+
+    def _look_for_directory(self) -> None:
+        """Refuses a preset that is not there, if it is a directory or nothing can be fetched."""
+        if Path(self.preset).is_dir():
+            return
+        if self.preset.startswith("/"):
+            fix = "Correct the path; a relative one starts from the working directory"
+            raise BackboneError(self._where(), "is no directory", fix)
+        if is_offline():
+            raise BackboneError(
+                where=self._where(),
+                problem="is no directory, and kft is offline",
+                fix="Write it to one with `save_to_preset` of KerasHub where there is a network",
+            )
 
     def _from_preset(self, cls: Any, **settings: Any) -> Any:
         try:

@@ -142,6 +142,11 @@ def test_without_pretrained_the_weights_are_not_read(resnet):
     assert not np.array_equal(fresh.model.get_weights()[0], trained.model.get_weights()[0])
 
 
+def test_a_directory_that_is_not_there_is_told_as_one(tmp_path):
+    with pytest.raises(BackboneError, match="gone': is no directory. Correct the path"):
+        KerasHub(preset=str(tmp_path / "gone")).load(spec(24))
+
+
 @pytest.mark.slow
 def test_what_does_not_fit_is_refused(resnet, tmp_path):
     with pytest.raises(ConfigError, match="needs a sequence, but .* gives a map"):

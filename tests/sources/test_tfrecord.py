@@ -211,7 +211,11 @@ def unlike(folder):
         (lambda folder: None, {}, "data.path '.*data-.': names no file. Give a pattern"),
         (lambda folder: None, {"path": "/tmp"}, "'/tmp': is a folder, expected files. Give a"),
         (missing_shard, {}, "lacks the shards '.*data-00001-of-00003'. Put them there"),
-        (cut_short, {}, "data-00000-of-00001: is damaged, cut short or no TFRecord file: .*Write"),
+        (
+            cut_short,
+            {},
+            "data-00000-of-00001: is damaged, cut short or no TFRecord file: truncated.*requested. Write",
+        ),
         (flipped, {}, "is damaged, cut short or no TFRecord file: .*corrupted record at"),
         (compressed, {}, "is compressed, which leaves no way to one record. Unpack it"),
         (no_messages, {}, "holds records that are no tf.train.Example"),
