@@ -14,7 +14,8 @@ from kft.errors import ConfigError
 from kft.evaluate import evaluate
 from kft.exclude import find
 from kft.exporter import Exporter
-from kft.reading import decode_all, read, refuse_bad
+from kft.progress import say
+from kft.reading import decode_all, notes_of, read, refuse_bad
 from kft.run import open_run
 from kft.run_dir import EXPORT
 from kft.sources.folder import Folder
@@ -37,6 +38,8 @@ def evaluate_run(directory: str | Path, data: str | Path | None = None) -> Mappi
         whole = other_data(config.data, str(data)).whole(task.target)
         found = decode_all(whole, task.input, f"Reading {data}")
         refuse_bad(found.bad, config.data.on_bad_input)
+        for note in notes_of(found.bad):
+            say(f"note: {note}")
         return {"data": dict(evaluate(task, found.raw, found.decoded, str(data)).scores)}
     reading = read(find(config.data, config.seed), config.data.on_bad_input, config.cache)
     raw, decoded = reading.raw.by_name(), reading.decoded.by_name()
@@ -51,6 +54,9 @@ def other_data(own: DataSource, path: str) -> Table | Folder:
     """Returns the source of the examples at `path`, for a run whose `own` data is another."""
     if isinstance(own, Table):
         return own.model_copy(update={"path": absolute(path)})
+    if Path(path).is_file():
+        problem = "is a file, expected class folders; a table is for a run whose own data is one"
+        raise ConfigError(path, problem, "Put its examples into a folder for each class")
     return Folder(path=path, input=own.input)
 
 

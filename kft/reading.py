@@ -63,10 +63,15 @@ def read(splits: Splits, on_bad_input: str, cache: CacheMode = "off") -> Reading
     bad = {name: why for part in passes.values() for name, why in part.bad.items()}
     empty = [name for name, part in passes.items() if not part.raw.size]
     refuse_bad(bad, "stop" if empty else on_bad_input)
-    notes = splits.notes + ((f"left out {len(bad)} unreadable: {listing(bad)}",) if bad else ())
+    notes = (*splits.notes, *notes_of(bad))
     raw = splits.with_splits({name: part.raw for name, part in passes.items()}, notes)
     decoded = splits.with_splits({name: part.decoded for name, part in passes.items()}, notes)
     return Reading(raw, decoded, bad)
+
+
+def notes_of(bad: Mapping[str, str]) -> tuple[str, ...]:
+    """Returns what a person should know of examples that were left out since they are `bad`."""
+    return (f"left out {len(bad)} unreadable: {listing(bad)}",) if bad else ()
 
 
 def refuse_bad(bad: Mapping[str, str], on_bad_input: str) -> None:

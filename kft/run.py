@@ -107,6 +107,8 @@ def train_in(state: RunState, config: RunConfig) -> Trained:
     task = assemble(backbone, config.head, found.target, found.input)
     refuse_misfits(config, found, task)
     reading = read(found, config.data.on_bad_input, config.cache)
+    for note in reading.raw.notes:
+        say(f"note: {note}")
     write_beginning(state.directory, whole, reading.bad | left_out(whole, found))
     keeper = Keeper(config.keeping, config.seed, task.backbone.name)
     phases, selected = train_and_keep(config, task, reading, state, keeper)

@@ -295,7 +295,11 @@ def test_a_class_of_the_user_needs_trust(tmp_path):
         (no_folder, 1, ["data.path '.*/photos': "]),
         (empty_folder, 1, ["data.path '.*/photos': is empty, but for folders", "Give a folder"]),
         (one_class, 1, ["data.path .*: has 1 class to train on, 'cats'; expected 2 or more"]),
-        (small_class, 1, ["data.path .*: too few examples.*train, validation.*'dogs' has 2"]),
+        (
+            small_class,
+            1,
+            ["data.path .*: too few examples.*'dogs' has 2.*set data.split.test to 0"],
+        ),
         (truncated, 1, [r"1 of the examples cannot be read: cats/3.png \(", "on_bad_input"]),
         (small_images, 2, ["data.input.size: is 16x16, but MobileNetV2 needs at least 32x32"]),
         (too_many_stages, 2, [r"phases\[0\].unfreeze.stages: got 9, but .* has 2 stages"]),
@@ -327,6 +331,7 @@ def test_skipping_lists_what_it_skipped_and_deletes_nothing(told):
     done = told[skipped]
 
     assert done.code == 0, done.err
+    assert "note: left out 1 unreadable: cats/3.png (" in done.err
     assert done.read("run/skipped.csv").splitlines()[1].startswith("cats/3.png,")
     assert "cats/3.png" in done.read("run/split.csv"), "which must name all of the data"
     assert len(list((done.folder / "photos" / "cats").iterdir())) == 6

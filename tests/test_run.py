@@ -153,6 +153,8 @@ def test_a_run_can_be_repeated_from_its_own_directory(result, again):
 
 def test_an_opened_run_scores_as_it_did(result):
     scores = evaluate_run(result.directory)
+    with pytest.raises(ConfigError, match="test_run.py: is a file, expected class folders"):
+        evaluate_run(result.directory, __file__)
 
     assert scores["test"]["loss"] == pytest.approx(result.scores["test"]["loss"], abs=1e-6)
     assert scores["validation"]["accuracy"] == result.scores["validation"]["accuracy"]

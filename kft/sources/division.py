@@ -122,15 +122,10 @@ def by_shares(
         rule = rule.model_copy(update={"test": 0.0})
     divided = np.flatnonzero(given != "test").tolist()
     labels = [examples.labels[index] for index in divided]
-    chosen = assign(
-        [examples.names[index] for index in divided],
-        labels,
-        rule,
-        seed,
-        None if groups is None else [groups[index] for index in divided],
-    )
+    within = None if groups is None else [groups[index] for index in divided]
+    chosen = assign([examples.names[index] for index in divided], labels, rule, seed, within)
     if all(len(shown) == 1 for shown in labels):
-        require_every_class(examples.where, labels, chosen, rule)
+        require_every_class(examples.where, labels, chosen, rule, within)
     given[divided] = chosen
     return checked(examples, given.astype("<U10"), groups)
 

@@ -20,10 +20,14 @@ def listing_notes(listing: Listing, layout: Layout, readable: Sequence[str]) -> 
     full = {"/".join(path.split("/")[: layout.depth]) for path in readable}
     if empty := [folder for folder in layout.classes_at(listing.folders) if folder not in full]:
         yield f"no class for folders without a file to read: {quoted(empty)}"
-    if listing.repeats:
-        yield f"passed over links to folders that are read already: {quoted(listing.repeats)}"
-    if listing.broken:
-        yield f"passed over what is neither file nor folder: {quoted(listing.broken, 3)}"
+    unread = {
+        "hidden folders": listing.hidden,
+        "links to folders that are read already": listing.repeats,
+        "what is neither file nor folder": listing.broken,
+    }
+    yield from (
+        f"passed over {what}: {quoted(paths, 3)}" for what, paths in unread.items() if paths
+    )
 
 
 def files(paths: Sequence[str]) -> str:

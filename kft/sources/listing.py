@@ -30,12 +30,14 @@ class Listing:
         folders: Likewise, down to the last.
         repeats: Links to folders that are listed already, which are not followed.
         broken: What is neither file nor folder, such as links to nothing.
+        hidden: Folders that are not listed, since their names begin with a dot.
     """
 
     files: tuple[str, ...]
     folders: tuple[str, ...]
     repeats: tuple[str, ...]
     broken: tuple[str, ...]
+    hidden: tuple[str, ...]
 
     def tops(self) -> list[str]:
         """Returns the folders that lie directly in the listed one."""
@@ -56,7 +58,8 @@ def list_below(root: str) -> Listing:
 def list_local(root: str) -> Listing:
     """Returns what `list_below` does for a folder of this machine."""
     require_folder(root)
-    found: dict[str, list[str]] = {"file": [], "folder": [], "repeat": [], "broken": []}
+    sorts = ("file", "folder", "repeat", "broken", "hidden")
+    found: dict[str, list[str]] = {sort: [] for sort in sorts}
     seen: set[str] = set()
     pending = deque([""])
     while pending:
@@ -87,17 +90,18 @@ def list_remote(root: str) -> Listing:
         return name.endswith("/") or bool(tf.io.gfile.isdir(join(root, name)))
 
     require_remote_folder(root)
-    files: list[str] = []
-    folders: list[str] = []
+    found: dict[str, list[str]] = {"file": [], "folder": [], "hidden": [], "litter": []}
     pending = [""]
     with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
         while pending:
             folder = pending.pop()
             names = [f"{folder}/{name}".lstrip("/") for name in remote_entries(root, folder)]
             for name, inner in zip(names, pool.map(is_folder, names), strict=True):
-                (folders if inner else files).append(name.rstrip("/"))
-                pending.extend([name.rstrip("/")] if inner else [])
-    return Listing(tuple(sorted(files)), tuple(sorted(folders)), (), ())
+                sort = remote_sort(name, inner)
+                found[sort].append(name.rstrip("/"))
+                pending.extend([name.rstrip("/")] if sort == "folder" else [])
+    files, folders, hidden, _ = (tuple(sorted(paths)) for paths in found.values())
+    return Listing(files, folders, (), (), hidden)
 
 
 def remote_entries(root: str, folder: str) -> list[str]:
@@ -113,7 +117,14 @@ def remote_entries(root: str, folder: str) -> list[str]:
             problem=f"its folder {path!r} cannot be listed: {reason(error)}",
             fix="Give your user the right to read it",
         ) from error
-    return [name for name in names if name.strip("/") and not is_litter(name.rstrip("/"))]
+    return [name for name in names if name.strip("/") and name.strip("/").lower() not in LITTER]
+
+
+def remote_sort(path: str, is_folder: bool) -> str:
+    """Returns ``folder``, ``file``, ``hidden`` for a hidden folder, ``litter`` for such a file."""
+    if path.rstrip("/").rpartition("/")[2].startswith("."):
+        return "hidden" if is_folder else "litter"
+    return "folder" if is_folder else "file"
 
 
 def require_remote_folder(path: str) -> None:
@@ -138,7 +149,7 @@ def entries(root: str, folder: str) -> list[os.DirEntry[str]]:
     path = os.path.join(root, folder)  # noqa: PTH118
     try:
         with os.scandir(path) as found:
-            kept = [entry for entry in found if not is_litter(entry.name)]
+            kept = [e for e in found if not is_litter(e.name) or sort_of(e) == "hidden"]
     except OSError as error:
         raise DataError(
             where=f"data.path {root!r}",
@@ -149,9 +160,11 @@ def entries(root: str, folder: str) -> list[os.DirEntry[str]]:
 
 
 def sort_of(entry: os.DirEntry[str]) -> str:
-    """Returns ``folder``, ``file`` or ``broken``, following links."""
+    """Returns ``folder``, ``hidden`` if that is its name, ``file`` or ``broken``; follows links."""
     try:
-        return "folder" if entry.is_dir() else "file" if entry.is_file() else "broken"
+        if entry.is_dir():
+            return "hidden" if entry.name.startswith(".") else "folder"
+        return "file" if entry.is_file() else "broken"
     except OSError:  # such as a link to itself
         return "broken"
 
@@ -170,7 +183,10 @@ def require_folder(path: str) -> None:
             TABLES: ("a table", 'Set data.kind to "table" to read it, or give a folder'),
             ".npz": ("a file of arrays", 'Set data.kind to "arrays" to read it, or give a folder'),
             ".npy": ("one array", "Write it with its labels into an .npz file, by numpy.savez"),
-            "": ("a file", "Give the folder it lies in"),
+            "": (
+                "a file",
+                "Give the folder it lies in; of files, a table is .csv or .jsonl, arrays are .npz",
+            ),
         }
         what, fix = next(told for end, told in endings.items() if path.lower().endswith(end))
         raise DataError(where, f"is {what}, expected a folder", fix)

@@ -191,17 +191,20 @@ def require_every_class(
     labels: Sequence[tuple[str, ...]],
     assigned: Sequence[str] | np.ndarray,
     rule: SplitRule,
+    groups: Sequence[str] | None = None,
 ) -> None:
     """Refuses what `assign` gave if a split has no example of some class.
 
     Raises:
-        DataError: Names every such class with its number of examples.
+        DataError: Names every such class with its number of examples, or of `groups`.
     """
     there = {
         (label, str(to)) for shown, to in zip(labels, assigned, strict=True) for label in shown
     }
     splits = tuple(rule.ranges())[::-1]
-    counts = Counter(label for shown in labels for label in shown)
+    keys = [group or at for at, group in enumerate(groups or [""] * len(labels))]
+    held = {(label, key) for key, shown in zip(keys, labels, strict=True) for label in shown}
+    counts = Counter(label for label, _ in held)
     small = [
         f"{label!r} has {count}"
         for label, count in sorted(counts.items())
@@ -209,10 +212,12 @@ def require_every_class(
     ]
     if small:
         more = f" and {len(small) - NAMED} more" if len(small) > NAMED else ""
+        fewer = "set data.split.test to 0, " if "test" in splits else ""
+        what = "examples" if groups is None else "groups with examples"
         raise DataError(
             where=where,
-            problem=f"too few examples of a class to have one each for {', '.join(splits)}: "
+            problem=f"too few {what} of a class to have one each for {', '.join(splits)}: "
             f"{', '.join(small[:NAMED])}{more}",
-            fix=f"Add examples until each class has {len(splits)} or more, or move these classes "
-            "out of the data",
+            fix=f"Add {what.split()[0]} until each class has {len(splits)} or more, {fewer}or move "
+            "these classes out of the data",
         )

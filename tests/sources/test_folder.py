@@ -249,7 +249,7 @@ def test_litter_is_passed_over(tmp_path):
 
     assert len(all_names(splits)) == 6
     assert splits.target.names == ("cats", "dogs")
-    assert splits.notes == ()
+    assert splits.notes == ("passed over hidden folders: '.git', 'dogs/.hidden'",)
 
 
 def test_what_gives_no_example_is_noted(tmp_path):
@@ -368,6 +368,7 @@ def test_an_archive_is_refused(tmp_path):
     [
         ("labels.csv", 'is a table, expected a folder. Set data.kind to "table"'),
         ("data.npz", 'is a file of arrays, expected a folder. Set data.kind to "arrays"'),
+        ("read.me", "is a file, expected a folder. .*; of files, a table is .csv or .jsonl"),
         ("data.npy", "is one array, expected a folder. Write it with its labels into an .npz file"),
     ],
 )
@@ -380,7 +381,7 @@ def test_what_another_source_reads_is_told_where_it_belongs(tmp_path, name, mess
 
 def test_a_url_is_read_as_a_folder_is(tmp_path):
     names = [f"{label}/deep/{number}.bin" for label in ("cats", "dogs") for number in range(10)]
-    names += ["cats/.hidden", "cats/a.txt"]
+    names += ["cats/.hidden", "cats/a.txt", ".eels/1.bin", "__MACOSX/1.bin"]
     write(tmp_path, *names)
     for name in names:
         tf.io.gfile.makedirs(f"ram://{tmp_path.name}/{name.rpartition('/')[0]}")

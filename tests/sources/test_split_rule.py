@@ -201,3 +201,11 @@ def test_only_the_first_of_many_small_classes_are_named():
 
     with pytest.raises(DataError, match=r"'0' has 1, '1' has 1, .*'17' has 1 and 20 more. Add"):
         require_every_class("data", labels, ["train"] * 30, SplitRule())
+
+
+def test_a_class_of_one_group_lacks_groups_however_many_examples_it_has():
+    labels, groups = [("a",), ("b",)] * 20, ["x"] * 38 + ["", ""]
+    assigned = assign([*map(str, range(40))], labels, SplitRule(), 0, groups)
+
+    with pytest.raises(DataError, match="too few groups .*'a' has 2, 'b' has 2. Add groups until"):
+        require_every_class("data", labels, assigned, SplitRule(), groups)
