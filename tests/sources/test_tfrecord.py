@@ -214,7 +214,7 @@ def unlike(folder):
         (
             cut_short,
             {},
-            "data-00000-of-00001: is damaged, cut short or no TFRecord file: truncated.*requested. Write",
+            "is damaged, cut short or no TFRecord file: truncated.*requested. Write",
         ),
         (flipped, {}, "is damaged, cut short or no TFRecord file: .*corrupted record at"),
         (compressed, {}, "is compressed, which leaves no way to one record. Unpack it"),
