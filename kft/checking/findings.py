@@ -70,8 +70,10 @@ def shortened(items: list[str]) -> str:
 
 
 def told(seen: Survey, group: Alike) -> str:
-    """Returns the members of a group with their splits."""
-    shown = [f"{seen.names[member]} ({seen.splits[member]})" for member in group.members[:NAMED]]
+    """Returns the members of a group with their splits, first one of each split."""
+    first = {seen.splits[member]: member for member in reversed(group.members)}.values()
+    members = sorted(group.members, key=lambda member: member not in first)
+    shown = [f"{seen.names[member]} ({seen.splits[member]})" for member in members[:NAMED]]
     more = len(group.members) - NAMED
     return " = ".join(shown) + (f" = {more} more" if more > 0 else "")
 

@@ -33,7 +33,10 @@ class ImageInput(Input):
 
     model_config = ConfigDict(populate_by_name=True)
 
-    file_endings: ClassVar[tuple[str, ...]] = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
+    file_endings: ClassVar[tuple[str, ...]] = (
+        *(".jpg", ".jpeg", ".jfif"),
+        *(".png", ".gif", ".bmp", ".webp"),
+    )
     unused_by_decode: ClassVar[tuple[str, ...]] = ("augmentations",)
 
     size: tuple[PositiveInt, PositiveInt] = (224, 224)

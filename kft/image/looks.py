@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # How files of each form begin, and end.
 FORMS = {
-    "JPEG": (b"\xff\xd8", (".jpg", ".jpeg")),
+    "JPEG": (b"\xff\xd8", (".jpg", ".jpeg", ".jfif")),
     "PNG": (b"\x89P", (".png",)),
     "GIF": (b"GI", (".gif",)),
     "BMP": (b"BM", (".bmp",)),

@@ -199,7 +199,9 @@ def require_folder(path: str) -> None:
 
 
 def near_miss(path: str) -> str:
-    """Returns what part of an absolute `path` is missing, with names like it that are there."""
+    """Returns why there is no file at an absolute `path`: what is missing, and names like it."""
+    if os.path.isdir(path):  # noqa: PTH112
+        return f"{path!r} is a folder"
     parent, name = os.path.split(path.rstrip("/"))
     while not os.path.isdir(parent):  # noqa: PTH112
         parent, name = os.path.split(parent)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kft.checking.findings import exclusions, in_json, notes_of, oddities
-from kft.checking.survey import survey
+from kft.checking.findings import exclusions, in_json, notes_of, oddities, told
+from kft.checking.survey import Survey, survey
 from kft.counts import class_counts
 from kft.image.input import ImageInput
 from kft.sources.folder import Folder
@@ -50,6 +50,14 @@ def test_notes_say_what_is_wrong_a_sentence_for_each_kind(seen):
     ]
     assert "train/cat/2.png (train) = val/cat/near.jpg (validation)" in notes[2]
     assert notes[4].endswith("val/dog/wrong.jpg is a PNG, whatever its name says")
+
+
+def test_of_many_that_are_alike_one_of_each_split_is_told_first():
+    splits = ["train"] * 5 + ["test"]
+    names = [f"{number}.png" for number in range(6)]
+    seen = Survey(names, splits, np.zeros(6), np.zeros((6, 16), "uint8"), None, [], {})
+
+    assert told(seen, *seen.copies) == "0.png (train) = 5.png (test) = 1.png (train) = 3 more"
 
 
 def test_many_remarks_of_one_kind_hide_none_of_another():

@@ -36,6 +36,7 @@ def test_remarks_name_what_is_wrongly_named_or_far_from_the_target():
     measures = {
         "right.jpg": (64, 80, 0),
         "RIGHT.JPEG": (64, 80, 0),
+        "right.jfif": (64, 80, 0),
         "without": (64, 80, 0),
         "other.dat": (64, 80, 0),
         "wrong.jpg": (64, 80, 1),

@@ -317,6 +317,14 @@ def test_a_file_that_is_not_there_is_told_with_the_names_like_it(tmp_path):
     assert told.endswith('start from the folder of the table, or set data.on_bad_input to "skip".')
 
 
+def test_a_folder_in_the_place_of_a_file_is_told_as_one(tmp_path):
+    (tmp_path / "pics/more").mkdir()
+
+    told = fault(lines(breeds) + "pics/more,dog\n")
+
+    assert f"of 21: 'pics/more'. '{tmp_path}/pics/more' is a folder. Correct" in told
+
+
 def test_only_the_first_of_many_faults_are_listed():
     told = fault(lines(lambda n: "x"), value_columns=["breed"])
 
