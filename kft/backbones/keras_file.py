@@ -59,6 +59,9 @@ class KerasFile(BackboneSource):
         """Returns the model in the file, in Keras's safe mode."""
         import keras
 
+        if not Path(self.path).is_file():
+            fix = "Correct the path; a relative one starts from the working directory"
+            raise BackboneError(self._where(), "is not a file on this machine", fix)
         try:
             if pretrained:
                 return keras.saving.load_model(self.path, compile=False, safe_mode=True)

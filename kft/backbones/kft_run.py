@@ -94,8 +94,13 @@ class KftRun(BackboneSource):
 
     def _parts(self, trusted: Iterable[str] | None) -> Earlier:
         """Returns the backbone, head and input that the earlier run's config names."""
+        fix = "Give the directory that `kft run` named at its end"
+        config = Path(self.path) / CONFIG
+        if not config.is_file():
+            problem = f"is not the directory of a run: it has no {CONFIG}"
+            raise BackboneError(self._where(), problem, fix)
         try:
-            settings = json.loads((Path(self.path) / CONFIG).read_text(encoding="utf-8"))
+            settings = json.loads(config.read_text(encoding="utf-8"))
             named = {
                 "backbone": {**settings["backbone"], "batch_norm": self.batch_norm},
                 "head": settings["head"],
@@ -108,11 +113,8 @@ class KftRun(BackboneSource):
                 self._where(), f"its config is wrong: {faults}", "Mend it"
             ) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise BackboneError(
-                where=self._where(),
-                problem=f"is not the directory of a run: {error}",
-                fix="Give the directory that `kft run` named at its end",
-            ) from error
+            problem = f"is not the directory of a run: {error}"
+            raise BackboneError(self._where(), problem, fix) from error
 
     def _where(self) -> str:
         return f"backbone.path {self.path!r}"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 KEYS = ("name", "parameters", "multiply_adds", "top1", "minimum_size", "weights")
 EXACT = 32
+FEW_BILLIONS = 0.1
 
 
 @click.command()
@@ -36,6 +37,12 @@ def backbones(size: int, sort: str | None, as_json: bool) -> None:
         Console(markup=False, emoji=False, highlight=False).print(shown)
 
 
+def in_billions(operations: int) -> str:
+    """Returns a number of billions, of small ones a digit more."""
+    billions = operations / 1e9
+    return f"{billions:.2f}" if billions >= FEW_BILLIONS else f"{billions:.3f}"
+
+
 def backbone_table(listed: Sequence[Mapping[str, Any]], size: int) -> RenderableType:
     """Returns the backbones, one row each, and what the columns mean."""
     from rich.console import Group
@@ -50,7 +57,7 @@ def backbone_table(listed: Sequence[Mapping[str, Any]], size: int) -> Renderable
             row["name"],
             f"{row['parameters']:,}",
             f"{row['megabytes']}",
-            "" if operations is None else f"{operations / 1e9:.2f}",
+            "" if operations is None else in_billions(operations),
             percent(row["top1"]),
             f"{row['minimum_size']} px",
             row["weights"] or "",

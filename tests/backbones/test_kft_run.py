@@ -95,7 +95,9 @@ def test_pictures_may_have_another_size(tmp_path):
 
 
 def test_what_is_no_run_is_refused(tmp_path):
-    with pytest.raises(BackboneError, match="is not the directory of a run"):
+    with pytest.raises(
+        BackboneError, match="is not the directory of a run: it has no config.json. Give"
+    ):
         KftRun(path=str(tmp_path)).load(VECTORS)
 
 
