@@ -9,6 +9,7 @@ set the last one wins. A row is read through the memory map when it is asked for
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -21,7 +22,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     import numpy as np
@@ -99,16 +100,19 @@ def write(key: str, blocks: Iterable[np.ndarray], told: Mapping[str, Any], size:
 
 
 def write_rows(file: Any, blocks: Iterable[np.ndarray], size: int) -> str:
-    """Writes the array and returns its checksum."""
+    """Writes the array and returns its checksum, its header included."""
     from numpy.lib import format as npy
 
     checksum = hashlib.blake2b(digest_size=20)
     for number, block in enumerate(blocks):
         if number == 0:
+            header = io.BytesIO()
             descr = npy.dtype_to_descr(block.dtype)
             npy.write_array_header_1_0(
-                file, {"descr": descr, "fortran_order": False, "shape": (size,)}
+                header, {"descr": descr, "fortran_order": False, "shape": (size,)}
             )
+            checksum.update(header.getbuffer())
+            file.write(header.getbuffer())
         data = block.view("u1").data
         checksum.update(data)
         file.write(data)
@@ -121,59 +125,68 @@ def read(key: str, dtype: np.dtype[Any], size: int) -> np.ndarray | None:
     Raises:
         DamagedError: The file was torn or changed, or its rows are others.
     """
-    import numpy as np
-
     path = path_of(key)
     try:
-        footer = footer_of(path)
-        rows: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        with path.open("rb") as file:
+            footer, end = footer_of(file)
+            # Before NumPy reads the header: of a damaged one it raises and warns of anything.
+            if checksum_of(file, end) != footer.get("checksum"):
+                raise DamagedError("its checksum is another")
+            rows = mapped(file)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise DamagedError(f"it cannot be read: {error}") from error
     if rows.shape != (size,) or rows.dtype.itemsize != dtype.itemsize:
         raise DamagedError(f"it holds {rows.shape} rows of {rows.dtype}")
-    start: int = rows.offset  # type: ignore[attr-defined]
-    if checksum_of(path, start, rows.nbytes) != footer.get("checksum"):
-        raise DamagedError("its checksum is another")
     with suppress(OSError):
         os.utime(path)
     return rows.view(dtype)
 
 
-def checksum_of(path: Path, start: int, size: int) -> str:
-    """Returns the checksum of `size` bytes of a file from `start`.
+def mapped(file: BinaryIO) -> np.ndarray:
+    """Returns the array in an open file as a memory map."""
+    import numpy as np
+    from numpy.lib import format as npy
+
+    file.seek(0)
+    npy.read_magic(file)
+    shape, _, dtype = npy.read_array_header_1_0(file)
+    return np.memmap(file, dtype, "r", file.tell(), shape)
+
+
+def checksum_of(file: BinaryIO, size: int) -> str:
+    """Returns the checksum of the first `size` bytes of an open file.
 
     By plain reads: what is read through a map counts as memory of the process.
     """
     checksum = hashlib.blake2b(digest_size=20)
-    with path.open("rb") as file:
-        file.seek(start)
-        while data := file.read(min(READ_AT_ONCE, size)):
-            checksum.update(data)
-            size -= len(data)
+    file.seek(0)
+    while data := file.read(min(READ_AT_ONCE, size)):
+        checksum.update(data)
+        size -= len(data)
     return checksum.hexdigest()
 
 
-def footer_of(path: Path) -> dict[str, Any]:
-    """Returns what stands behind the array in a file.
+def footer_of(file: BinaryIO) -> tuple[dict[str, Any], int]:
+    """Returns what stands behind the array in an open file, and where it begins.
 
     Raises:
         DamagedError: There is no footer.
     """
-    end = LENGTH.size + len(MAGIC)
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - end))
-        tail = file.read()
-        if not tail.endswith(MAGIC) or len(tail) != end:
-            raise DamagedError("it is cut off")
-        (length,) = LENGTH.unpack(tail[: LENGTH.size])
-        file.seek(max(0, size - end - length))
-        try:
-            return dict(json.loads(file.read(min(length, size))))
-        except ValueError as error:
-            raise DamagedError("its footer is not JSON") from error
+    size = file.seek(0, os.SEEK_END)
+    end = max(0, size - LENGTH.size - len(MAGIC))
+    file.seek(end)
+    tail = file.read()
+    if not tail.endswith(MAGIC) or len(tail) != LENGTH.size + len(MAGIC):
+        raise DamagedError("it is cut off")
+    (length,) = LENGTH.unpack(tail[: LENGTH.size])
+    begin = max(0, end - length)
+    file.seek(begin)
+    try:
+        return dict(json.loads(file.read(end - begin))), begin
+    except (TypeError, ValueError) as error:
+        raise DamagedError("its footer is not JSON") from error
 
 
 def entries() -> list[Entry]:
@@ -192,7 +205,8 @@ def entry_of(path: Path) -> Entry:
     """Returns what is known of one file."""
     status = path.stat()
     try:
-        told = footer_of(path)
+        with path.open("rb") as file:
+            told, _ = footer_of(file)
     except DamagedError:
         told = {}
     return Entry(path, told, status.st_size, status.st_mtime)

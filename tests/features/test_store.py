@@ -87,6 +87,24 @@ def test_a_damaged_file_is_refused_and_can_be_written_anew(how):
     np.testing.assert_array_equal(read(KEY, ROW, 5), written)
 
 
+def test_wherever_a_byte_is_changed_rows_are_refused_or_as_they_were():
+    written = put()
+    data = path_of(KEY).read_bytes()
+    footer = np.load(path_of(KEY), mmap_mode="r").offset + written.nbytes
+
+    for place in range(len(data)):
+        changed = data[place] ^ 32  # turns a bracket of the header into a letter
+        path_of(KEY).write_bytes(data[:place] + bytes([changed]) + data[place + 1 :])
+
+        try:
+            found = read(KEY, ROW, 5)
+        except DamagedError:
+            continue
+
+        np.testing.assert_array_equal(found, written)
+        assert place >= footer, "a change of the array or its header went by"
+
+
 def test_rows_of_another_number_or_kind_are_refused():
     put()
 
