@@ -15,6 +15,7 @@ from kft.engine.divergence import Diverged
 from kft.engine.phase_rate import rate_of
 from kft.engine.snapshot import Snapshot
 from kft.errors import TrainingError
+from kft.phase import Phase
 from kft.progress import say
 
 TRIES = 3
@@ -32,7 +33,7 @@ class LastGood(keras.callbacks.Callback):
         average: Of the weights.
     """
 
-    def __init__(self, phase: str, average: Average) -> None:
+    def __init__(self, phase: Phase, average: Average) -> None:
         super().__init__()
         self.average = average
         self.rollbacks: list[dict[str, Any]] = []
@@ -65,7 +66,7 @@ class LastGood(keras.callbacks.Callback):
         }
         self.rollbacks.append(record)
         say(
-            f"{self._phase}, epoch {found.epoch + 1}: {found.problem}. Once more from its "
+            f"{self._phase.name}, epoch {found.epoch + 1}: {found.problem}. Once more from its "
             f"beginning, at half the learning rate ({len(self.rollbacks)} of {TRIES})"
         )
         return self._epoch
@@ -73,11 +74,20 @@ class LastGood(keras.callbacks.Callback):
     def _given_up(self, found: Diverged) -> TrainingError:
         step = "" if found.step is None else f", step {found.step + 1}"
         return TrainingError(
-            where=f"phase {self._phase!r}, epoch {found.epoch + 1}{step}",
+            where=f"phase {self._phase.name!r}, epoch {found.epoch + 1}{step}",
             problem=f"{found.problem}, even after the learning rate was halved {TRIES} times",
-            fix="Lower the learning rate of the phase, set its clip_norm to 1, or give its "
-            "schedule a warm-up",
+            fix=advice(self._phase),
         )
+
+
+def advice(phase: Phase) -> str:
+    """Returns what may keep `phase` from diverging and is not done yet."""
+    ways = ["Lower the learning rate of the phase"]
+    if phase.clip_norm is None or phase.clip_norm > 1:
+        ways.append("set its clip_norm to 1")
+    if not phase.schedule.warmup_epochs:
+        ways.append("give its schedule a warm-up")
+    return ", or ".join(ways)
 
 
 class Guard(keras.callbacks.Callback):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import keras
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 from rich.console import Console
 from tiny import Ramp, tiny_task, training, values
 
+from kft.engine.rollback import advice
 from kft.engine.train import train
 from kft.heads.classifier import Classifier
 from kft.optimizer import Adam
 from kft.phase import Phase
 from kft.progress import shown_on
+from kft.schedule import Cosine
 from kft.unfreeze import UnfreezeNone
 
 
@@ -106,3 +109,17 @@ def test_a_loss_that_blows_up_takes_its_epoch_back_too_and_nobody_is_told_of_its
     assert [record["epoch"] for record in result.epochs] == [1, 2, 3]
     assert all(record["val_loss"] < 3 for record in result.epochs)
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"clip_norm": None}, ", or set its clip_norm to 1, or give its schedule a warm-up$"),
+        ({}, "of the phase, or give its schedule a warm-up$"),
+        ({"schedule": Cosine(warmup_epochs=1)}, "of the phase$"),
+    ],
+)
+def test_a_person_is_told_what_is_not_done_yet(settings, expected):
+    given_up = {"epochs": 1, "optimizer": Adam(), "unfreeze": UnfreezeNone(), **settings}
+
+    assert re.search(expected, advice(Phase(name="head", **given_up)))
