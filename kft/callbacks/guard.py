@@ -81,6 +81,7 @@ class DivergenceGuard(ChangesTraining):
         self._epoch = epoch
         self._begun = False
         self._steps = 0
+        self._logged: tuple[str, ...] = ()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Copies weights and optimizer before the first step, when all callbacks have been."""
@@ -99,15 +100,20 @@ class DivergenceGuard(ChangesTraining):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Goes back if the loss is not finite, or too large."""
-        loss = float((logs or {}).get("loss", 0.0))
+        logs = logs or {}
+        loss = float(logs.get("loss", 0.0))
+        self._logged = tuple(logs)
         self._steps += 1
         if not math.isfinite(loss) or loss > self._bound:
             self._go_back(f"a loss of {loss:g}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Makes the loss of an epoch that ended by going back NaN: there was no step after."""
+        """Makes loss and metrics of an epoch that ended by going back NaN: no step followed.
+
+        Keras would show 0 for them, the best error that there is.
+        """
         if not self._steps and logs is not None:
-            logs["loss"] = math.nan
+            logs.update(dict.fromkeys(self._logged, math.nan))
 
     def _go_back(self, found: str) -> None:
         """Restores the copy and lowers the rate, or ends the fit."""

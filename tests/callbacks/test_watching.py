@@ -125,7 +125,7 @@ class Poison(keras.callbacks.Callback):
 
 @pytest.mark.parametrize("batch", [0, 1], ids=["within-an-epoch", "at-its-end"])
 def test_a_fit_goes_on_at_half_the_rate_after_weights_that_are_not_numbers(batch):
-    model = built(optimizer=keras.optimizers.Adam(0.08))
+    model = built(optimizer=keras.optimizers.Adam(0.08), metrics=["mae"])
     guard = DivergenceGuard()
 
     with pytest.warns(UserWarning, match="went back .* lowered the learning rate to 0.04"):
@@ -136,6 +136,7 @@ def test_a_fit_goes_on_at_half_the_rate_after_weights_that_are_not_numbers(batch
     assert float(model.optimizer.learning_rate) == pytest.approx(0.04)
     assert np.isfinite(history["loss"][-1])
     assert np.isnan(history["loss"][0]) == (batch == 0)
+    assert np.isnan(history["mae"][0]) == (batch == 0)
 
 
 def test_a_guard_needs_a_rate_that_it_can_lower_and_a_factor_that_lowers_it():
