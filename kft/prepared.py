@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from kft.data import Split
 from kft.features import store
 from kft.features.key import DIGEST_BYTES
+from kft.features.row_file import DamagedError
 from kft.input import Input
 from kft.progress import say
 
@@ -56,7 +57,7 @@ class Prepared:
         """Returns the rows that are there, verified, or None."""
         try:
             rows = store.read(self.key, self.row, self.split.size)
-        except store.DamagedError as error:
+        except DamagedError as error:
             say(f"{store.path_of(self.key)} is of no use, since {error}: decoding again")
             return None
         if rows is None:

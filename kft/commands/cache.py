@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kft.errors import KftError
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -41,12 +43,20 @@ def list_kept(as_json: bool) -> None:
 def clear() -> None:
     """Remove all that is kept; a run that uses it now goes on."""
     from kft.features.store import clear as remove_all
-    from kft.features.store import directory, in_words
+    from kft.features.store import directory, entries, in_words
 
+    kept = entries()
     removed = remove_all()
     size = in_words(sum(entry.size for entry in removed))
     noun = "set" if len(removed) == 1 else "sets"
     click.echo(f"Removed {len(removed)} {noun}, {size}, from {directory()}")
+    left = [entry for entry in kept if entry.path.exists()]
+    if left:
+        raise KftError(
+            where=str(directory()),
+            problem=f"{len(left)} of {len(kept)} cannot be removed",
+            fix="Do it as a user who may write there",
+        )
 
 
 def kept_table(kept: Sequence[Entry]) -> RenderableType:

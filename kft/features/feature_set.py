@@ -12,6 +12,7 @@ from kft.errors import ConfigError
 from kft.features import store
 from kft.features.key import ModelDigest, digests_of, key_of
 from kft.features.passes import PASS_SIZE, asked, from_memory, output_batches, specs_of
+from kft.features.row_file import DamagedError
 from kft.features.views import View
 from kft.progress import say
 
@@ -71,7 +72,7 @@ class FeatureSet:
             if rows is None or self.agrees(rows):
                 return rows
             reason = "the model gives others"
-        except store.DamagedError as error:
+        except DamagedError as error:
             reason = str(error)
         say(f"{store.path_of(key)} is of no use, since {reason}: computing it again")
         return None

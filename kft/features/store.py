@@ -1,48 +1,37 @@
 """Kept features on disk: one file for each set, which later runs read instead of computing.
 
-A file is a ``.npy`` with one row for each example, so that any program can read it, and a footer
-behind the array, which NumPy passes over: what the rows are, and their checksum. Since a set is
-one file, it appears by one rename: nobody sees half of it, and of two runs that write the same
-set the last one wins. A row is read through the memory map when it is asked for.
+Since a set is one file, it appears by one rename: nobody sees half of it, and of two runs that
+write the same set the last one wins. A row is read through the memory map when it is asked for.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import math
 import os
 import re
 import shutil
-import struct
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
+
+from kft.features.row_file import DamagedError, footer_of, rows_of, write_file
 
 if TYPE_CHECKING:
     import numpy as np
 
-MAGIC = b"kft features 1\n"
-LENGTH = struct.Struct("<Q")
 GIB = 2**30
 # What all files may take together: those that were not used for longest go first.
 LIMIT = 20 * GIB
-READ_AT_ONCE = 2**24
 # What is left free on the disk, for the run's own files.
 MARGIN = 2 * GIB
 NAME = re.compile(r"[0-9a-f]{40}\.npy")
 # Being written; one older than a day was left by a run that was killed.
 UNFINISHED = re.compile(r"[0-9a-f]{40}\.\w+\.part")
 DAY = 24 * 60 * 60
-
-
-class DamagedError(Exception):
-    """A file does not hold what it says; it is of use to nobody."""
 
 
 @dataclass(frozen=True)
@@ -89,34 +78,12 @@ def write(key: str, blocks: Iterable[np.ndarray], told: Mapping[str, Any], size:
     try:
         # By plain writes: a memory map of a full disk would end the process.
         with os.fdopen(handle, "wb") as file:
-            checksum = write_rows(file, blocks, size)
-            footer = json.dumps({**told, "checksum": checksum}).encode()
-            file.write(footer + LENGTH.pack(len(footer)) + MAGIC)
+            write_file(file, blocks, told, size)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path_of(key))
     finally:
         Path(name).unlink(missing_ok=True)
-
-
-def write_rows(file: Any, blocks: Iterable[np.ndarray], size: int) -> str:
-    """Writes the array and returns its checksum, its header included."""
-    from numpy.lib import format as npy
-
-    checksum = hashlib.blake2b(digest_size=20)
-    for number, block in enumerate(blocks):
-        if number == 0:
-            header = io.BytesIO()
-            descr = npy.dtype_to_descr(block.dtype)
-            npy.write_array_header_1_0(
-                header, {"descr": descr, "fortran_order": False, "shape": (size,)}
-            )
-            checksum.update(header.getbuffer())
-            file.write(header.getbuffer())
-        data = block.view("u1").data
-        checksum.update(data)
-        file.write(data)
-    return checksum.hexdigest()
 
 
 def read(key: str, dtype: np.dtype[Any], size: int) -> np.ndarray | None:
@@ -128,15 +95,12 @@ def read(key: str, dtype: np.dtype[Any], size: int) -> np.ndarray | None:
     path = path_of(key)
     try:
         with path.open("rb") as file:
-            footer, end = footer_of(file)
-            # Before NumPy reads the header: of a damaged one it raises and warns of anything.
-            if checksum_of(file, end) != footer.get("checksum"):
-                raise DamagedError("its checksum is another")
-            rows = mapped(file)
-    except FileNotFoundError:
+            rows = rows_of(file)
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
-        raise DamagedError(f"it cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise DamagedError(f"it cannot be read: {reason}") from error
     if rows.shape != (size,) or rows.dtype.itemsize != dtype.itemsize:
         raise DamagedError(f"it holds {rows.shape} rows of {rows.dtype}")
     with suppress(OSError):
@@ -144,61 +108,24 @@ def read(key: str, dtype: np.dtype[Any], size: int) -> np.ndarray | None:
     return rows.view(dtype)
 
 
-def mapped(file: BinaryIO) -> np.ndarray:
-    """Returns the array in an open file as a memory map."""
-    import numpy as np
-    from numpy.lib import format as npy
-
-    file.seek(0)
-    npy.read_magic(file)
-    shape, _, dtype = npy.read_array_header_1_0(file)
-    return np.memmap(file, dtype, "r", file.tell(), shape)
-
-
-def checksum_of(file: BinaryIO, size: int) -> str:
-    """Returns the checksum of the first `size` bytes of an open file.
-
-    By plain reads: what is read through a map counts as memory of the process.
-    """
-    checksum = hashlib.blake2b(digest_size=20)
-    file.seek(0)
-    while data := file.read(min(READ_AT_ONCE, size)):
-        checksum.update(data)
-        size -= len(data)
-    return checksum.hexdigest()
-
-
-def footer_of(file: BinaryIO) -> tuple[dict[str, Any], int]:
-    """Returns what stands behind the array in an open file, and where it begins.
-
-    Raises:
-        DamagedError: There is no footer.
-    """
-    size = file.seek(0, os.SEEK_END)
-    end = max(0, size - LENGTH.size - len(MAGIC))
-    file.seek(end)
-    tail = file.read()
-    if not tail.endswith(MAGIC) or len(tail) != LENGTH.size + len(MAGIC):
-        raise DamagedError("it is cut off")
-    (length,) = LENGTH.unpack(tail[: LENGTH.size])
-    begin = max(0, end - length)
-    file.seek(begin)
-    try:
-        return dict(json.loads(file.read(end - begin))), begin
-    except (TypeError, ValueError) as error:
-        raise DamagedError("its footer is not JSON") from error
-
-
 def entries() -> list[Entry]:
     """Returns all kept features, the one used last first."""
     found = []
-    for path in directory().glob("*.npy"):
+    for path in files("*.npy"):
         if not NAME.fullmatch(path.name):
             continue
         # Another run may be taking it away.
         with suppress(OSError):
             found.append(entry_of(path))
     return sorted(found, key=lambda entry: entry.used, reverse=True)
+
+
+def files(pattern: str) -> list[Path]:
+    """Returns the files whose names match `pattern`; none where one may not look."""
+    try:
+        return list(directory().glob(pattern))
+    except OSError:
+        return []
 
 
 def entry_of(path: Path) -> Entry:
@@ -220,7 +147,8 @@ def room() -> int:
 def free_bytes() -> int:
     """Returns how many bytes are free where the files are, or will be."""
     folder = directory()
-    there = next(path for path in (folder, *folder.parents) if path.exists())
+    # Not `Path.exists`, which raises where a folder on the way may not be looked into.
+    there = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
     return shutil.disk_usage(there).free
 
 
@@ -244,7 +172,7 @@ def clear() -> list[Entry]:
 
 def remove_unfinished(older_than: float) -> None:
     """Removes what runs began to write and left, if it has so many seconds."""
-    for path in directory().glob("*.part"):
+    for path in files("*.part"):
         with suppress(OSError):
             if UNFINISHED.fullmatch(path.name) and path.stat().st_mtime <= time.time() - older_than:
                 path.unlink()

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,3 +50,17 @@ def test_clear_removes_all_and_says_so(kept):
     assert not list(directory().iterdir())
     assert kft("list").stdout == f"Nothing is kept in {directory()}\n"
     assert json.loads(kft("list", "--json").stdout) == []
+
+
+def test_clear_says_what_it_could_not_remove(kept, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "unlink", denied)
+
+    told = kft("clear")
+
+    assert told.exit_code == 1
+    assert told.stdout.startswith("Removed 0 sets, 0 bytes, from ")
+    assert "features: 1 of 1 cannot be removed. Do it as a user" in told.stderr
+    assert path_of(KEY).exists()

@@ -1,6 +1,7 @@
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -206,6 +207,41 @@ def test_a_damaged_file_is_listed_as_such():
     (entry,) = entries()
 
     assert entry.told == {}
+
+
+@contextmanager
+def barred(folder):
+    """Lets nobody look into a folder, not even root."""
+    folder.chmod(0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o700)
+
+
+def test_where_nobody_may_look_nothing_is_kept_and_no_run_ends(tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("KFT_CACHE", str(home / "cache"))
+
+    with barred(home):
+        assert store.room() > 0
+        with pytest.raises(DamagedError, match="it cannot be read: Permission denied$"):
+            read(KEY, ROW, 5)
+        with pytest.raises(PermissionError):
+            put()
+
+
+def test_what_is_below_a_file_is_none(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("KFT_CACHE", str(tmp_path / "file"))
+
+    assert read(KEY, ROW, 5) is None
+    assert entries() == []
 
 
 def test_features_of_private_data_are_for_their_owner_alone():
