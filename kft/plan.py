@@ -16,6 +16,7 @@ from kft.engine.train import parameters
 from kft.engine.updates import HEAD, stage_factors
 from kft.exclude import find
 from kft.features.keep import Keeper
+from kft.idle import idle_notes
 from kft.misfits import refuse_misfits
 from kft.phase import Phase
 from kft.precision import computing_in
@@ -78,13 +79,14 @@ def plan(config: RunConfig) -> Plan:
     task = fresh_task(config, splits)
     refuse_misfits(config, splits, task)
     phases = plan_phases(config, splits, task)
+    trained = [phase.stages for phase in phases]
     return Plan(
         backbone=task.backbone.name,
         parameters=task.model.count_params(),
         stages=tuple(stage.name for stage in task.backbone.stages),
         counts=class_counts(splits),
         sizes=splits.sizes,
-        notes=(*splits.notes, *order_notes(phases), *idle_notes(config, phases)),
+        notes=(*splits.notes, *order_notes(phases), *idle_notes(config, task.backbone, trained)),
         phases=phases,
     )
 
@@ -134,18 +136,6 @@ def order_notes(phases: Sequence[PhasePlan]) -> Iterator[str]:
             f"phase {phases[0].name!r} trains the backbone under a head that knows nothing yet, "
             f"and {alone!r}, after it, the head alone: look whether that is the order you want"
         )
-
-
-def idle_notes(config: RunConfig, phases: Sequence[PhasePlan]) -> Iterator[str]:
-    """Yields which settings change nothing here."""
-    for phase, planned in zip(config.phases, phases, strict=True):
-        for name in ("layer_decay", "l2_sp"):
-            if getattr(phase, name) and not planned.stages:
-                yield f"phase {phase.name!r} trains the head alone, so {name} changes nothing in it"
-        if phase.mix_off_epochs and not phase.mixes:
-            yield f"phase {phase.name!r} has neither mixup nor cutmix for mix_off_epochs to end"
-    if config.cache_views and not config.data.input.is_augmented:
-        yield "the examples are not augmented, so cache_views changes nothing"
 
 
 def planned(

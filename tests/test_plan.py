@@ -149,9 +149,46 @@ def test_a_head_that_is_trained_alone_after_the_backbone_under_it_is_noted(tmp_p
             "phase 'all' has neither mixup nor cutmix for mix_off_epochs to end",
         ),
         ({"cache_views": 2}, "the examples are not augmented, so cache_views changes nothing"),
-        ({"cache_views": 2, "data": AUGMENTED}, None),
+        (
+            {"phases": [{**PHASES[2], "mixup": 0.2}], "cache_views": 2, "data": AUGMENTED},
+            "every phase mixes its examples, so cache_views changes nothing",
+        ),
+        (
+            {"cache": "off", "cache_views": 2, "data": AUGMENTED},
+            "cache is off, so cache_views changes nothing",
+        ),
+        (
+            {"cache": "off", "cache_dtype": "float16"},
+            "cache is off, so cache_dtype changes nothing",
+        ),
+        (
+            {"phases": [{**PHASES[0], "rate_factors": {"head": 2, "top": 0.5}}]},
+            "phase 'head' trains none of what rate_factors['top'] matches",
+        ),
+        (
+            {"phases": [{**PHASES[0], "epochs": 3, "early_stopping": {"patience": 2}}]},
+            "phase 'head' is over before the patience of its early_stopping, 2, runs out",
+        ),
+        (
+            {"phases": [{**PHASES[0], "epochs": 2, "schedule": {"kind": "plateau"}}]},
+            "phase 'head' is over before the patience of its schedule, 2, runs out",
+        ),
+        (
+            {
+                "phases": [PHASES[0]],
+                "backbone": {"kind": "tiny:TinyDense", "batch_norm": "train"},
+            },
+            "no phase trains the backbone, so batch_norm 'train' changes nothing",
+        ),
+        (
+            {
+                "phases": [{**PHASES[0], "epochs": 4, "early_stopping": {"patience": 2}}],
+                "cache_views": 2,
+                "data": AUGMENTED,
+            },
+            None,
+        ),
     ],
-    ids=["layer_decay", "l2_sp", "mix_off_epochs", "cache_views", "nothing idle"],
 )
 def test_settings_that_change_nothing_are_noted(settings, note):
     config = {"data": {"kind": "tiny:Ramp"}, "backbone": {"kind": "tiny:TinyDense"}, **settings}
