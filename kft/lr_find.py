@@ -17,6 +17,7 @@ from kft.engine.prepare import job_of, prepare
 from kft.engine.random_state import kept_random_state
 from kft.engine.segments import segments_of
 from kft.engine.train import train
+from kft.engine.updates import pretrained_values
 from kft.errors import ConfigError
 from kft.exclude import find
 from kft.finder.found_rate import FoundRate
@@ -48,7 +49,7 @@ def lr_find(config: RunConfig, phase: str | None = None) -> LrFindResult:
 
     It trains the phases before it as a run would, but without the user's callbacks and into a
     temporary directory: rates for fine-tuning mean nothing under an untrained head. Nothing is
-    written, and the random states are afterwards as before.
+    written but what the `cache` keeps, and the random states are afterwards as before.
 
     Raises:
         KftError: As `run`, or there is no such phase.
@@ -71,6 +72,8 @@ def lr_find(config: RunConfig, phase: str | None = None) -> LrFindResult:
             batch_size=config.data.batch_size,
             class_weights=config.class_weights,
             keeping=config.keeping,
+            # What l2_sp pulls to is not what the phases before leave.
+            pretrained=pretrained_values(task, config.phases),
         )
         earlier = train(task, splits, config.phases[:number], training)
         epoch = earlier[-1].epochs[-1]["epoch"] if earlier else 0

@@ -15,6 +15,7 @@ from tiny import Ramp, Vectors, same, tiny_task, training, values
 from kft.cli import main
 from kft.engine.random_state import kept_random_state
 from kft.engine.train import train
+from kft.engine.updates import pretrained_values
 from kft.errors import ConfigError, TrainingError
 from kft.finder.found_rate import FoundRate
 from kft.finder.range_test import find_learning_rate
@@ -122,6 +123,23 @@ def test_a_phase_ends_with_the_same_weights_after_a_test_as_without(unfreeze):
 
     assert found.rates[0] == pytest.approx(1e-7)
     assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+def test_a_later_phase_is_tested_with_the_pull_to_the_pretrained_weights():
+    """The weights have moved since, so a pull to where they are now would be none."""
+    splits = Ramp().load(0)
+    task = tiny_task(splits)
+    pulled = HEAD.model_copy(update={"unfreeze": UnfreezeTop(stages=1), "l2_sp": 1e3})
+    anchors = pretrained_values(task, [pulled])
+    for variable in task.backbone.stages[-1].variables:
+        variable.assign(variable + 1.0)
+    tests = [
+        find_rate(task, splits, pulled, training(task, **given))
+        for given in ({"pretrained": anchors}, {})
+    ]
+
+    assert tests[0].losses[0] == tests[1].losses[0]
+    assert tests[0].losses[-1] != tests[1].losses[-1]
 
 
 def test_a_test_sees_the_augmented_batches_of_its_phase():

@@ -44,7 +44,8 @@ def job_of(task: Task, splits: Splits, phases: Sequence[Phase], training: Traini
     for phase in phases:
         refuse_on_devices(phase, task, phase.batch_size or training.batch_size)
     weighted = weigh(splits.train, splits.target, training.class_weights)
-    training = replace(training, pretrained=pretrained_values(task, phases))
+    pretrained = training.pretrained or pretrained_values(task, phases)
+    training = replace(training, pretrained=pretrained)
     keeper = training.keeper or Keeper(training.keeping, training.seed, task.backbone.name)
     return Job(task, replace(splits, train=weighted), training, Limits(), keeper)
 
