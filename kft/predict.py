@@ -96,9 +96,12 @@ def saved_model_of(path: Path) -> Path:
     for candidate in (path, path / SAVED_MODEL):
         if (candidate / "saved_model.pb").is_file():
             return candidate
+    if not path.is_dir():
+        fix = "Give the directory of a run, or of a SavedModel"
+        raise ConfigError(str(path), "is no directory", fix)
     raise ConfigError(
         str(path),
-        "holds no SavedModel" if path.is_dir() else "is no directory",
+        "holds no SavedModel",
         f"Give a SavedModel, or a run that has one; `kft export {path}` makes it",
     )
 

@@ -243,7 +243,7 @@ def test_predict_without_a_model_says_how_to_get_one(kft):
     assert told.exit_code == gone.exit_code == 2
     assert "photos: holds no SavedModel" in told.stderr
     assert "kft export photos" in told.stderr
-    assert "nowhere: is no directory" in gone.stderr
+    assert "nowhere: is no directory. Give the directory of a run" in gone.stderr
 
 
 def test_evaluate_gives_the_scores_of_the_run_again(kft, home):

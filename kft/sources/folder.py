@@ -95,13 +95,15 @@ class Folder(DataSource):
         if readable:
             return readable
         reads = ", ".join(endings) or "no files"
+        fix = f"Give a folder with a folder for each class; input {self.input.kind!r} reads {reads}"
+        if any(".tfrec" in path for path in listing.files):
+            fix = f"Records are read from a pattern of files, such as {join(self.path, '*.tfrec*')}"
         raise DataError(
             where=self._where,
             problem=f"has no file that the input reads: found {count_endings(listing.files)}"
             if listing.files
             else f"is empty{', but for folders' if listing.folders else ''}",
-            fix=f"Give a folder with a folder for each class; input {self.input.kind!r} "
-            f"reads {reads}",
+            fix=fix,
         )
 
     def _classes(self, examples: Sequence[Example], readable: Sequence[str]) -> list[str]:

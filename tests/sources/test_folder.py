@@ -379,6 +379,13 @@ def test_what_another_source_reads_is_told_where_it_belongs(tmp_path, name, mess
         folder(tmp_path / name).load(0)
 
 
+def test_a_folder_of_records_says_how_those_are_read(tmp_path):
+    write(tmp_path, "train-00000-of-00001.tfrecord")
+
+    with pytest.raises(DataError, match=r"pattern of files, such as .*/\*\.tfrec\*"):
+        folder(tmp_path).load(0)
+
+
 def test_a_url_is_read_as_a_folder_is(tmp_path):
     names = [f"{label}/deep/{number}.bin" for label in ("cats", "dogs") for number in range(10)]
     names += ["cats/.hidden", "cats/a.txt", ".eels/1.bin", "__MACOSX/1.bin"]
