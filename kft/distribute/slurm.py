@@ -7,7 +7,7 @@ import re
 import shutil
 from typing import TYPE_CHECKING
 
-from kft.errors import ConfigError
+from kft.errors import ConfigError, one_line
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -17,15 +17,36 @@ TASKS = "SLURM_STEP_NUM_TASKS"
 
 def in_step() -> bool:
     """Says whether this process is one of several tasks of a step, as ``srun`` starts them."""
-    return "SLURM_PROCID" in os.environ and int(os.environ.get(TASKS, 1)) > 1
+    return "SLURM_PROCID" in os.environ and os.environ.get(TASKS, "1") != "1"
 
 
 def slurm_resolver() -> tf.distribute.cluster_resolver.SlurmClusterResolver:
     """Returns what knows the tasks of this step.
 
     Raises:
-        ConfigError: TensorFlow takes the machines in another order than SLURM.
+        ConfigError: Some of what SLURM says is missing or wrong, or TensorFlow takes the machines
+            in another order than SLURM.
     """
+    try:
+        resolver, found = resolved()
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(
+            where="SLURM",
+            problem=f"its variables describe no step of several tasks: {one_line(error)}",
+            fix="Start kft by srun in a job, or unset SLURM_PROCID to train alone",
+        ) from error
+    mine = os.environ.get("SLURMD_NODENAME")
+    if mine not in (None, found):
+        raise ConfigError(
+            where="SLURM_STEP_NODELIST",
+            problem=f"TensorFlow sorts machines by name and takes this one, {mine}, for {found}",
+            fix="Ask for machines whose names sort as their numbers do, or set TF_CONFIG",
+        )
+    return resolver
+
+
+def resolved() -> tuple[tf.distribute.cluster_resolver.SlurmClusterResolver, str]:
+    """Returns what knows the tasks of this step, and the machine that it takes this one for."""
     import tensorflow as tf
 
     kind = tf.distribute.cluster_resolver.SlurmClusterResolver
@@ -36,15 +57,8 @@ def slurm_resolver() -> tf.distribute.cluster_resolver.SlurmClusterResolver:
         # told of some, and gives none.
         tasks = int(os.environ[TASKS])
         resolver = kind(gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False)
-    spec, mine = resolver.cluster_spec(), os.environ.get("SLURMD_NODENAME")
-    found = spec.task_address(resolver.task_type, resolver.task_id).rsplit(":", 1)[0]
-    if mine not in (None, found):
-        raise ConfigError(
-            where="SLURM_STEP_NODELIST",
-            problem=f"TensorFlow sorts machines by name and takes this one, {mine}, for {found}",
-            fix="Ask for machines whose names sort as their numbers do, or set TF_CONFIG",
-        )
-    return resolver
+    address = resolver.cluster_spec().task_address(resolver.task_type, resolver.task_id)
+    return resolver, address.rsplit(":", 1)[0]
 
 
 def shares_gpus() -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 import os
 import signal
@@ -19,6 +18,7 @@ from kft.component import Settings
 from kft.distribute.cluster import replicas
 from kft.distribute.lost_worker import named
 from kft.distribute.slurm import in_step, slurm_resolver
+from kft.distribute.tf_config import described_by
 from kft.errors import ConfigError, one_line
 from kft.progress import say
 
@@ -68,6 +68,9 @@ class Distribute(Settings):
                 f"'devices' names those of 'mirrored', and the strategy is {self.strategy!r}. "
                 "Leave one of the two out; CUDA_VISIBLE_DEVICES says what a worker sees",
             )
+        twice = [name for name in self.devices or () if (self.devices or ()).count(name) > 1]
+        if twice:
+            raise PydanticCustomError("devices", f"names {twice[0]!r} twice. Name each device once")
         return self
 
     def build(self) -> tf.distribute.Strategy:
@@ -136,11 +139,8 @@ def cluster_here() -> str | None:
     Raises:
         ConfigError: ``TF_CONFIG`` is none, or of a kind of cluster that cannot train.
     """
-    described = os.environ.get("TF_CONFIG", "")
     try:
-        config = json.loads(described or "{}")
-        jobs = {job: len(tasks) for job, tasks in config.get("cluster", {}).items()}
-        job, index = config.get("task", {}).get("type"), config.get("task", {}).get("index")
+        jobs, job, index = described_by(os.environ.get("TF_CONFIG", ""))
     except (ValueError, AttributeError, TypeError) as error:
         raise ConfigError(
             "TF_CONFIG", f"is not what TensorFlow takes: {error}", "Correct it, or unset it"

@@ -34,6 +34,7 @@ def set_all(monkeypatch, environment):
         ({"TF_CONFIG": ""}, None),
         (tf_config(CLUSTER, {"type": "worker", "index": 1}), "TF_CONFIG"),
         (tf_config(CLUSTER, {"type": "chief", "index": 0}), "TF_CONFIG"),
+        (tf_config(CLUSTER, {"type": "worker", "index": "1"}), "TF_CONFIG"),
         (tf_config({"worker": ["a:1"]}, {"type": "worker", "index": 0}), None),
         ({"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "2"}, "SLURM"),
         ({"SLURM_PROCID": "0", "SLURM_STEP_NUM_TASKS": "1"}, None),
@@ -51,6 +52,10 @@ def test_the_environment_describes_a_cluster(environment, found, monkeypatch):
     [
         ({"TF_CONFIG": "{"}, "TF_CONFIG: is not what TensorFlow takes"),
         ({"TF_CONFIG": "[]"}, "TF_CONFIG: is not what TensorFlow takes"),
+        (tf_config({"worker": "a:1,b:1"}, {}), "job 'worker' has no list of addresses"),
+        (tf_config({"worker": ["a:1", 2]}, {}), "job 'worker' has no list of addresses"),
+        (tf_config({"worker": ["a:1", "a:1"]}, {}), "two tasks have one address, of a:1, a:1"),
+        (tf_config({**CLUSTER, "chief": ["a:1", "d:1"]}, {}), "there is more than one chief"),
         (
             tf_config({**CLUSTER, "ps": ["d:1"]}, {"type": "worker", "index": 0}),
             "has a job 'ps', and Keras 3 has no trainer for parameter servers",
@@ -89,6 +94,25 @@ def test_a_slurm_step_is_a_cluster_and_its_tasks_share_the_gpus_they_see(gpus, g
     assert resolver.cluster_spec().as_dict() == {"worker": workers}
     assert (resolver.task_type, resolver.task_id) == ("worker", 3)
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == given
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"SLURM_STEP_NODELIST": None}, "SLURM_STEP_NODELIST not found"),
+        ({"SLURM_STEP_TASKS_PER_NODE": "1"}, "Requested 4 tasks"),
+        ({"SLURM_STEP_NUM_TASKS": "many"}, "'many'"),
+        ({"SLURM_STEP_NODELIST": "n[1-"}, "Invalid hostlist"),
+        ({"SLURM_PROCID": "9"}, "No such job"),
+    ],
+)
+def test_a_slurm_step_that_is_half_described_is_refused(changed, message, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    set_all(monkeypatch, {k: v for k, v in (STEP | changed).items() if v is not None})
+
+    assert cluster_here() == "SLURM"
+    with pytest.raises(ConfigError, match=f"describe no step of several tasks: .*{message}"):
+        slurm_resolver()
 
 
 def test_tensorflow_still_cannot_do_without_gpus_in_a_slurm_step(monkeypatch):
@@ -135,6 +159,8 @@ def test_devices_that_are_not_there_are_refused():
         Distribute(devices=("GPU:0",)).build()
     with pytest.raises(ValueError, match="the strategy is 'none'"):
         Distribute(strategy="none", devices=("GPU:0",))
+    with pytest.raises(ValueError, match="'CPU:0' twice"):
+        Distribute(devices=("CPU:0", "CPU:0"))
     with pytest.raises(ConfigError, match="distribute.devices: there is no GPU:7"):
         mirrored(("GPU:7",))
     with pytest.raises(ConfigError, match="neither TF_CONFIG nor SLURM"):
