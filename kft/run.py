@@ -9,7 +9,7 @@ from typing import Any
 
 from kft.config import RunConfig, load_config
 from kft.data import Target
-from kft.distribute.cluster import is_chief, least
+from kft.distribute.cluster import is_chief, least, workers
 from kft.distribute.lost_worker import lost_worker_told
 from kft.engine.best import Best
 from kft.engine.gain import gain
@@ -169,7 +169,8 @@ def train_and_keep(
         save_weights(task, weights)
         say(f"Kept the weights of epoch {best.record['epoch']} in {weights}")
         if isinstance(error, KeyboardInterrupt):
-            say(f"Go on with:  kft run {state.directory / CONFIG} --resume")
+            how = "Go on with" if workers() == 1 else "Start all workers again to go on, each with"
+            say(f"{how}:  kft run {state.directory / CONFIG} --resume")
         raise error
     if config.select == "interpolate":
         selected = interpolated(config, task, reading, best, keeper)

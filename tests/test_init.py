@@ -37,6 +37,8 @@ def test_a_table_gets_a_config_that_loads(folder):
     written = init_config("labels.csv", overrides=("data.group_column=patient",))
 
     config, splits = loaded(written)
+    assert "is 30 px as a rule (median of" in written.reasons["data.input.size"]
+    assert written.reasons["data.input.size"].endswith("), for which 96 is enough")
     assert written.path.name == "labels.json"
     assert splits.target.names == ("new", "old")
     assert (config.head.kind, config.data.batch_size) == ("classifier", 8)

@@ -23,8 +23,11 @@ def fitting_size(split: Split) -> tuple[int, str]:
     looked = np.linspace(0, split.size - 1, min(split.size, LOOKED_AT)).astype("int64")
     sides = [side for index in looked if (side := short_side(split, tf.constant(index)))]
     typical = int(statistics.median(sides)) if sides else SIZES[-1]
-    size = next((size for size in SIZES if size >= typical), SIZES[-1])
-    return size, f"the short side of the images is {typical} px as a rule (median of {len(sides)})"
+    fitting = [size for size in SIZES if size >= typical]
+    found = f"the short side of the images is {typical} px as a rule (median of {len(sides)})"
+    if fitting:
+        return fitting[0], f"{found}, for which {fitting[0]} is enough"
+    return SIZES[-1], f"{found}; {SIZES[-1]} is the usual size for ImageNet weights"
 
 
 def short_side(split: Split, index: tf.Tensor) -> int | None:
