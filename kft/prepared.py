@@ -57,13 +57,13 @@ class Prepared:
         """Returns the rows that are there, verified, or None."""
         try:
             rows = store.read(self.key, self.row, self.split.size)
+            found = None if rows is None else RowsOnDisk(rows)
+        except FileNotFoundError:
+            return None  # Another run has just removed it.
         except DamagedError as error:
             say(f"{store.path_of(self.key)} is of no use, since {error}: decoding again")
             return None
-        if rows is None:
-            return None
-        found = RowsOnDisk(rows)
-        return found if self._agrees(found) else None
+        return found if found is not None and self._agrees(found) else None
 
     def _agrees(self, rows: RowsOnDisk) -> bool:
         """Says whether the input, of which the code may have changed, still decodes the first."""

@@ -154,3 +154,13 @@ def test_examples_without_files_of_their_own_are_not_written(split):
     read(replace(split, files=None))
 
     assert store.entries() == []
+
+
+def test_what_another_run_removes_at_that_moment_is_decoded_again(split, room, monkeypatch):
+    first, _ = read(split)
+
+    monkeypatch.setattr(store.os, "utime", os.unlink)  # the last that reading does to a file
+    again, decoded = read(split)
+
+    assert decoded
+    np.testing.assert_array_equal(again.decoded.fetch(tf.constant(5, tf.int64)), values(first)[5])

@@ -52,6 +52,6 @@ class FreezeBatchNorm(ChangesTraining):
             raise ConfigError(
                 "FreezeBatchNorm", "there is no batch normalisation there", "Leave it out"
             )
-        if self.model.optimizer.built:
+        if self.model.optimizer.built and any(norm.trainable for norm in norms):
             refuse("FreezeBatchNorm", self.model.optimizer)
         set_trainable(self.model, trained=[], frozen=norms)

@@ -189,6 +189,15 @@ def test_an_average_of_the_weights_is_refused_with_its_reason():
         begin(UnfreezeBackbone("backbone", at_epoch=1), model)
 
 
+def test_batch_norm_that_is_frozen_already_changes_no_average():
+    model = built(optimizer=keras.optimizers.Adam(use_ema=True))
+    fit(model, FreezeBatchNorm(), epochs=1)
+
+    fit(model, FreezeBatchNorm(), epochs=1)
+
+    assert not model.get_layer("backbone").get_layer("norm").trainable
+
+
 def test_a_rate_is_refused_beside_a_schedule_and_needed_by_nobody():
     schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
     model = built(optimizer=keras.optimizers.Adam(schedule))
