@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MANY_CLASSES = 20
 SPLITS = ("validation", "test")
 SHOWN_RATES = 16
+# What is less, such as an error in metres of things of micrometres, is told by its power of ten.
+SMALL = 5e-4
 # From so many seconds on, a time is told in minutes.
 MINUTES = 300
 NUMBERS = ("epochs", "before", "best", "at epoch", "last", "time")
@@ -158,6 +160,8 @@ def measured(metric: str, score: float) -> str:
     """Returns the value of a metric: shares as a percentage."""
     if metric.endswith(SHARES):
         return percent(score)
+    if 0 < abs(score) < SMALL:
+        return f"{score:.2e}"
     return f"{score:.4f}" if abs(score) < 10 else f"{score:.6g}"
 
 

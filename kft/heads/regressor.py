@@ -35,9 +35,9 @@ class Regressor(LayeredHead):
         standard = self.layered(features, target, "linear")
         if not target.deviations:
             return standard
-        variances = [deviation**2 for deviation in target.deviations]
-        units = keras.layers.Normalization(
-            mean=target.means, variance=variances, invert=True, dtype="float32", name="units"
+        # Not a Normalization, which takes no deviation below 1e-7 for what it is.
+        units = keras.layers.Rescaling(
+            list(target.deviations), list(target.means), dtype="float32", name="units"
         )
         return units(standard)
 

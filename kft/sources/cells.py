@@ -8,6 +8,9 @@ from typing import Any
 
 from kft.sources.layout import SPLIT_NAMES
 
+# The square of a difference of such values is still finite as float32.
+LARGEST = 1e18
+
 
 def text_in(cell: Any) -> str:
     """Returns the text of a cell, which must have one."""
@@ -19,13 +22,13 @@ def text_in(cell: Any) -> str:
 
 
 def number_in(cell: Any) -> float:
-    """Returns the number in a cell, which must be finite as float32."""
+    """Returns the number in a cell, of no more than `LARGEST`."""
     text = text_in(cell)
     try:
         number = float(text)
     except ValueError:
         number = float("nan")
-    if not abs(number) < 3.4e38:
+    if not abs(number) < LARGEST:
         hint = ", which needs a point for its comma" if text.count(",") == 1 else ""
         raise ValueError(f"is {text!r}, no number that can be learned{hint}")
     return number

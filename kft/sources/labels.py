@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kft.component import closest
 from kft.data import TargetKind
 from kft.errors import DataError
+from kft.sources.cells import LARGEST
 from kft.sources.dataset_checks import check_names
 from kft.sources.layout import natural
 from kft.sources.predicted import Predicted
@@ -71,7 +72,8 @@ def numbers_of(where: str, labels: np.ndarray, kind: TargetKind) -> np.ndarray:
     """Returns `labels`, numbers ``(n,)`` or ``(n, k)``, as float32 ``(n, k)``.
 
     Raises:
-        DataError: They are none, one is not finite, or one of several labels is neither 0 nor 1.
+        DataError: They are none, one is no number up to `LARGEST`, or one of several labels is
+            neither 0 nor 1.
     """
     import numpy as np
 
@@ -82,11 +84,11 @@ def numbers_of(where: str, labels: np.ndarray, kind: TargetKind) -> np.ndarray:
             "(n,) or (n, k)",
             "Give one number, or a row of them, for each example",
         )
-    with np.errstate(over="ignore"):  # what is too large for float32 is not finite
+    with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
         table = labels.astype("float32").reshape(len(labels), -1)
     is_value = kind == "value"
     wrong = labels.reshape(table.shape)[
-        ~(np.isfinite(table) if is_value else (table == 0) | (table == 1))
+        ~(np.abs(table) < LARGEST if is_value else (table == 0) | (table == 1))
     ]
     if wrong.size:
         expected = "numbers that can be learned" if is_value else "0 or 1"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kft.commands.show import gain, selection
+from kft.commands.show import gain, measured, selection
 
 HEAD, TUNE = {"phase": "head", "epoch": 3}, {"phase": "tune", "epoch": 5}
 
@@ -64,3 +64,17 @@ def test_the_gain_is_said_with_its_interval(metric, gained, sentence):
     }
 
     assert gain(scores) == f"Fine-tuning gained {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("metric", "score", "told"),
+    [
+        ("accuracy", 0.5, "50.0 %"),
+        ("mae", 1.25, "1.2500"),
+        ("mae", 0.0, "0.0000"),
+        ("mae", 3.1e-9, "3.10e-09"),
+        ("rmse", 5978.3735, "5978.37"),
+    ],
+)
+def test_a_metric_is_told_in_as_many_digits_as_say_something(metric, score, told):
+    assert measured(metric, score) == told

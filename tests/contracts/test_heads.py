@@ -160,7 +160,7 @@ def test_the_loss_of_values_far_from_nought_is_not_lost_in_rounding():
 
 def test_values_in_another_unit_train_in_the_same_way():
     histories = []
-    for unit in (1.0, 1e5):
+    for unit in (1.0, 1e5, 1e-9):
         keras.utils.set_random_seed(0)
         inputs, labels = examples_of(Target("value", ("age", "price")))
         target = Target.of_values(("age", "price"), labels * unit)
@@ -171,4 +171,5 @@ def test_values_in_another_unit_train_in_the_same_way():
         histories.append(history["loss"])
 
     assert histories[1] == pytest.approx(histories[0], rel=1e-4)
+    assert histories[2] == pytest.approx(histories[0], rel=1e-4)
     assert histories[0][-1] < histories[0][0]
