@@ -149,6 +149,11 @@ def cluster_here() -> str | None:
         raise ConfigError(
             "TF_CONFIG", f"has a job 'ps', and {REFUSED['parameter_server']}", "Take workers alone"
         )
+    others = sorted(jobs.keys() - {"chief", "worker"})
+    if others:
+        raise ConfigError(
+            "TF_CONFIG", f"has a job {others[0]!r}, which does not train", "Take workers alone"
+        )
     if sum(jobs.values()) > 1:
         if job not in ("chief", "worker") or index not in range(jobs.get(job, 0)):
             raise ConfigError(

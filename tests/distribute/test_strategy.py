@@ -60,6 +60,7 @@ def test_the_environment_describes_a_cluster(environment, found, monkeypatch):
             tf_config({**CLUSTER, "ps": ["d:1"]}, {"type": "worker", "index": 0}),
             "has a job 'ps', and Keras 3 has no trainer for parameter servers",
         ),
+        (tf_config({**CLUSTER, "evaluator": ["d:1"]}, {}), "has a job 'evaluator', which does not"),
         (tf_config(CLUSTER, {"type": "evaluator", "index": 0}), "task 0 of job 'evaluator'"),
         (tf_config(CLUSTER, {"type": "worker", "index": 2}), "task 2 of job 'worker'"),
     ],
