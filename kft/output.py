@@ -12,9 +12,9 @@ from tempfile import TemporaryDirectory
 from kft.config import RunConfig
 from kft.distribute.cluster import least
 from kft.engine.run_state import Found, find
-from kft.errors import ConfigError, ExportError
+from kft.errors import ConfigError, ExportError, KftError
 from kft.progress import hidden
-from kft.run_dir import BEST_WEIGHTS, CONFIG, FIGURES, SCORES, STATE
+from kft.run_dir import BEST_WEIGHTS, CONFIG, FIGURES, METRICS, SCORES, STATE
 
 FULL_DISK = ("No space left on device", "File too large", "Disk quota exceeded")
 
@@ -27,8 +27,14 @@ def own_directory(config: RunConfig, resume: bool) -> Iterator[Path]:
         take_over(directory, config)
     else:
         new_directory(config)
-    with full_disk_told(directory):
-        yield directory
+    try:
+        with full_disk_told(directory):
+            yield directory
+    except KftError:
+        # So that the same command can be given again, once the cause is mended.
+        if not resume and not any((directory / name).exists() for name in (METRICS, STATE)):
+            shutil.rmtree(directory, ignore_errors=True)
+        raise
 
 
 @contextmanager

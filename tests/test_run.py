@@ -10,7 +10,7 @@ from tiny import Ramp, Vectors
 
 from kft.commands.show import run_summary
 from kft.config import RunConfig, load_config
-from kft.errors import ConfigError
+from kft.errors import ConfigError, DataError
 from kft.later import evaluate_run, export_run
 from kft.lr_find import lr_find
 from kft.run import open_run, run
@@ -36,6 +36,16 @@ def config(directory, **settings) -> RunConfig:
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
     return run(config(tmp_path_factory.mktemp("runs") / "first"))
+
+
+def test_a_run_that_fails_before_its_first_epoch_leaves_nothing_in_the_way_of_the_next(tmp_path):
+    nowhere = {"kind": "folder", "path": str(tmp_path / "nowhere"), "input": {"kind": "image"}}
+    wrong = config(tmp_path / "run", data=nowhere)
+
+    with pytest.raises(DataError, match="does not exist"):
+        run(wrong)
+
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_leaves_every_file_that_people_and_scripts_read(result):
