@@ -68,7 +68,7 @@ def main(work: Path) -> None:
     for phase in kft.plan(config).phases:
         print(
             f"Phase {phase.name!r} trains {phase.trained_parameters:,} parameters in "
-            f"{phase.epochs} epochs of {phase.steps_per_epoch} steps"
+            f"{phase.epochs * phase.steps_per_epoch} steps"
         )
 
     result = kft.run(config)

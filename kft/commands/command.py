@@ -105,7 +105,10 @@ def collecting_rarely() -> Iterator[None]:
 
 
 def show(thing: Any) -> None:
-    """Prints a rich renderable."""
+    """Prints a rich renderable; where it goes to a file or a pipe, without breaking its lines."""
     from rich.console import Console
 
-    Console(markup=False, emoji=False, highlight=False).print(thing)
+    console = Console(markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width = 10_000
+    console.print(thing)

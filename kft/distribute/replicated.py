@@ -13,7 +13,8 @@ Reached from functions only, since it imports Keras. Of Keras 3.15, under a stra
 - A mean over examples weighs devices alike, however many examples each has
   (keras-team/keras#20609).
 - Batch normalisation takes the statistics of its own device (tensorflow/tensorflow#46488).
-- Dropout has one mask for all devices: the first row of each has the same, and so on.
+- Dropout has one mask for all devices: the first row of each has the same, and so on (no issue was
+  found that says so).
 """
 
 from __future__ import annotations
