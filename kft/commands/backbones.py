@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kft.commands.command import show
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
@@ -25,16 +27,13 @@ def backbones(size: int, sort: str | None, as_json: bool) -> None:
 
     Multiply-adds are those of images of --size in both directions.
     """
-    from rich.console import Console
-
     from kft.image.applications import list_backbones
 
     listed = list_backbones(size, sort)
     if as_json:
         click.echo(json.dumps(listed, indent=2))
     else:
-        shown = backbone_table(listed, size)
-        Console(markup=False, emoji=False, highlight=False).print(shown)
+        show(backbone_table(listed, size))
 
 
 def in_billions(operations: int) -> str:

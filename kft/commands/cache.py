@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kft.commands.command import show
 from kft.errors import KftError
 
 if TYPE_CHECKING:
@@ -26,15 +27,13 @@ def cache() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_kept(as_json: bool) -> None:
     """List what is kept, used last first."""
-    from rich.console import Console
-
     from kft.features.store import directory, entries
 
     kept = entries()
     if as_json:
         click.echo(json.dumps([entry.in_json() for entry in kept], indent=2))
     elif kept:
-        Console(markup=False, emoji=False, highlight=False).print(kept_table(kept))
+        show(kept_table(kept))
     else:
         click.echo(f"Nothing is kept in {directory()}")
 
