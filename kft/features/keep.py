@@ -42,8 +42,8 @@ class Wanted:
 
     def sets(self, row: np.dtype[Any]) -> Iterator[FeatureSet]:
         """Yields what is to be computed, a set for each view, its rows of dtype `row`."""
+        count = len(self.views.variants)
         for number, view in enumerate(self.views.variants, start=1):
-            count = len(self.views.variants)
             one_of = f", view {number} of {count}" if count > 1 else ""
             title = f"the features of {self.name}{one_of}"
             yield FeatureSet(self.model, self.split, view, row, title)

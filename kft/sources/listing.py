@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections import deque
+from collections import defaultdict, deque
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -58,8 +59,7 @@ def list_below(root: str) -> Listing:
 def list_local(root: str) -> Listing:
     """Returns what `list_below` does for a folder of this machine."""
     require_folder(root)
-    sorts = ("file", "folder", "repeat", "broken", "hidden")
-    found: dict[str, list[str]] = {sort: [] for sort in sorts}
+    found: defaultdict[str, list[str]] = defaultdict(list)
     seen: set[str] = set()
     pending = deque([""])
     while pending:
@@ -71,7 +71,7 @@ def list_local(root: str) -> Listing:
         seen.add(real)
         for entry in entries(root, folder):
             path = f"{folder}/{entry.name}".lstrip("/")
-            sort = sort_of(entry)
+            sort = sort_here(entry)
             if sort != "folder":
                 found[sort].append(path)
             elif entry.is_symlink():
@@ -79,7 +79,7 @@ def list_local(root: str) -> Listing:
             else:
                 pending.appendleft(path)
     found["folder"].remove("")
-    return Listing(*(tuple(sorted(paths)) for paths in found.values()))
+    return listing_of(found)
 
 
 def list_remote(root: str) -> Listing:
@@ -90,18 +90,33 @@ def list_remote(root: str) -> Listing:
         return name.endswith("/") or bool(tf.io.gfile.isdir(join(root, name)))
 
     require_remote_folder(root)
-    found: dict[str, list[str]] = {"file": [], "folder": [], "hidden": [], "litter": []}
+    found: defaultdict[str, list[str]] = defaultdict(list)
     pending = [""]
     with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
         while pending:
             folder = pending.pop()
             names = [f"{folder}/{name}".lstrip("/") for name in remote_entries(root, folder)]
             for name, inner in zip(names, pool.map(is_folder, names), strict=True):
-                sort = remote_sort(name, inner)
-                found[sort].append(name.rstrip("/"))
-                pending.extend([name.rstrip("/")] if sort == "folder" else [])
-    files, folders, hidden, _ = (tuple(sorted(paths)) for paths in found.values())
-    return Listing(files, folders, (), (), hidden)
+                path = name.rstrip("/")
+                sort = sort_of(path.rpartition("/")[2], inner)
+                found[sort].append(path)
+                pending.extend([path] if sort == "folder" else [])
+    return listing_of(found)
+
+
+def listing_of(found: Mapping[str, list[str]]) -> Listing:
+    """Returns the paths that were `found`, by their sort, without the litter."""
+    sorts = ("file", "folder", "repeat", "broken", "hidden")
+    return Listing(*(tuple(sorted(found.get(sort, ()))) for sort in sorts))
+
+
+def sort_of(name: str, is_folder: bool) -> str:
+    """Returns ``folder``, ``file``, ``hidden`` for a hidden folder, or ``litter``."""
+    if name.lower() in LITTER:
+        return "litter"
+    if name.startswith("."):
+        return "hidden" if is_folder else "litter"
+    return "folder" if is_folder else "file"
 
 
 def remote_entries(root: str, folder: str) -> list[str]:
@@ -117,14 +132,7 @@ def remote_entries(root: str, folder: str) -> list[str]:
             problem=f"its folder {path!r} cannot be listed: {reason(error)}",
             fix="Give your user the right to read it",
         ) from error
-    return [name for name in names if name.strip("/") and name.strip("/").lower() not in LITTER]
-
-
-def remote_sort(path: str, is_folder: bool) -> str:
-    """Returns ``folder``, ``file``, ``hidden`` for a hidden folder, ``litter`` for such a file."""
-    if path.rstrip("/").rpartition("/")[2].startswith("."):
-        return "hidden" if is_folder else "litter"
-    return "folder" if is_folder else "file"
+    return [name for name in names if name.strip("/")]
 
 
 def require_remote_folder(path: str) -> None:
@@ -149,29 +157,24 @@ def entries(root: str, folder: str) -> list[os.DirEntry[str]]:
     path = os.path.join(root, folder)  # noqa: PTH118
     try:
         with os.scandir(path) as found:
-            kept = [e for e in found if not is_litter(e.name) or sort_of(e) == "hidden"]
+            return sorted(found, key=lambda entry: entry.name)
     except OSError as error:
         raise DataError(
             where=f"data.path {root!r}",
             problem=f"its folder {path!r} cannot be listed: {error.strerror}",
             fix="Give your user the right to read it, or move it out of there",
         ) from error
-    return sorted(kept, key=lambda entry: entry.name)
 
 
-def sort_of(entry: os.DirEntry[str]) -> str:
-    """Returns ``folder``, ``hidden`` if that is its name, ``file`` or ``broken``; follows links."""
+def sort_here(entry: os.DirEntry[str]) -> str:
+    """Returns the sort of what is on this machine, ``broken`` too; follows links."""
     try:
-        if entry.is_dir():
-            return "hidden" if entry.name.startswith(".") else "folder"
-        return "file" if entry.is_file() else "broken"
+        is_folder = entry.is_dir()
+        is_there = is_folder or entry.is_file()
     except OSError:  # such as a link to itself
-        return "broken"
-
-
-def is_litter(name: str) -> bool:
-    """Says whether a file or folder is hidden or left behind by a system."""
-    return name.startswith(".") or name.lower() in LITTER
+        is_folder = is_there = False
+    sort = sort_of(entry.name, is_folder)
+    return sort if is_there or sort == "litter" else "broken"
 
 
 def require_folder(path: str) -> None:
