@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kft.atomic import remove, replacing, write_text
 from kft.data import Splits, Target
-from kft.errors import ConfigError
 from kft.run_dir import ENVIRONMENT, FIGURES, PREDICTIONS, SCORES, SKIPPED, SPLIT, TARGET
 from kft.scoring import scoring_of
 
@@ -21,25 +21,22 @@ if TYPE_CHECKING:
 
 def write_json(path: Path, value: object) -> None:
     """Writes `value` so that a person can read it."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_beginning(directory: Path, splits: Splits, left_out: Mapping[str, str]) -> None:
     """Writes what is known before training: versions, classes, splits, what was skipped.
 
     `splits` are as the source gave them, so that their list names all of the data and can divide
-    it again; `left_out` is what was left out of them, with the reason. Where a run goes on, all
-    must be as it was.
-
-    Raises:
-        ConfigError: It is not.
+    it again; `left_out` is what was left out of them, with the reason.
     """
-    refuse_other(directory, splits)
     write_json(directory / ENVIRONMENT, environment())
-    (directory / TARGET).write_text(splits.target.to_json(), encoding="utf-8")
+    write_text(directory / TARGET, splits.target.to_json())
     write_csv(directory / SPLIT, ("path", "label", "split", "group"), split_rows(splits))
     if left_out:
         write_csv(directory / SKIPPED, ("path", "reason"), left_out.items())
+    else:
+        remove(directory / SKIPPED)  # of a run that was killed before it had trained anything
 
 
 def split_rows(splits: Splits) -> Iterator[tuple[str, str, str, str]]:
@@ -51,26 +48,9 @@ def split_rows(splits: Splits) -> Iterator[tuple[str, str, str, str]]:
             yield name, scoring.text(split.labels[index]), part, group or ""
 
 
-def refuse_other(directory: Path, splits: Splits) -> None:
-    """Raises ConfigError if the run in `directory` began with other data or versions."""
-    if not (directory / ENVIRONMENT).is_file() or not (directory / SPLIT).is_file():
-        return
-    where, anew = f"resume {str(directory)!r}", "or begin anew with another output_dir"
-    there, here = json.loads((directory / ENVIRONMENT).read_text(encoding="utf-8")), environment()
-    for package in ("kft", "keras", "tensorflow", "numpy"):
-        if there[package] != here[package]:
-            problem = f"was begun with {package} {there[package]}, and here is {here[package]}"
-            raise ConfigError(where, problem, f"Install that one, {anew}")
-    with (directory / SPLIT).open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))[1:]
-    if rows != [list(row) for row in split_rows(splits)]:
-        problem = f"the data is not what {directory / SPLIT} lists"
-        raise ConfigError(where, problem, f"Put it back as it was, {anew}")
-
-
 def write_csv(path: Path, head: Sequence[str], rows: Any) -> None:
     """Writes a table."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(head)
         writer.writerows(rows)
@@ -160,7 +140,7 @@ def write_end(directory: Path, content: Mapping[str, Any], test: Answers, target
     examples = zip(test.split.names, test.split.labels, test.outputs, strict=True)
     rows = ((name, *scoring.row(label, outputs)) for name, label, outputs in examples)
     write_csv(directory / PREDICTIONS, ("path", *scoring.columns), rows)
-    figures = directory / FIGURES
-    figures.mkdir()
-    draw_learning_curves(directory, content["selected"], figures / "learning_curves.png")
-    draw_answers(test, target, figures)
+    with replacing(directory / FIGURES) as figures:
+        figures.mkdir()
+        draw_learning_curves(directory, content["selected"], figures / "learning_curves.png")
+        draw_answers(test, target, figures)

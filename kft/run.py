@@ -9,7 +9,7 @@ from typing import Any
 
 from kft.config import RunConfig, load_config
 from kft.data import Target
-from kft.distribute.cluster import is_chief, least, workers
+from kft.distribute.cluster import is_chief, least
 from kft.distribute.lost_worker import lost_worker_told
 from kft.engine.best import Best
 from kft.engine.gain import gain
@@ -34,6 +34,7 @@ from kft.precision import computing_in
 from kft.progress import say
 from kft.reading import Reading, read
 from kft.report import scores, write_beginning, write_end
+from kft.resume import examples_of, refuse_changes
 from kft.run_dir import BEST_WEIGHTS, CONFIG, EXPORT, TARGET
 from kft.task import Task, assemble, save_weights
 
@@ -109,7 +110,11 @@ def train_in(state: RunState, config: RunConfig) -> Trained:
     reading = read(found, config.data.on_bad_input, config.cache)
     for note in reading.raw.notes:
         say(f"note: {note}")
-    write_beginning(state.directory, whole, reading.bad | left_out(whole, found))
+    if state.found is None:
+        write_beginning(state.directory, whole, reading.bad | left_out(whole, found))
+    else:
+        refuse_changes(state.found, whole, reading.decoded)
+    state.examples = examples_of(reading.decoded)
     keeper = Keeper(config.keeping, config.seed, task.backbone.name)
     phases, selected = train_and_keep(config, task, reading, state, keeper)
     return Trained(task, reading, keeper, phases, selected)
@@ -162,20 +167,16 @@ def train_and_keep(
     try:
         with lost_worker_told():
             phases = train(task, reading.decoded, config.phases, training)
-    except (TrainingError, KeyboardInterrupt) as error:
-        if best.record is None:
-            raise
-        best.restore()
-        save_weights(task, weights)
-        say(f"Kept the weights of epoch {best.record['epoch']} in {weights}")
-        if isinstance(error, KeyboardInterrupt):
-            how = "Go on with" if workers() == 1 else "Start all workers again to go on, each with"
-            say(f"{how}:  kft run {state.directory / CONFIG} --resume")
-        raise error
-    if config.select == "interpolate":
-        selected = interpolated(config, task, reading, best, keeper)
-    else:
-        selected = keep_epoch(config.select, best, phases[-1].epochs[-1])
+        if config.select == "interpolate":
+            selected = interpolated(config, task, reading, best, keeper)
+        else:
+            selected = keep_epoch(config.select, best, phases[-1].epochs[-1])
+    except (TrainingError, KeyboardInterrupt):
+        if best.record is not None:
+            best.restore()
+            save_weights(task, weights)
+            say(f"Kept the weights of epoch {best.record['epoch']} in {weights}")
+        raise
     save_weights(task, weights)
     return phases, selected
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kft.atomic import replacing
 from kft.backbone import Backbone
 from kft.data import Target
 from kft.head import Head
@@ -62,10 +63,9 @@ def save_weights(task: Task, path: Path) -> None:
     variables = [variable.value for variable in bare.variables]
     room = sum(value.dtype.size * math.prod(value.shape) + HDF5_OVERHEAD for value in variables)
     block = bytes(1 << 20)
-    try:
-        with path.open("wb") as file:
+    with replacing(path) as partial:
+        with partial.open("wb") as file:
             for start in range(0, room, len(block)):
                 file.write(block[: room - start])
-    finally:
-        path.unlink(missing_ok=True)
-    bare.save_weights(path)
+        partial.unlink()
+        bare.save_weights(partial)

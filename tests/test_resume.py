@@ -1,21 +1,27 @@
 """`kft run --resume` goes on with a run that was killed."""
 
+import fcntl
 import json
 import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tiny
 from click.testing import CliRunner
 from killing import Killed
 
+from kft.atomic import PARTIAL
 from kft.cli import main
 from kft.config import load_config
-from kft.errors import ConfigError
+from kft.errors import ConfigError, TrainingError
+from kft.resume import changed_in, stamps_of
 from kft.run import run
-from kft.run_dir import ENVIRONMENT, SPLIT, STATE
+from kft.run_dir import CONFIG, ENVIRONMENT, SKIPPED, SPLIT, STATE, STATE_BEFORE, TARGET
 
 PHASES = [
     {"name": "head", "epochs": 2, "optimizer": {"kind": "adam"}, "unfreeze": {"kind": "none"}},
@@ -97,19 +103,135 @@ def test_another_config_is_refused(killed):
         run(other, resume=True)
 
 
-def test_other_data_and_other_versions_are_refused(killed):
+def test_another_list_of_examples_is_refused_with_what_differs(killed):
     path = Path(killed.output_dir) / SPLIT
     rows = path.read_text()
-    path.write_text(rows.replace("train/0,", "train/x,"))
-    with pytest.raises(ConfigError, match="the data is not what .*split.csv lists"):
-        run(killed, resume=True)
-    path.write_text(rows)
+    path.write_text(rows.replace("train/0,", "train/x,").replace("train/1,low", "train/1,high"))
 
+    with pytest.raises(ConfigError, match="not what .*split.csv lists: train/x gone; train/0 new"):
+        run(killed, resume=True)
+
+
+def test_other_versions_are_refused(killed):
     path = Path(killed.output_dir) / ENVIRONMENT
     told = json.loads(path.read_text())
     path.write_text(json.dumps({**told, "keras": "3.0.0"}))
     with pytest.raises(ConfigError, match=r"was begun with keras 3.0.0, and here is "):
         run(killed, resume=True)
+
+
+def test_other_content_under_the_same_names_is_refused(killed, monkeypatch):
+    make = tiny.vector_split
+
+    def other(size, seed, name):
+        return replace(made := make(size, seed, name), fetch=lambda i: made.fetch(i) * 2.0)
+
+    monkeypatch.setattr(tiny, "vector_split", other)
+
+    with pytest.raises(ConfigError, match=r"content of 40 of 40 .*: train/0, .* and 37 more"):
+        run(killed, resume=True)
+
+
+def test_examples_changed_if_digest_and_file_have(tmp_path):
+    files = [tmp_path / name for name in "abc"]
+    for file in files:
+        file.write_text("before")
+    split = replace(tiny.vector_split(3, 0, "x"), digests=np.zeros((3, 16), "uint8"))
+    split = replace(split, files=[str(file) for file in files])
+    times = stamps_of(split)
+
+    files[0].write_text("another")
+    files[1].write_text("before, and decoded as it was")
+    other = np.array([[1] * 16, [0] * 16, [1] * 16], "uint8")  # the last by another processor
+
+    assert changed_in(replace(split, digests=other), split.digests, times) == ["x/0"]
+    without = replace(split, digests=other, files=None)
+    assert changed_in(without, split.digests, stamps_of(without)) == ["x/0", "x/2"]
+
+
+@pytest.mark.parametrize("name", [ENVIRONMENT, SPLIT, TARGET])
+@pytest.mark.parametrize("content", ["", "{", None])
+def test_a_damaged_record_of_the_run_is_one_message(killed, name, content):
+    path = Path(killed.output_dir) / name
+    path.unlink() if content is None else path.write_text(content)
+
+    with pytest.raises((TrainingError, ConfigError), match=rf"{name}.*with another output_dir"):
+        run(killed, resume=True)
+
+
+def test_a_damaged_config_is_one_message(killed):
+    (Path(killed.output_dir) / CONFIG).write_text("{")
+
+    with pytest.raises(TrainingError, match="config.json is cut off or changed"):
+        run(killed, resume=True)
+
+
+def test_what_a_run_began_with_is_not_written_again(killed):
+    names = (CONFIG, ENVIRONMENT, SPLIT, TARGET)
+    paths = [Path(killed.output_dir) / name for name in names]
+    before = [path.stat() for path in paths]
+
+    run(killed, resume=True)
+
+    for path, then in zip(paths, before, strict=True):
+        now = path.stat()
+        assert (now.st_ino, now.st_mtime_ns) == (then.st_ino, then.st_mtime_ns)
+
+
+def test_a_run_whose_state_is_gone_is_not_begun_anew_in_its_place(killed):
+    directory = Path(killed.output_dir)
+    metrics = (directory / "metrics.jsonl").read_text()
+    for name in (STATE, STATE_BEFORE):
+        (directory / name).unlink(missing_ok=True)
+
+    with pytest.raises(TrainingError, match="its state is damaged: state.json is missing"):
+        run(killed, resume=True)
+
+    assert (directory / "metrics.jsonl").read_text() == metrics
+
+
+def test_a_run_without_its_config_is_told_so(killed):
+    (Path(killed.output_dir) / CONFIG).unlink()
+
+    with pytest.raises(ConfigError, match="is not empty, but has no config.json"):
+        run(killed, resume=True)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_what_is_killed_as_it_writes_its_config_is_nothing(tmp_path, whole, resume):
+    config = load_config(settings(tmp_path / "run", epoch=99))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / f"{PARTIAL}{CONFIG}").write_text("{")
+
+    result = run(config, resume)
+
+    assert untimed(result.scores) == untimed(whole.scores)
+    assert not (tmp_path / "run" / f"{PARTIAL}{CONFIG}").exists()
+
+
+def test_what_is_killed_before_it_trains_begins_anew_with_the_data_there_is_now(tmp_path, whole):
+    config = load_config(settings(tmp_path / "run", epoch=99))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / CONFIG).write_text(config.to_json())
+    (tmp_path / "run" / SPLIT).write_text("path,label,split,group\n")
+    (tmp_path / "run" / SKIPPED).write_text("path,reason\n")
+
+    result = run(config, resume=True)
+
+    assert untimed(result.scores) == untimed(whole.scores)
+    split = (result.directory / SPLIT).read_text()
+    assert split == (whole.directory / SPLIT).read_text()
+    assert not (result.directory / SKIPPED).exists()
+
+
+def test_a_run_that_another_process_works_on_is_left_alone(killed):
+    with (Path(killed.output_dir) / CONFIG).open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+        with pytest.raises(ConfigError, match="another process is working on"):
+            run(killed, resume=True)
+
+    assert (run(killed, resume=True).directory / "scores.json").is_file()
 
 
 def test_the_command_wants_to_know_which_run(tmp_path):

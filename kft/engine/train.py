@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from kft.atomic import write_text
 from kft.batches import Order, evaluation, training_batches
 from kft.data import Splits, Target
 from kft.engine.divergence import Diverged
@@ -92,7 +93,7 @@ def resumed(task: Task, training: Training) -> list[PhaseResult]:
     done = [PhaseResult.from_json(told) for told in found.told["phases"]]
     records = [record for result in done for record in result.epochs] + found.told["records"]
     lines = "".join(json.dumps(record) + "\n" for record in records)
-    (training.directory / METRICS).write_text(lines, encoding="utf-8")
+    write_text(training.directory / METRICS, lines)
     return done
 
 
