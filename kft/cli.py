@@ -24,6 +24,7 @@ from kft.commands.command import (
     start_tensorflow,
     with_config,
 )
+from kft.commands.ending import exit_code, requests_to_end
 from kft.errors import KftError
 
 
@@ -32,6 +33,16 @@ class KftGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Runs the command."""
+        with requests_to_end() as came:
+            try:
+                return self.run(ctx)
+            except KeyboardInterrupt:
+                code = exit_code(came)
+                click.echo(f"Ended by {signal.Signals(code - 128).name}.", err=True)
+                ctx.exit(code)
+
+    def run(self, ctx: click.Context) -> object:
+        """Runs the command, and says what was wrong with it."""
         from rich.console import Console
 
         from kft.progress import shown_on
@@ -84,8 +95,6 @@ def run(config: str, overrides: tuple[str, ...], trust: tuple[str, ...], resume:
     from kft.commands.show import run_summary
     from kft.run import run as run_config
 
-    # What ends jobs keeps the best weights too, as Ctrl-C does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     result = run_config(loaded, resume)
     if result.chief:
         show(run_summary(result))

@@ -20,6 +20,7 @@ from kft.catalog import CATALOG
 from kft.cli import main
 from kft.image.applications import applications
 from kft.offline import is_offline
+from kft.run_dir import BEST_WEIGHTS
 
 OWN_BACKBONE = '''
 import keras
@@ -462,22 +463,63 @@ def test_a_file_that_cannot_be_written_is_named(kft):
     assert told.stderr == "Error: nowhere/first.json: No such file or directory. Name another.\n"
 
 
-def test_a_run_that_is_asked_to_end_keeps_the_best_weights(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    ends = {"kind": "signals:SignalsItself", "name": "SIGTERM", "epoch": 1, "step": 1}
-    output = tmp_path / "run"
-    settings = {"callbacks": [ends], "output_dir": str(output)}
+def run_own(tmp_path, *words, **settings):
+    """Runs a config with parts of these tests, as the command does."""
     config = tmp_path / "config.json"
-    config.write_text(json.dumps({**BASE, **settings}), encoding="utf-8")
-    before = signal.getsignal(signal.SIGTERM)
+    output = {"output_dir": str(tmp_path / "run")}
+    config.write_text(json.dumps({**BASE, **output, **settings}), encoding="utf-8")
+    trust = [word for name in ("tiny", "signals") for word in ("--trust", name)]
+    return CliRunner().invoke(main, ["run", str(config), *trust, *words])
 
-    try:
-        told = CliRunner().invoke(
-            main, ["run", str(config), "--trust", "tiny", "--trust", "signals"]
-        )
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
-    assert told.exit_code == 1
-    assert (output / "checkpoints" / "best.weights.h5").is_file()
+@pytest.fixture
+def own_path(monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+@pytest.mark.usefixtures("own_path")
+@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
+def test_a_run_that_is_asked_to_end_keeps_the_best_weights(tmp_path, capfd, name, code):
+    ends = {"kind": "signals:SignalsItself", "name": name, "epoch": 1, "step": 1}
+    output, before = tmp_path / "run", signal.getsignal(signal.SIGTERM)
+
+    told = run_own(tmp_path, callbacks=[ends])
+
+    assert told.exit_code == code
+    assert (
+        f"holds metrics.jsonl, {BEST_WEIGHTS}\nGo on with:  kft run {output}"
+        in capfd.readouterr().err
+    )
+    assert told.output.endswith(f"Ended by {name}.\n")
+    assert (output / BEST_WEIGHTS).is_file()
     assert not (output / "scores.json").exists()
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.usefixtures("own_path")
+@pytest.mark.parametrize("epoch", [None, 0], ids=["while it reads", "in the first epoch"])
+def test_what_is_ended_before_it_has_trained_leaves_nothing_and_can_be_given_again(
+    tmp_path, capfd, epoch
+):
+    data = {"kind": "signals:SignalsAtData", "mark": str(tmp_path / "mark")}
+    ends = {"kind": "signals:SignalsItself", "name": "SIGINT", "epoch": 0, "step": 1}
+    parts = {"data": data} if epoch is None else {"callbacks": [ends]}
+
+    told = run_own(tmp_path, **parts)
+
+    assert told.exit_code == 130
+    assert "Nothing had been trained, so " in capfd.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert run_own(tmp_path, **{**parts, "callbacks": []}).exit_code == 0
+
+
+@pytest.mark.usefixtures("own_path")
+def test_what_is_ended_while_it_exports_says_what_is_there_and_how_to_go_on(tmp_path, capfd):
+    ends = {"kind": "signals:SignalsAtExport", "mark": str(tmp_path / "mark")}
+
+    told = run_own(tmp_path, exporters=[{**ends, "signal_name": "SIGTERM"}])
+
+    assert told.exit_code == 143
+    said = capfd.readouterr().err
+    assert f"holds metrics.jsonl, {BEST_WEIGHTS}, scores.json, predictions.csv" in said
+    assert re.search(r"Export it with:  kft export |Go on with:  kft run ", said)

@@ -29,11 +29,11 @@ def launch(arguments: Sequence[str], workers: int, show: Callable[[str], None]) 
     are made to after `GRACE` seconds.
 
     Returns:
-        The exit code of the first that failed, or 0.
+        The exit code of the first that failed, or 0; where a signal ended them, 128 and its number.
     """
     started: list[subprocess.Popen[str]] = []
     # What a worker that was killed has left goes with it.
-    with passed_on(started), TemporaryDirectory(prefix="kft-launch-") as private:
+    with passed_on(started) as came, TemporaryDirectory(prefix="kft-launch-") as private:
         for config in tf_configs(workers):
             started.append(start(arguments, {"TF_CONFIG": config, "TMPDIR": private}))
         readers = [
@@ -45,7 +45,8 @@ def launch(arguments: Sequence[str], workers: int, show: Callable[[str], None]) 
         code = wait_for(started, show)
         for reader in readers:
             reader.join()
-    return code
+    # A worker may have missed another before the signal reached itself.
+    return 128 + came[0] if code and came else code
 
 
 def start(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
@@ -101,8 +102,11 @@ def relay(lines: IO[str], prefix: str, show: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def passed_on(started: Sequence[subprocess.Popen[str]]) -> Iterator[None]:
-    """Passes interrupts and requests to end on to all that were `started`; the second one kills."""
+def passed_on(started: Sequence[subprocess.Popen[str]]) -> Iterator[list[int]]:
+    """Passes interrupts and requests to end on to all that were `started`; the second one kills.
+
+    Gives those that have come.
+    """
     came: list[int] = []
 
     def pass_on(number: int, frame: Any) -> None:
@@ -113,7 +117,7 @@ def passed_on(started: Sequence[subprocess.Popen[str]]) -> Iterator[None]:
     kinds = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(kind, pass_on) for kind in kinds]
     try:
-        yield
+        yield came
     finally:
         for kind, handler in zip(kinds, before, strict=True):
             signal.signal(kind, handler)

@@ -90,7 +90,8 @@ def read(directory: Path, name: str) -> Found:
     """
     try:
         text = (directory / name).read_text(encoding="utf-8")
-        told, files, checksum = (json.loads(text)[key] for key in ("told", "files", "checksum"))
+        told = dict(json.loads(text))
+        files, checksum = told.pop("files"), told.pop("checksum")
     except FileNotFoundError as error:
         raise DamagedError("is missing") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -115,7 +116,7 @@ def damaged(directory: Path, problem: str) -> TrainingError:
 
 def text_of(told: Mapping[str, Any], files: Mapping[str, str]) -> str:
     """Returns a state as `read` takes it."""
-    return json.dumps({"checksum": checksum_of(told, files), "told": told, "files": files})
+    return json.dumps({**told, "files": files, "checksum": checksum_of(told, files)})
 
 
 def checksum_of(told: Mapping[str, Any], files: Mapping[str, str]) -> str:
