@@ -222,13 +222,14 @@ def evaluate(run_dir: str, data: str | None, as_json: bool, trust: tuple[str, ..
 @TRUST
 @click.argument("run_dir")
 @click.option("--format", "kind", default="saved_model", show_default=True)
-def export(run_dir: str, kind: str, trust: tuple[str, ...]) -> None:
+@click.option("--to", metavar="FOLDER", help="Write into it.  [default: RUN_DIR/export]")
+def export(run_dir: str, kind: str, to: str | None, trust: tuple[str, ...]) -> None:
     """Write the model of a run for a server, and verify it."""
     refuse_untrusted(run_dir, trust)
     start_tensorflow()
     from kft.later import export_run
 
-    path, difference = export_run(run_dir, kind)
+    path, difference = export_run(run_dir, kind, to)
     click.echo(f"{path}: answers as the run does (largest difference {difference:.1e})")
 
 

@@ -174,6 +174,16 @@ class RunConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _check_exports(self) -> Self:
+        outputs = [exporter.output for exporter in self.exporters]
+        twice = sorted({name for name in outputs if outputs.count(name) > 1})
+        if twice:
+            raise PydanticCustomError(
+                "twice", f"exporters: two would write export/{twice[0]}. Leave one out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_carrying(self) -> Self:
         for number, phase in enumerate(self.phases):
             before = self.phases[number - 1].optimizer if number else None

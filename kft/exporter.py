@@ -2,51 +2,177 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from kft.component import Component
 from kft.data import Target
+from kft.errors import ExportError
+from kft.precision import compute_dtypes
 from kft.task import Task
 
 if TYPE_CHECKING:
     import numpy as np
+    import tensorflow as tf
 
     from kft.evaluate import Answers
 
+# How many examples an export is asked.
+ASKED = 64
+TOLERANCE = 1e-5
+# Of a model with layers that compute in these.
+LOOSER = {"float16": 5e-3, "bfloat16": 5e-2}
+PARTIAL = "partial"
+
+
+def tolerance_of(task: Task) -> float:
+    """By how much rounding may change a probability, or a value as a share of the largest."""
+    return max(LOOSER.get(dtype, TOLERANCE) for dtype in compute_dtypes(task.model))
+
 
 def difference_of(served: np.ndarray, expected: np.ndarray, target: Target) -> float:
-    """Returns the largest difference between outputs ``(size, k)``; NaN if one is no number.
+    """The largest difference between outputs ``(size, k)``; NaN if one is no number.
 
     Of values in any unit, it is a share of the largest of that name: rounding grows with it.
     """
+    return float(differences_of(served, expected, target).max(initial=0.0))
+
+
+def differences_of(served: np.ndarray, expected: np.ndarray, target: Target) -> np.ndarray:
+    """As `difference_of`, of each output, ``(size, k)``."""
     import numpy as np
 
-    difference = np.abs(served - expected)
+    difference: np.ndarray = np.abs(served - expected)
     if target.kind == "value":
         largest = np.abs(expected).max(axis=0, initial=0.0)
         difference = difference / np.where(largest > 0, largest, 1.0)
-    return float(difference.max(initial=0.0))
+    return difference
 
 
 class Exporter(Component):
-    """Writes a task in one format."""
+    """Writes a task in one format. A kind says how to write it and how to ask what was written."""
 
     role: ClassVar[str] = "exporter"
 
+    @property
     @abstractmethod
-    def export(self, task: Task, directory: Path) -> Path:
-        """Writes into `directory`, which exists, and returns the path written.
+    def output(self) -> str:
+        """The name of the file or folder that it writes, such as ``saved_model``."""
+
+    @abstractmethod
+    def write(self, task: Task, path: Path) -> None:
+        """Writes the model to `path`, where nothing is yet and whose last part is `output`."""
+
+    @abstractmethod
+    def ask(self, path: Path, task: Task, raw: Sequence[tf.Tensor]) -> np.ndarray:
+        """What the model at `path` answers to `raw` examples, as the head's outputs ``(size, k)``.
+
+        It is asked as its users will ask it, without kft: `in_clean_process` starts a process.
 
         Raises:
-            ExportError: There is no room, or something is there already.
+            ExportError: It cannot be asked.
         """
 
-    @abstractmethod
+    def tolerance(self, task: Task) -> float:
+        """The largest difference between its answers and those of the run that is no fault.
+
+        1e-5, in mixed precision 0.005 (float16) or 0.05 (bfloat16): in few digits, another size
+        of batch or fusion of kernels rounds otherwise.
+        """
+        return tolerance_of(task)
+
+    def export(
+        self, task: Task, answers: Answers, directory: Path, replace: bool = False
+    ) -> tuple[Path, float]:
+        """Writes into `directory` what answers as the run does, or nothing.
+
+        It is written beside its place, verified, and then put there, in place of what is there if
+        it is to `replace` that. The result is the path and the difference, as `verify` finds it.
+
+        Raises:
+            ExportError: Something is there already, or the model answers otherwise.
+        """
+        path = directory / self.output
+        if not replace:
+            self.refuse_existing(directory)
+        partial = directory / PARTIAL
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            self.write(task, partial / self.output)
+            difference = self.verify(partial / self.output, task, answers)
+            remove(path)
+            (partial / self.output).rename(path)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return path, difference
+
+    def refuse_existing(self, directory: Path) -> None:
+        """Raises ExportError if something is where `export` would write."""
+        path = directory / self.output
+        if path.exists():
+            raise ExportError(
+                where=str(path),
+                problem="is there already",
+                fix="Move it away, or let `kft export` write to another folder with --to",
+            )
+
     def verify(self, path: Path, task: Task, answers: Answers) -> float:
-        """Returns the `difference_of` what `path` answers and the run's `answers`.
+        """The largest difference between the run's `answers` and those of the model at `path`.
+
+        Up to 64 examples are asked.
 
         Raises:
-            ExportError: The difference is more than rounding explains.
+            ExportError: It is more than the `tolerance`.
         """
+        import tensorflow as tf
+
+        raw = [answers.split.fetch(tf.constant(i)) for i in range(min(ASKED, answers.split.size))]
+        served, expected = self.ask(path, task, raw), answers.outputs[: len(raw)]
+        if served.shape != expected.shape:
+            raise ExportError(
+                where=str(path),
+                problem=f"answers with the shape {served.shape}, not {expected.shape} as the run",
+                fix=f"Mend the exporter {self.kind!r}",
+            )
+        difference, tolerance = difference_of(served, expected, task.target), self.tolerance(task)
+        # Written so that a NaN counts as a mismatch.
+        if not difference <= tolerance:
+            raise ExportError(
+                where=str(path),
+                problem=f"answers differ from the run's own by up to {difference:.2g}, more than "
+                f"the {tolerance:.0e} that rounding explains",
+                fix="It was removed; report how it was made",
+            )
+        return difference
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def in_clean_process(script: Path, arguments: Sequence[str | Path], path: Path) -> None:
+    """Runs a Python `script`, which asks the model at `path`, in a process of its own.
+
+    Raises:
+        ExportError: It failed.
+    """
+    command = [sys.executable, "-P", script, *arguments]
+    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, env=quiet, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ExportError(
+            where=str(path),
+            problem=f"a clean process cannot load and ask it: {done.stderr.strip()[-800:]}",
+            fix="Report how it was made",
+        )

@@ -66,8 +66,10 @@ class Export(Settings):
     exporter: Exporter
 
 
-def export_run(directory: str | Path, kind: str = "saved_model") -> tuple[Path, float]:
-    """Writes an earlier run in another format, or again, into its ``export`` directory.
+def export_run(
+    directory: str | Path, kind: str = "saved_model", to: str | Path | None = None
+) -> tuple[Path, float]:
+    """Writes an earlier run in another format, or again, into its ``export`` directory or `to`.
 
     Returns what was written, and the largest difference between its answers and the run's own.
 
@@ -79,12 +81,11 @@ def export_run(directory: str | Path, kind: str = "saved_model") -> tuple[Path, 
         exporter = Export.model_validate({"exporter": {"kind": kind}}).exporter
     except ValidationError as error:
         raise ConfigError("format", str(error.errors()[0]["msg"]), "Take one of those") from error
+    folder = Path(directory) / EXPORT if to is None else Path(to)
+    exporter.refuse_existing(folder)
     config, task = open_run(directory)
     reading = read(find(config.data, config.seed), config.data.on_bad_input, config.cache)
     raw, decoded = reading.raw.by_name(), reading.decoded.by_name()
     name = "test" if "test" in raw else "validation"
     answers = evaluate(task, raw[name], decoded[name], name)
-    folder = Path(directory) / EXPORT
-    folder.mkdir(exist_ok=True)
-    path = exporter.export(task, folder)
-    return path, exporter.verify(path, task, answers)
+    return exporter.export(task, answers, folder)

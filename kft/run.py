@@ -142,8 +142,9 @@ def finish(directory: Path, config: RunConfig, trained: Trained) -> RunResult:
     content = scores(answers, trained.phases, trained.selected, gained)
     test = answers.get("test", answers["validation"])
     write_end(directory, content, test, task.target)
-    RunState(directory).remove()
     exports = export(config, task, test, directory)
+    # Only now: a run that was killed in any of this is resumed.
+    RunState(directory).remove()
     return RunResult(directory, trained.phases, content, exports)
 
 
@@ -226,13 +227,15 @@ def answer(task: Task, reading: Reading, name: str, keeper: Keeper) -> Answers:
 
 
 def export(config: RunConfig, task: Task, test: Answers, directory: Path) -> dict[Path, float]:
-    """Writes every format and verifies it against the answers of the run."""
-    (directory / EXPORT).mkdir(exist_ok=True)
+    """Writes every format and verifies it against the answers of the run.
+
+    What is there already is of the same run, which was killed then.
+    """
     differences = {}
     for exporter in config.exporters:
-        say(f"Exporting {exporter.kind}, and asking it in a clean process")
-        path = exporter.export(task, directory / EXPORT)
-        differences[path] = exporter.verify(path, task, test)
+        say(f"Exporting {exporter.kind}, and comparing its answers")
+        path, difference = exporter.export(task, test, directory / EXPORT, replace=True)
+        differences[path] = difference
     return differences
 
 

@@ -286,8 +286,11 @@ def test_export_writes_what_is_missing_and_overwrites_nothing(kft, home, tmp_pat
 
     first = kft("export", str(tmp_path / "run"), "--trust", "mine")
     again = kft("export", str(tmp_path / "run"), "--trust", "mine")
+    other = kft("export", str(tmp_path / "run"), "--trust", "mine", "--to", str(tmp_path / "other"))
     wrong = kft("export", str(tmp_path / "run"), "--trust", "mine", "--format", "saved_modle")
 
+    assert other.exit_code == 0, other.output
+    assert f"{tmp_path}/other/saved_model: answers as the run does" in other.stdout
     assert first.exit_code == 0, first.output
     assert "export/saved_model: answers as the run does (largest difference" in first.stdout
     assert again.exit_code == 1

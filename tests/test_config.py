@@ -179,6 +179,10 @@ def test_all_faults_are_told_at_once_with_their_paths():
         ({"class_weights": "even"}, "class_weights: should be 'balanced' (got \"even\")"),
         ({"seed": 2**32}, "seed: should be less than 4294967296 (got 4294967296)"),
         ({"seed": float("nan")}, "seed: should be a finite number"),
+        (
+            {"exporters": [{"kind": "saved_model"}] * 2},
+            "exporters: two would write export/saved_model. Leave one out",
+        ),
         ({"exporters": [{"kind": "saved_model", "x": 1}]}, "exporters[0].x: unknown key (got 1)"),
         ({"callbacks": [{"kind": "abc"}]}, "callbacks[0].kind: should match pattern"),
         ({"output_dir": "x" * 99, "seed": "y" * 99}, f'(got "{"y" * 59}…)'),

@@ -24,7 +24,7 @@ from kft.config import load_config
 from kft.engine.cut import cut
 from kft.engine.parts import Ahead, parts_of
 from kft.engine.train import train
-from kft.exporters.saved_model import tolerance_of
+from kft.exporter import tolerance_of
 from kft.features.keep import Keeper, Wanted
 from kft.features.place import Keeping
 from kft.heads.classifier import Classifier

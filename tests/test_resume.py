@@ -87,6 +87,24 @@ def test_a_killed_run_ends_as_if_it_had_not_been(killed, whole):
         run(killed, resume=True)
 
 
+def test_a_run_that_was_killed_in_its_export_is_resumed_and_exports(tmp_path, whole):
+    kill = {"kind": "killing:WeightsFile", "file": "second", "mark": str(tmp_path / "killed")}
+    exporters = [{"kind": "killing:WeightsFile", "file": "first"}, kill]
+    config = load_config({**settings(tmp_path / "run", epoch=99), "exporters": exporters})
+    with pytest.raises(Killed):
+        run(config, resume=True)
+    there = tmp_path / "run" / "export"
+    assert [path.name for path in there.iterdir()] == ["first.weights.h5"]
+    (there / "first.weights.h5").write_text("of another model")
+
+    result = run(config, resume=True)
+
+    assert untimed(result.scores) == untimed(whole.scores)
+    assert list(result.exports.values()) == [pytest.approx(0, abs=1e-6)] * 2
+    assert {path.name for path in there.iterdir()} == {"first.weights.h5", "second.weights.h5"}
+    assert not (result.directory / STATE).exists()
+
+
 def test_where_nothing_is_a_run_begins(whole):
     assert [phase.name for phase in whole.phases] == ["head", "tune"]
 

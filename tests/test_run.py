@@ -10,7 +10,7 @@ from tiny import Ramp, Vectors
 
 from kft.commands.show import run_summary
 from kft.config import RunConfig, load_config
-from kft.errors import ConfigError, DataError
+from kft.errors import ConfigError, DataError, ExportError
 from kft.later import evaluate_run, export_run
 from kft.lr_find import lr_find
 from kft.run import open_run, run
@@ -115,6 +115,17 @@ def test_the_summary_says_where_each_phase_began_and_what_became_of_it(result):
     assert lines[2].split() == ["phase", "epochs", "before", "best", "at", "epoch", "last", "time"]
 
 
+def test_the_summary_names_only_what_the_run_has_an_export_for(result, again):
+    console = Console(file=io.StringIO(), width=100)
+
+    console.print(run_summary(again))
+
+    shown = console.file.getvalue()
+    assert "Predict:" not in shown
+    assert "Serv" not in shown
+    assert f"Export:   kft export {again.directory}, to predict and to serve" in shown
+
+
 def test_select_interpolate_is_never_worse_than_either_phase(tmp_path):
     made = run(config(tmp_path / "between", select="interpolate", monitor="loss", exporters=[]))
 
@@ -188,8 +199,23 @@ def test_a_run_without_export_can_be_exported_later_and_only_once(again):
 
     assert tf.saved_model.contains_saved_model(str(path))
     assert difference <= 1e-5
-    with pytest.raises(Exception, match="is there already"):
+    with pytest.raises(ExportError, match="is there already"):
         export_run(again.directory)
+
+
+def test_an_export_that_is_there_is_told_before_anything_is_read(tmp_path):
+    (tmp_path / "export" / "saved_model").mkdir(parents=True)
+
+    with pytest.raises(ExportError, match="export/saved_model: is there already.*--to"):
+        export_run(tmp_path)
+
+
+def test_a_run_can_be_exported_elsewhere(result, tmp_path):
+    path, difference = export_run(result.directory, to=tmp_path / "made" / "here")
+
+    assert path == tmp_path / "made" / "here" / "saved_model"
+    assert tf.saved_model.contains_saved_model(str(path))
+    assert difference <= 1e-5
 
 
 def test_an_unknown_export_format_is_refused(result):

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kft.features.store import in_words
+from kft.run_dir import SAVED_MODEL
 
 if TYPE_CHECKING:
     from kft.check import CheckResult
@@ -175,13 +176,14 @@ def whereabouts(result: RunResult) -> list[RenderableType]:
     for path, difference in result.exports.items():
         agrees = f"to {difference:.0e}" if difference else "to the last bit"
         lines.append(f"  {path.relative_to(result.directory)}: answers as the run does, {agrees}")
-    if result.exports:
+    lines += ["", f"Score:    kft evaluate {quote(directory)} DATA"]
+    if result.directory / SAVED_MODEL in result.exports:
         lines += [
-            "",
             f"Predict:  kft predict {quote(directory)} FILES…",
-            f"Score:    kft evaluate {quote(directory)} DATA",
             "Serve:    TensorFlow Serving, or tf.saved_model.load without kft",
         ]
+    else:
+        lines.append(f"Export:   kft export {quote(directory)}, to predict and to serve")
     return [Text(line, no_wrap=True, overflow="ignore") for line in lines]
 
 

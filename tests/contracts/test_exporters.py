@@ -11,6 +11,7 @@ from tiny import Ramp, Texts, TinyDense, TinyWords
 from kft.data import Target
 from kft.errors import ExportError
 from kft.evaluate import evaluate
+from kft.exporter import PARTIAL
 from kft.exporters.saved_model import SavedModelExporter
 from kft.heads.classifier import Classifier
 from kft.heads.regressor import Regressor
@@ -72,51 +73,82 @@ def asked(request):
 def test_a_clean_process_gets_the_answers_of_the_run(exporter, asked, tmp_path):
     task, answers = asked
 
-    path = exporter.export(task, tmp_path)
+    path, difference = exporter.export(task, answers, tmp_path)
 
-    assert path.parent == tmp_path
-    assert exporter.verify(path, task, answers) <= 1e-5
+    assert path == tmp_path / exporter.output
+    assert difference <= 1e-5
+    assert [left.name for left in tmp_path.iterdir()] == [exporter.output]
 
 
 @EXPORTER
 @pytest.mark.parametrize("asked", ["vectors", "values"], indirect=True)
-def test_other_answers_than_those_of_the_run_are_an_error(exporter, asked, tmp_path):
+def test_what_answers_otherwise_than_the_run_is_an_error_and_is_not_left(exporter, asked, tmp_path):
     task, answers = asked
-    path = exporter.export(task, tmp_path)
     largest = abs(answers.outputs).max(axis=0) if task.target.kind == "value" else 1
     wrong = replace(answers, outputs=answers.outputs + 1e-3 * largest)
+
     with pytest.raises(ExportError, match="differ from the run's own by up to 0.001"):
-        exporter.verify(path, task, wrong)
+        exporter.export(task, wrong, tmp_path)
+
+    assert not list(tmp_path.iterdir())
 
 
 @EXPORTER
 @pytest.mark.parametrize("asked", ["vectors"], indirect=True)
-def test_nothing_is_overwritten(exporter, asked, tmp_path):
-    task, _ = asked
-    (tmp_path / "saved_model").mkdir()
+def test_nothing_is_overwritten_unless_it_is_to_be_replaced(exporter, asked, tmp_path):
+    task, answers = asked
+    (tmp_path / exporter.output).mkdir()
+    (tmp_path / exporter.output / "mine").touch()
 
-    with pytest.raises(ExportError, match="is there already"):
-        exporter.export(task, tmp_path)
+    with pytest.raises(ExportError, match="is there already.*--to"):
+        exporter.export(task, answers, tmp_path)
+    assert (tmp_path / exporter.output / "mine").exists()
+    exporter.export(task, answers, tmp_path, replace=True)
 
-    assert not list((tmp_path / "saved_model").iterdir())
+    assert not (tmp_path / exporter.output / "mine").exists()
 
 
 @EXPORTER
 @pytest.mark.parametrize("asked", ["vectors"], indirect=True)
 def test_a_model_that_cannot_be_loaded_is_an_error(exporter, asked, tmp_path):
     task, answers = asked
-    (tmp_path / "saved_model").mkdir()
-    (tmp_path / "saved_model" / "saved_model.pb").write_bytes(b"no graph")
+    path = tmp_path / exporter.output
+    path.mkdir()
 
     with pytest.raises(ExportError, match="a clean process cannot load and ask it"):
-        exporter.verify(tmp_path / "saved_model", task, answers)
+        exporter.verify(path, task, answers)
+
+
+@EXPORTER
+@pytest.mark.parametrize("asked", ["vectors"], indirect=True)
+def test_an_export_that_was_killed_is_not_in_the_way_of_the_next(exporter, asked, tmp_path):
+    task, answers = asked
+    (tmp_path / PARTIAL / exporter.output).mkdir(parents=True)
+    (tmp_path / PARTIAL / exporter.output / "half").touch()
+
+    path, _ = exporter.export(task, answers, tmp_path)
+
+    assert not (path / "half").exists()
+
+
+@pytest.mark.parametrize("asked", ["vectors", "pictures"], indirect=True)
+def test_a_saved_model_holds_every_weight_once(asked, tmp_path):
+    task, answers = asked
+
+    path, _ = SavedModelExporter().export(task, answers, tmp_path)
+
+    written = tf.train.load_checkpoint(str(path / "variables" / "variables"))
+    names = [name for name in written.get_variable_to_shape_map() if "OBJECT_GRAPH" not in name]
+    used = [v for v in task.model.variables if "seed" not in v.path]
+    assert len(names) == len(used)
 
 
 def test_a_saved_model_answers_with_labels_best_first_and_carries_them_as_text(tmp_path):
     found = Ramp().load(0)
     task = assemble(TinyDense().load(found.input.spec), Classifier(), found.target, found.input)
 
-    path = SavedModelExporter().export(task, tmp_path)
+    path = tmp_path / "saved_model"
+    SavedModelExporter().write(task, path)
 
     served = tf.saved_model.load(str(path))
     answer = served.signatures["serving_default"](vectors=tf.ones((2, 8)))
@@ -135,7 +167,8 @@ def test_pictures_are_served_from_bytes_floats_and_integers_with_the_same_answer
     encoded = found.train.fetch(tf.constant(0))
     pixels = tf.io.decode_png(encoded, channels=3)[tf.newaxis]
 
-    path = SavedModelExporter().export(task, tmp_path)
+    path = tmp_path / "saved_model"
+    SavedModelExporter().write(task, path)
 
     served = tf.saved_model.load(str(path)).signatures
     answers = [
