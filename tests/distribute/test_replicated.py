@@ -165,7 +165,7 @@ def test_tensorflow_still_cannot_save_what_is_of_a_savedmodel_in_the_scope_of_de
         backbone = module.load(splits.input.spec)
         task = assemble(backbone, Classifier(), splits.target, splits.input)
         with pytest.raises(ValueError, match="not supported to save"):
-            SavedModelExporter().export(task, tmp_path)
+            SavedModelExporter().write(task, tmp_path / "saved_model")
 
 
 def test_statistics_inside_a_savedmodel_cannot_be_shared_and_are_refused(tmp_path):
