@@ -178,6 +178,13 @@ class BackboneSource(Component):
         A source that names no files keeps this one, which finds nothing amiss.
         """
 
+    def pretrained_files(self) -> Mapping[str, str]:
+        """Files that only a `pretrained` backbone is read from, named as in `dependencies`.
+
+        A run that is resumed wants them unchanged; one that is opened again does not read them.
+        """
+        return {}
+
     @abstractmethod
     def load(self, input_spec: tf.TensorSpec, pretrained: bool = True) -> Backbone:
         """Returns the backbone for examples of `input_spec`, which has no batch dimension.

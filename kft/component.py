@@ -9,7 +9,8 @@ import importlib
 import inspect
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Self, cast
 
 from pydantic import (
@@ -94,6 +95,16 @@ class Component(Settings):
 
     role: ClassVar[str]
 
+    def dependencies(self) -> Mapping[str, str]:
+        """The files and folders that it reads besides the data, by what messages call them.
+
+        A run keeps digests of them, and its model can only be opened again while they are
+        unchanged. Here they are the settings that are paths of something that is there; a kind
+        that reads others, or writes to a path, says so itself.
+        """
+        settings = {name: getattr(self, name) for name in type(self).model_fields}
+        return dict(paths_in(settings))
+
     @computed_field  # type: ignore[prop-decorator]
     @property
     def kind(self) -> str:
@@ -139,6 +150,29 @@ class Component(Settings):
         ]
         own = {"type": "object", "properties": {"kind": {"type": "string", "pattern": ":"}}}
         return {"oneOf": [*branches, {**own, "required": ["kind"], "title": "your own class"}]}
+
+
+def paths_in(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yields the absolute paths of what is there among settings, with where they stand."""
+    inside: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Component):
+        inside = value.dependencies().items()
+    elif isinstance(value, Mapping):
+        inside = value.items()
+    elif isinstance(value, list | tuple):
+        inside = enumerate(value)
+    elif isinstance(value, str | PurePath) and is_somewhere(str(value)):
+        yield name, str(value)
+    for key, each in inside:
+        yield from paths_in(each, f"{name}.{key}" if name else str(key))
+
+
+def is_somewhere(path: str) -> bool:
+    """Says whether `path` is absolute and something is there, other than all files there are."""
+    try:
+        return os.path.isabs(path) and os.path.exists(path) and os.path.dirname(path) != path  # noqa: PTH110, PTH117, PTH120
+    except ValueError:
+        return False
 
 
 def kind_schema(cls: type[Component], schema: JsonSchemaValue) -> JsonSchemaValue:

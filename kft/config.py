@@ -167,20 +167,12 @@ class RunConfig(Settings):
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:
-        names = [phase.name for phase in self.phases]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        names = repeated([phase.name for phase in self.phases])
+        outputs = repeated([exporter.output for exporter in self.exporters])
+        twice = [f"phases: two are named {name!r}. Rename one" for name in names]
+        twice += [f"exporters: two write export/{name}. Leave one out" for name in outputs]
         if twice:
-            raise PydanticCustomError("twice", f"phases: two are named {twice[0]!r}. Rename one")
-        return self
-
-    @model_validator(mode="after")
-    def _check_exports(self) -> Self:
-        outputs = [exporter.output for exporter in self.exporters]
-        twice = sorted({name for name in outputs if outputs.count(name) > 1})
-        if twice:
-            raise PydanticCustomError(
-                "twice", f"exporters: two would write export/{twice[0]}. Leave one out"
-            )
+            raise PydanticCustomError("twice", "{fault}", {"fault": twice[0]})
         return self
 
     @model_validator(mode="after")
@@ -199,6 +191,11 @@ class RunConfig(Settings):
     def to_json(self) -> str:
         """Returns the config with every default filled in, as `load_config` reads it."""
         return json.dumps(kind_first(in_json(self)), indent=2, ensure_ascii=False)
+
+
+def repeated(names: Sequence[str]) -> list[str]:
+    """Those of `names` that stand there more than once."""
+    return sorted({name for name in names if names.count(name) > 1})
 
 
 def kind_first(value: Any) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kft.digests import refuse_changed_export
 from kft.errors import ConfigError, DataError
 from kft.run_dir import SAVED_MODEL
 
@@ -91,11 +92,13 @@ def saved_model_of(path: Path) -> Path:
     """Returns the SavedModel at `path`, or in the run there.
 
     Raises:
-        ConfigError: There is none.
+        ConfigError: There is none, or that of a run has changed since it was verified.
     """
-    for candidate in (path, path / SAVED_MODEL):
-        if (candidate / "saved_model.pb").is_file():
-            return candidate
+    if (path / SAVED_MODEL / "saved_model.pb").is_file():
+        refuse_changed_export(path, path / SAVED_MODEL)
+        return path / SAVED_MODEL
+    if (path / "saved_model.pb").is_file():
+        return path
     if not path.is_dir():
         fix = "Give the directory of a run, or of a SavedModel"
         raise ConfigError(str(path), "is no directory", fix)

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kft.component import Component
 from kft.config import RunConfig, load_config
 from kft.data import Target
+from kft.digests import add_export, add_weights, refuse_changed_model, write_model
 from kft.distribute.cluster import is_chief, least
 from kft.distribute.lost_worker import lost_worker_told
 from kft.engine.best import Best
@@ -89,7 +91,7 @@ def run(config: RunConfig, resume: bool = False) -> RunResult:
         if not chief:
             result = RunResult(directory, trained.phases, {}, {}, chief=False)
         else:
-            result = finish(directory, config, on_one_device(config, trained))
+            result = finish(directory, config, on_one_device(config, trained, directory))
         with strategy.scope(), lost_worker_told():
             least(0)  # The others wait for the chief: should it fail, they do.
     return result
@@ -105,6 +107,9 @@ def train_in(state: RunState, config: RunConfig) -> Trained:
     found = without(whole, config.data.exclude)
     with computing_in(config.precision):
         backbone = config.backbone.load(found.input.spec)
+    if is_chief():
+        pretrained = config.backbone.pretrained_files()
+        write_model(state.directory, parts_of(config), pretrained)
     task = assemble(backbone, config.head, found.target, found.input)
     refuse_misfits(config, found, task)
     reading = read(found, config.data.on_bad_input, config.cache)
@@ -120,7 +125,7 @@ def train_in(state: RunState, config: RunConfig) -> Trained:
     return Trained(task, reading, keeper, phases, selected)
 
 
-def on_one_device(config: RunConfig, trained: Trained) -> Trained:
+def on_one_device(config: RunConfig, trained: Trained, directory: Path) -> Trained:
     """Returns what was trained with its weights on one device, as whoever loads it has them.
 
     A SavedModel of TF-Hub cannot be exported in the scope of several devices (TensorFlow 2.21).
@@ -128,6 +133,7 @@ def on_one_device(config: RunConfig, trained: Trained) -> Trained:
     task = trained.task
     if task.model.distribute_strategy.num_replicas_in_sync == 1:
         return trained
+    refuse_changed_model(directory, parts_of(config))
     alone = build(config, task.target, task.input)
     for variable, value in zip(alone.model.variables, task.model.variables, strict=True):
         variable.assign(value.numpy())
@@ -176,9 +182,11 @@ def train_and_keep(
         if best.record is not None:
             best.restore()
             save_weights(task, weights)
+            add_weights(state.directory)
             say(f"Kept the weights of epoch {best.record['epoch']} in {weights}")
         raise
     save_weights(task, weights)
+    add_weights(state.directory)
     return phases, selected
 
 
@@ -235,6 +243,7 @@ def export(config: RunConfig, task: Task, test: Answers, directory: Path) -> dic
     for exporter in config.exporters:
         say(f"Exporting {exporter.kind}, and comparing its answers")
         path, difference = exporter.export(task, test, directory / EXPORT, replace=True)
+        add_export(directory, path)
         differences[path] = difference
     return differences
 
@@ -243,7 +252,8 @@ def open_run(directory: str | Path) -> tuple[RunConfig, Task]:
     """Returns the config of an earlier run and its task with the weights it selected.
 
     Raises:
-        ConfigError: `directory` is not that of a finished run.
+        ConfigError: `directory` is not that of a finished run, or what its model depends on is no
+            longer as it was.
     """
     directory = Path(directory)
     if not (directory / BEST_WEIGHTS).is_file():
@@ -254,10 +264,16 @@ def open_run(directory: str | Path) -> tuple[RunConfig, Task]:
             fix="Give the directory that `kft run` named at its end",
         )
     config = load_config(directory / CONFIG)
+    refuse_changed_model(directory, parts_of(config))
     target = Target.from_json((directory / TARGET).read_text(encoding="utf-8"))
     task = build(config, target, config.data.input)
     task.model.load_weights(directory / BEST_WEIGHTS)
     return config, task
+
+
+def parts_of(config: RunConfig) -> dict[str, Component]:
+    """The components that make up the model of a run, by where its config names them."""
+    return {"backbone": config.backbone, "head": config.head, "data.input": config.data.input}
 
 
 def build(config: RunConfig, target: Target, input: Input) -> Task:

@@ -3,6 +3,7 @@
 CONFIG = "config.json"
 ENVIRONMENT = "environment.json"
 TARGET = "target.json"
+MODEL = "model.json"
 SPLIT = "split.csv"
 SKIPPED = "skipped.csv"
 METRICS = "metrics.jsonl"

@@ -181,7 +181,7 @@ def test_all_faults_are_told_at_once_with_their_paths():
         ({"seed": float("nan")}, "seed: should be a finite number"),
         (
             {"exporters": [{"kind": "saved_model"}] * 2},
-            "exporters: two would write export/saved_model. Leave one out",
+            "exporters: two write export/saved_model. Leave one out",
         ),
         ({"exporters": [{"kind": "saved_model", "x": 1}]}, "exporters[0].x: unknown key (got 1)"),
         ({"callbacks": [{"kind": "abc"}]}, "callbacks[0].kind: should match pattern"),

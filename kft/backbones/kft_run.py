@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -14,7 +14,8 @@ from pydantic_core import PydanticCustomError
 from kft.backbone import Backbone, BackboneSource
 from kft.component import AbsolutePath, Settings
 from kft.data import Target
-from kft.errors import BackboneError, one_line
+from kft.digests import refuse_changed_model
+from kft.errors import BackboneError, ConfigError, one_line
 from kft.head import Head
 from kft.input import Input
 from kft.run_dir import BEST_WEIGHTS, CONFIG, TARGET
@@ -57,6 +58,15 @@ class KftRun(BackboneSource):
                 ) from error
         return self
 
+    def dependencies(self) -> Mapping[str, str]:
+        inner = self._parts(None).backbone.dependencies()
+        named = {f"path.backbone.{name}": path for name, path in inner.items()}
+        return {"path.config": str(Path(self.path) / CONFIG), **named}
+
+    def pretrained_files(self) -> Mapping[str, str]:
+        files = {"path.weights": BEST_WEIGHTS, "path.target": TARGET}
+        return {name: str(Path(self.path) / file) for name, file in files.items()}
+
     def load(self, input_spec: tf.TensorSpec, pretrained: bool = True) -> Backbone:
         """Returns the backbone of the earlier run; without `pretrained`, its weights are not read.
 
@@ -80,6 +90,11 @@ class KftRun(BackboneSource):
 
     def _fill(self, backbone: Backbone, earlier: Earlier) -> None:
         """Puts the weights that the earlier run ended with into `backbone`."""
+        parts = {"backbone": earlier.backbone, "head": earlier.head, "data.input": earlier.input}
+        try:
+            refuse_changed_model(Path(self.path), parts)
+        except ConfigError as error:
+            raise BackboneError(self._where(), error.problem, error.fix) from error
         weights, target = Path(self.path) / BEST_WEIGHTS, Path(self.path) / TARGET
         try:
             known = Target.from_json(target.read_text(encoding="utf-8"))

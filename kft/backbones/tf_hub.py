@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,6 +89,9 @@ class TfHub(BackboneSource):
                 "pattern", f"{trainable!r} is no regular expression: {error}"
             ) from error
         return trainable
+
+    def dependencies(self) -> Mapping[str, str]:
+        return {"handle": str(find_module(self.handle, may_download=False))}
 
     def load(self, input_spec: tf.TensorSpec, pretrained: bool = True) -> Backbone:
         """Returns the module as a backbone.

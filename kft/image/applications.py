@@ -177,6 +177,12 @@ class KerasApplication(BackboneSource):
             return weights
         return absolute(weights)
 
+    def dependencies(self) -> Mapping[str, str]:
+        return {}
+
+    def pretrained_files(self) -> Mapping[str, str]:
+        return super().dependencies()
+
     def look_for_weights(self) -> None:
         if self.weights is not None and self.weights not in ("imagenet", "bundled"):
             existing_file(self.weights)
