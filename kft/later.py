@@ -8,46 +8,64 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from kft.agreement import refuse_other_answers, refuse_other_data
 from kft.component import Settings, absolute
+from kft.config import RunConfig
 from kft.data import DataSource
+from kft.digests import add_export
 from kft.errors import ConfigError
-from kft.evaluate import evaluate
-from kft.exclude import find
+from kft.evaluate import Answers, evaluate
+from kft.exclude import without
 from kft.exporter import Exporter
 from kft.progress import say
 from kft.reading import decode_all, notes_of, read, refuse_bad
-from kft.run import open_run
+from kft.run import held_out, open_run
 from kft.run_dir import EXPORT
 from kft.sources.folder import Folder
 from kft.sources.table import Table
+from kft.task import Task
 
 
 def evaluate_run(directory: str | Path, data: str | Path | None = None) -> Mapping[str, Any]:
     """Returns the scores of an earlier run, by split, as in ``scores.json``.
 
-    Without `data`, its own validation and test examples are scored again. With it, all files
-    below the class folders of `data`, or if the run's own data is a table, those in another with
-    the same columns; under the name ``data``.
+    Without `data`, its own validation and test examples are scored again, and have to be answered
+    as they were. With it, all files below the class folders of `data`, or if the run's own data is
+    a table, those in another with the same columns; under the name ``data``.
 
     Raises:
-        ConfigError: `directory` is not that of a finished run.
-        DataError: `data` has other classes than the run, or files that cannot be read.
+        ConfigError: `directory` is not that of a finished run, or its model has changed.
+        DataError: `data` has other classes than the run, or files that cannot be read; or the
+            run's own data has changed.
+        ExportError: The run does not answer as it did.
     """
     config, task = open_run(directory)
-    if data is not None:
-        whole = other_data(config.data, str(data)).whole(task.target)
-        found = decode_all(whole, task.input, f"Reading {data}")
-        refuse_bad(found.bad, config.data.on_bad_input)
-        for note in notes_of(found.bad):
-            say(f"note: {note}")
-        return {"data": dict(evaluate(task, found.raw, found.decoded, str(data)).scores)}
-    reading = read(find(config.data, config.seed), config.data.on_bad_input, config.cache)
+    if data is None:
+        answers = own_answers(Path(directory), config, task)
+        return {name: dict(answer.scores) for name, answer in answers.items()}
+    whole = other_data(config.data, str(data)).whole(task.target)
+    found = decode_all(whole, task.input, f"Reading {data}")
+    refuse_bad(found.bad, config.data.on_bad_input)
+    for note in notes_of(found.bad):
+        say(f"note: {note}")
+    return {"data": dict(evaluate(task, found.raw, found.decoded, str(data)).scores)}
+
+
+def own_answers(directory: Path, config: RunConfig, task: Task) -> dict[str, Answers]:
+    """What a run answers to its own examples, by split, having compared that with what it did.
+
+    Raises:
+        DataError: The data has changed.
+        ExportError: The run does not answer as it did.
+    """
+    whole = config.data.load(config.seed)
+    refuse_other_data(directory, whole)
+    found = without(whole, config.data.exclude)
+    reading = read(found, config.data.on_bad_input, config.cache)
     raw, decoded = reading.raw.by_name(), reading.decoded.by_name()
-    return {
-        name: dict(evaluate(task, raw[name], decoded[name], name).scores)
-        for name in raw
-        if name != "train"
-    }
+    answers = {name: evaluate(task, raw[name], decoded[name], name) for name in held_out(reading)}
+    refuse_other_answers(directory, answers, task)
+    return answers
 
 
 def other_data(own: DataSource, path: str) -> Table | Folder:
@@ -74,18 +92,21 @@ def export_run(
     Returns what was written, and the largest difference between its answers and the run's own.
 
     Raises:
-        ConfigError: `directory` is not that of a finished run, or there is no such exporter.
+        ConfigError: `directory` is not that of a finished run, its model has changed, or there is
+            no such exporter.
+        DataError: The run's data has changed.
         ExportError: It is there already, or does not answer as the run does.
     """
     try:
         exporter = Export.model_validate({"exporter": {"kind": kind}}).exporter
     except ValidationError as error:
         raise ConfigError("format", str(error.errors()[0]["msg"]), "Take one of those") from error
-    folder = Path(directory) / EXPORT if to is None else Path(to)
+    directory = Path(directory)
+    folder = directory / EXPORT if to is None else Path(to)
     exporter.refuse_existing(folder)
     config, task = open_run(directory)
-    reading = read(find(config.data, config.seed), config.data.on_bad_input, config.cache)
-    raw, decoded = reading.raw.by_name(), reading.decoded.by_name()
-    name = "test" if "test" in raw else "validation"
-    answers = evaluate(task, raw[name], decoded[name], name)
-    return exporter.export(task, answers, folder)
+    answers = own_answers(directory, config, task)
+    asked = answers.get("test", answers["validation"])
+    path, difference = exporter.export(task, asked, folder)
+    add_export(directory, path)
+    return path, difference

@@ -131,15 +131,20 @@ def validation_scores(record: Mapping[str, Any]) -> dict[str, Any]:
     return {"epoch": record["epoch"], **named}
 
 
+def prediction_rows(answers: Answers, target: Target) -> Iterator[tuple[str, ...]]:
+    """Yields the name of each example, its label, and what is predicted; the outputs last."""
+    scoring, split = scoring_of(target), answers.split
+    for name, label, outputs in zip(split.names, split.labels, answers.outputs, strict=True):
+        yield name, *scoring.row(label, outputs)
+
+
 def write_end(directory: Path, content: Mapping[str, Any], test: Answers, target: Target) -> None:
     """Writes scores, predictions and figures."""
     from kft.figures import draw_answers, draw_learning_curves
 
     write_json(directory / SCORES, content)
-    scoring = scoring_of(target)
-    examples = zip(test.split.names, test.split.labels, test.outputs, strict=True)
-    rows = ((name, *scoring.row(label, outputs)) for name, label, outputs in examples)
-    write_csv(directory / PREDICTIONS, ("path", *scoring.columns), rows)
+    columns = ("path", *scoring_of(target).columns)
+    write_csv(directory / PREDICTIONS, columns, prediction_rows(test, target))
     with replacing(directory / FIGURES) as figures:
         figures.mkdir()
         draw_learning_curves(directory, content["selected"], figures / "learning_curves.png")
