@@ -63,7 +63,11 @@ class Target:
         """Returns the labels of a `Split` as a head's loss takes them, float32 ``(size, k)``."""
         import numpy as np
 
-        return np.eye(len(self.names), dtype="float32")[labels] if self.kind == "class" else labels
+        if self.kind != "class":
+            return labels
+        dense = np.zeros((len(labels), len(self.names)), "float32")
+        dense[np.arange(len(labels)), labels] = 1
+        return dense
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ from kft.task import Task
 if TYPE_CHECKING:
     import keras
     import numpy as np
+
+OUTPUTS_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,4 +48,16 @@ def evaluate(
 
 def mean_loss(task: Task, split: Split, outputs: np.ndarray) -> float:
     """Returns the head's loss over the split, without what it adds for large weights."""
-    return float(task.head.loss(task.target)(task.target.dense(split.labels), outputs))
+    loss = task.head.loss(task.target)
+    total = 0.0
+    for part in parts_of(outputs):
+        labels = task.target.dense(split.labels[part])
+        total += float(loss(labels, outputs[part])) * len(labels)
+    return total / len(outputs)
+
+
+def parts_of(outputs: np.ndarray) -> Iterator[slice]:
+    """Yields examples in parts: a loss takes several times the memory of their `outputs`."""
+    examples = max(1, OUTPUTS_AT_ONCE // outputs.shape[1])
+    for start in range(0, len(outputs), examples):
+        yield slice(start, start + examples)

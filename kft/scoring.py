@@ -6,10 +6,18 @@ Scores are scikit-learn's; it is imported inside functions, since it is slow to 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kft.classification import (
+    TOP,
+    averaged,
+    by_name,
+    confusion_matrix,
+    confusions,
+    top_accuracy,
+)
 from kft.data import Target
 
 if TYPE_CHECKING:
@@ -17,7 +25,8 @@ if TYPE_CHECKING:
 
 # The probability from which on a label of several counts as predicted.
 THRESHOLD = 0.5
-TOP = 5
+# Of so many classes or labels at most, a table of predictions has a column for each.
+MOST_COLUMNS = 1_000
 
 
 @dataclass(frozen=True)
@@ -62,19 +71,19 @@ class ClassScoring(Scoring):
     def scores(self, labels: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
         """Precision, recall and F1 are as scikit-learn's; a class never predicted has precision 0.
 
-        The rows of the confusion matrix are the true classes.
+        The rows of the confusion matrix are the true classes; it is None of more classes than
+        `MATRIX_CLASSES`. The confusions are its cells off the diagonal that are not 0.
         """
-        from sklearn.metrics import confusion_matrix
-
-        predicted, numbers = outputs.argmax(axis=1), range(len(self.target.names))
+        predicted = outputs.argmax(axis=1)
         return {
             "size": len(labels),
             "accuracy": float((predicted == labels).mean()),
             **top_accuracy(labels, outputs),
             "macro": averaged(labels, predicted, "macro"),
             "weighted": averaged(labels, predicted, "weighted"),
-            "per_class": by_name(self.target, labels, predicted),
-            "confusion_matrix": confusion_matrix(labels, predicted, labels=numbers).tolist(),
+            "per_class": by_name(self.target.names, labels, predicted),
+            "confusions": confusions(self.target.names, labels, predicted),
+            "confusion_matrix": confusion_matrix(len(self.target.names), labels, predicted),
         }
 
     def each(self, labels: np.ndarray, outputs: np.ndarray) -> dict[str, np.ndarray]:
@@ -91,10 +100,10 @@ class ClassScoring(Scoring):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return ("label", "prediction", *self.target.names)
+        return ("label", "prediction", *share_columns(self.target.names))
 
     def row(self, label: Any, outputs: np.ndarray) -> tuple[str, ...]:
-        return (self.text(label), self.text(outputs.argmax()), *digits(outputs))
+        return (self.text(label), self.text(outputs.argmax()), *shares(self.target.names, outputs))
 
 
 class LabelScoring(Scoring):
@@ -113,7 +122,7 @@ class LabelScoring(Scoring):
             float(average_precision_score(truth, share)) if has else None
             for truth, share, has in zip(labels.T, outputs.T, there, strict=True)
         ]
-        per_label = by_name(self.target, labels, predicted)
+        per_label = by_name(self.target.names, labels, predicted)
         counted = np.flatnonzero(there | predicted.any(axis=0))
         return {
             "size": len(labels),
@@ -139,10 +148,14 @@ class LabelScoring(Scoring):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        return ("label", "prediction", *self.target.names)
+        return ("label", "prediction", *share_columns(self.target.names))
 
     def row(self, label: Any, outputs: np.ndarray) -> tuple[str, ...]:
-        return (self.text(label), self.text(outputs >= THRESHOLD), *digits(outputs))
+        return (
+            self.text(label),
+            self.text(outputs >= THRESHOLD),
+            *shares(self.target.names, outputs),
+        )
 
 
 class ValueScoring(Scoring):
@@ -201,44 +214,25 @@ def scoring_of(target: Target) -> Scoring:
     return kinds[target.kind](target)
 
 
-def by_name(target: Target, labels: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
-    """Returns precision, recall, F1 and the number of examples of each class or label."""
-    from sklearn.metrics import precision_recall_fscore_support
-
-    numbers = range(len(target.names))
-    each = precision_recall_fscore_support(labels, predicted, labels=numbers, zero_division=0)
-    rows = zip(target.names, *(column.tolist() for column in each), strict=True)
-    return {
-        name: {"precision": precision, "recall": recall, "f1": f1, "support": int(support)}
-        for name, precision, recall, f1, support in rows
-    }
-
-
-def averaged(
-    labels: np.ndarray, predicted: np.ndarray, average: str, numbers: np.ndarray | None = None
-) -> dict[str, float]:
-    """Returns precision, recall and F1, averaged over the labels `numbers`, or all there are."""
-    from sklearn.metrics import precision_recall_fscore_support
-
-    scores = precision_recall_fscore_support(
-        labels, predicted, labels=numbers, average=average, zero_division=0
-    )
-    return dict(zip(("precision", "recall", "f1"), map(float, scores[:3]), strict=True))
-
-
-def top_accuracy(labels: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
-    """Returns how often the label is among the five likeliest, where there are more classes."""
-    if outputs.shape[1] <= TOP:
-        return {}
-    best = (-outputs).argsort(axis=1, kind="stable")[:, :TOP]
-    return {"top_5_accuracy": float((best == labels[:, None]).any(axis=1).mean())}
-
-
 def number(score: float) -> float | None:
     """Returns `score` ready for JSON, which knows no NaN."""
     return None if score != score else float(score)
 
 
-def digits(shares: np.ndarray) -> tuple[str, ...]:
-    """Returns probabilities as text."""
-    return tuple(f"{share:.6g}" for share in shares)
+def share_columns(names: Sequence[str]) -> Sequence[str]:
+    """Returns the columns of probabilities: one for each of `names`, of many the likeliest."""
+    if len(names) <= MOST_COLUMNS:
+        return names
+    return [
+        column
+        for place in range(1, TOP + 1)
+        for column in (f"likeliest {place}", f"probability {place}")
+    ]
+
+
+def shares(names: Sequence[str], outputs: np.ndarray) -> Sequence[str]:
+    """Returns the probabilities of one example, ``(k,)``, as text for `share_columns`."""
+    if len(names) <= MOST_COLUMNS:
+        return [f"{share:.6g}" for share in outputs]
+    best = (-outputs).argsort(kind="stable")[:TOP]
+    return [text for place in best for text in (names[place], f"{outputs[place]:.6g}")]

@@ -1,12 +1,16 @@
 """Selection and scores."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
-from tiny import TARGET
+from tiny import TARGET, Vectors, tiny_task, vector_split
 
-from kft.data import Target
+from kft import evaluate as evaluate_module
+from kft.data import Splits, Target
 from kft.engine.best import Best
+from kft.evaluate import evaluate
 from kft.scoring import scoring_of
 
 
@@ -52,7 +56,73 @@ def test_scores_by_hand():
     assert scores["macro"]["f1"] == pytest.approx((0.5 + 2 / 3) / 2)
     assert scores["weighted"]["recall"] == pytest.approx(0.6)
     assert scores["confusion_matrix"] == [[1, 1, 0], [1, 2, 0], [0, 0, 0]]
+    assert scores["confusions"] == [
+        {"true": "low", "predicted": "middle", "count": 1},
+        {"true": "middle", "predicted": "low", "count": 1},
+    ]
     assert "top_5_accuracy" not in scores
+
+
+def test_confusions_come_with_the_most_frequent_first():
+    labels = np.array([0, 0, 1, 2, 2, 2])
+    outputs = np.eye(3)[[0, 2, 1, 1, 1, 2]]
+
+    scores = scoring_of(TARGET).scores(labels, outputs)
+
+    assert scores["confusions"] == [
+        {"true": "high", "predicted": "middle", "count": 2},
+        {"true": "low", "predicted": "high", "count": 1},
+    ]
+
+
+MANY = Target("class", tuple(f"class {number}" for number in range(5_000)))
+
+
+def test_scores_do_not_grow_with_the_square_of_the_classes():
+    labels = np.arange(5_000)
+    outputs = np.zeros((5_000, 5_000), "float32")
+    outputs[labels, np.roll(labels, 1)] = 1
+    outputs[:10] = np.eye(5_000)[:10]
+
+    scores = scoring_of(MANY).scores(labels, outputs)
+
+    assert scores["confusion_matrix"] is None
+    assert len(scores["confusions"]) == 4_990
+    assert scores["confusions"][0] == {"true": "class 10", "predicted": "class 9", "count": 1}
+    assert len(json.dumps(scores)) < 1_500_000
+
+
+def test_an_example_of_many_classes_is_told_by_the_likeliest():
+    scoring = scoring_of(MANY)
+    outputs = np.zeros(5_000, "float32")
+    outputs[[7, 4_000, 9]] = 0.5, 0.25, 0.125
+
+    told = dict(zip(scoring.columns, scoring.row(3, outputs), strict=True))
+
+    assert (told["label"], told["prediction"]) == ("class 3", "class 7")
+    assert (told["likeliest 2"], told["probability 2"]) == ("class 4000", "0.25")
+    assert (told["likeliest 4"], told["probability 4"]) == ("class 0", "0")
+    assert len(told) == 12
+
+
+def test_a_loss_over_many_outputs_is_that_over_all_at_once(monkeypatch):
+    found = vector_split(9)
+    splits = Splits(found, found, None, TARGET, Vectors())
+    task = tiny_task(splits)
+    at_once = evaluate(task, found, found, "test").scores["loss"]
+
+    monkeypatch.setattr(evaluate_module, "OUTPUTS_AT_ONCE", 3 * 4)
+
+    assert evaluate(task, found, found, "test").scores["loss"] == pytest.approx(at_once, rel=1e-6)
+
+
+def test_of_equals_the_first_in_label_order_is_among_the_five_likeliest():
+    target = Target("class", tuple("abcdefg"))
+    outputs = np.tile([0.0, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1], (7, 1))
+
+    scores = scoring_of(target).scores(np.arange(7), outputs)
+
+    assert scores["top_5_accuracy"] == pytest.approx(5 / 7)
 
 
 def test_top_five_counts_labels_among_the_five_likeliest_of_more_classes():

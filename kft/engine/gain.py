@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kft.direction import lower_is_better
 from kft.engine.selection import Selected
 from kft.engine.snapshot import Snapshot
-from kft.evaluate import Answers
+from kft.evaluate import Answers, parts_of
 from kft.features.passes import outputs_of
 from kft.scoring import scoring_of
 from kft.task import Task
@@ -83,12 +83,21 @@ def goodness(task: Task, split: Split, outputs: np.ndarray, metric: str) -> np.n
     import numpy as np
 
     if metric == "loss":
-        labels = task.target.dense(split.labels)
-        losses = np.asarray(task.head.loss(task.target).call(labels, outputs), "float64")
-        each: np.ndarray = losses.reshape(len(outputs), -1).mean(axis=1)
+        parts = parts_of(outputs)
+        each = np.concatenate([losses(task, split.labels[part], outputs[part]) for part in parts])
     else:
         each = scoring_of(task.target).each(split.labels, outputs)[metric]
     return -each if lower_is_better(metric) else each
+
+
+def losses(task: Task, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """Returns the head's loss of each example, float64 ``(size,)``."""
+    import numpy as np
+
+    loss = task.head.loss(task.target)
+    each = np.asarray(loss.call(task.target.dense(labels), outputs), "float64")
+    mean: np.ndarray = each.reshape(len(outputs), -1).mean(axis=1)
+    return mean
 
 
 def interval(differences: np.ndarray, seed: int = 0) -> dict[str, float]:
