@@ -1,4 +1,4 @@
-"""Finds a learning rate for a phase of a run, and leaves no trace."""
+"""Finds a learning rate for a phase of a run, and keeps nothing of what it trains."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from kft.finder.found_rate import FoundRate
 from kft.misfits import refuse_misfits
 from kft.phase import Phase
 from kft.precision import computing_in
+from kft.progress import for_people
 from kft.reading import read
 from kft.report import write_json
 from kft.task import Task, assemble
@@ -136,12 +137,13 @@ def both(name: Path) -> tuple[Path, Path]:
     return name.with_name(f"{name.name}.png"), name.with_name(f"{name.name}.json")
 
 
-def write_found(result: LrFindResult, name: Path) -> tuple[Path, Path]:
-    """Writes a plot and the numbers, and returns where."""
+def write_found(result: LrFindResult, name: Path) -> tuple[Path, ...]:
+    """Writes the numbers and, if it can be drawn, a plot; returns where."""
     from kft.figures import draw_found_rate
 
     plot, numbers = both(name)
     name.parent.mkdir(parents=True, exist_ok=True)
-    draw_found_rate(result.found, result.configured, plot)
     write_json(numbers, {"phase": result.phase, **result.found.to_json()})
-    return plot, numbers
+    with for_people(str(plot)):
+        draw_found_rate(result.found, result.configured, plot)
+    return tuple(path for path in (plot, numbers) if path.exists())

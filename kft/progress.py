@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
+
+from kft.errors import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,6 +47,23 @@ def say(message: str) -> None:
     console = _console.get()
     if console is not None:
         console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """Shows one line of what went wrong; where nobody looks, by Python's own way to warn."""
+    if _console.get() is None:
+        warnings.warn(message, stacklevel=2)
+    else:
+        say(f"warning: {message}")
+
+
+@contextmanager
+def for_people(what: str) -> Iterator[None]:
+    """Does what is for people alone, so that it ends no run: where it fails, says so and why."""
+    try:
+        yield
+    except Exception as error:
+        warn(f"{what} is not written: {one_line(error) or type(error).__name__}")
 
 
 def track(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:

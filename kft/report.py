@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kft.atomic import remove, replacing, write_text
 from kft.data import Splits, Target
+from kft.progress import for_people
 from kft.run_dir import ENVIRONMENT, FIGURES, PREDICTIONS, SCORES, SKIPPED, SPLIT, TARGET
 from kft.scoring import scoring_of
 
@@ -139,13 +140,21 @@ def prediction_rows(answers: Answers, target: Target) -> Iterator[tuple[str, ...
 
 
 def write_end(directory: Path, content: Mapping[str, Any], test: Answers, target: Target) -> None:
-    """Writes scores, predictions and figures."""
-    from kft.figures import draw_answers, draw_learning_curves
-
+    """Writes scores and predictions."""
     write_json(directory / SCORES, content)
     columns = ("path", *scoring_of(target).columns)
     write_csv(directory / PREDICTIONS, columns, prediction_rows(test, target))
-    with replacing(directory / FIGURES) as figures:
-        figures.mkdir()
-        draw_learning_curves(directory, content["selected"], figures / "learning_curves.png")
-        draw_answers(test, target, figures)
+
+
+def draw_end(directory: Path, content: Mapping[str, Any], test: Answers, target: Target) -> None:
+    """Draws the figures, as far as they can be drawn."""
+    folder = directory / FIGURES
+    with for_people(f"{folder}/learning_curves.png"):
+        from kft.figures import draw_learning_curves
+
+        folder.mkdir(exist_ok=True)
+        draw_learning_curves(directory, content["selected"], folder / "learning_curves.png")
+    with for_people(f"the figure of the answers in {folder}"):
+        from kft.figures import draw_answers
+
+        draw_answers(test, target, folder)

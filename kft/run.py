@@ -35,7 +35,7 @@ from kft.output import found_by_all, own_directory, private_directory
 from kft.precision import computing_in
 from kft.progress import say
 from kft.reading import Reading, read
-from kft.report import scores, write_beginning, write_end
+from kft.report import draw_end, scores, write_beginning, write_end
 from kft.resume import examples_of, refuse_changes
 from kft.run_dir import BEST_WEIGHTS, CONFIG, EXPORT, TARGET
 from kft.task import Task, assemble, save_weights
@@ -141,7 +141,7 @@ def on_one_device(config: RunConfig, trained: Trained, directory: Path) -> Train
 
 
 def finish(directory: Path, config: RunConfig, trained: Trained) -> RunResult:
-    """Scores what was trained, writes the report, and exports."""
+    """Scores what was trained, exports it, and draws figures."""
     task, reading, keeper = trained.task, trained.reading, trained.keeper
     answers = {name: answer(task, reading, name, keeper) for name in held_out(reading)}
     gained = gain(task, trained.selected, answers, reading.decoded.by_name())
@@ -149,6 +149,7 @@ def finish(directory: Path, config: RunConfig, trained: Trained) -> RunResult:
     test = answers.get("test", answers["validation"])
     write_end(directory, content, test, task.target)
     exports = export(config, task, test, directory)
+    draw_end(directory, content, test, task.target)
     # Only now: a run that was killed in any of this is resumed.
     RunState(directory).remove()
     return RunResult(directory, trained.phases, content, exports)

@@ -1,18 +1,22 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from matplotlib.figure import Figure
 from rich.console import Console
 from tiny import Ramp, Vectors
 
 from kft.commands.show import run_summary
 from kft.config import RunConfig, load_config
+from kft.data import Target
 from kft.errors import ConfigError, DataError, ExportError
 from kft.later import evaluate_run, export_run
 from kft.lr_find import lr_find
+from kft.predict import predict
 from kft.run import open_run, run
 
 PHASES = [
@@ -265,6 +269,54 @@ def test_settings_that_do_not_fit_are_told_before_any_example_is_read(
 def test_only_the_directory_of_a_run_can_be_opened(tmp_path):
     with pytest.raises(ConfigError, match="not the directory of a run that has been trained"):
         open_run(tmp_path)
+
+
+class Prices(Ramp):
+    """Classes with names that matplotlib, a terminal or JSON may take for something else."""
+
+    def load(self, seed):
+        names = ("$5_$10", "$\\frac{$<b>%s{}", '\x1b[31m\n,"' + "z" * 10_000)
+        return replace(super().load(seed), target=Target("class", names))
+
+
+def test_class_names_may_hold_any_letters(tmp_path):
+    made = run(config(tmp_path / "run", data=Prices(), phases=PHASES[:1]))
+
+    names = Prices().load(0).target.names
+    scores = json.loads((made.directory / "scores.json").read_text(encoding="utf-8"))
+    assert tuple(scores["test"]["per_class"]) == names
+    with (made.directory / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["label"] for row in csv.DictReader(file)] == list(names) * 3
+    assert (made.directory / "figures/confusion_matrix.png").is_file()
+    (answer, *_) = predict(made.directory, [np.zeros(8, "float32")])
+    assert {name.decode() for name in answer.answer["classes"]} == set(names)
+
+
+def test_a_figure_that_cannot_be_drawn_ends_no_run_and_is_told(tmp_path, monkeypatch):
+    def full(figure, path, **settings):
+        raise MemoryError
+
+    monkeypatch.setattr(Figure, "savefig", full)
+
+    with pytest.warns(UserWarning, match="is not written: MemoryError") as told:
+        made = run(config(tmp_path / "run", phases=PHASES[:1]))
+
+    assert sum("MemoryError" in str(each.message) for each in told) == 2
+    assert (made.directory / "scores.json").is_file()
+    assert [path.name for path in made.exports] == ["saved_model"]
+
+
+def test_an_export_comes_before_what_is_drawn_for_people(tmp_path, monkeypatch):
+    there = []
+
+    def look(figure, path, **settings):
+        there.append((tmp_path / "run/export/saved_model/saved_model.pb").is_file())
+
+    monkeypatch.setattr(Figure, "savefig", look)
+
+    run(config(tmp_path / "run", phases=PHASES[:1]))
+
+    assert there == [True, True]
 
 
 def test_select_last_keeps_the_last_epoch(tmp_path):

@@ -18,6 +18,7 @@ from kft.engine.divergence import Limits
 from kft.engine.for_user import ForUser, Listening
 from kft.engine.phase_rate import rate_of
 from kft.engine.rollback import LastGood
+from kft.engine.tensorboard import TensorBoard
 from kft.phase import Phase
 from kft.progress import say
 from kft.run_dir import METRICS, TENSORBOARD
@@ -54,10 +55,7 @@ class Recorder(keras.callbacks.Callback):
         self._last_good = last_good
         self._listening = [Listening(user) for user in users]
         self._metrics = training.directory / METRICS
-        self._writers = {
-            name: tf.summary.create_file_writer(str(training.directory / TENSORBOARD / name))
-            for name in ("train", "validation")
-        }
+        self._tensorboard = TensorBoard(training.directory / TENSORBOARD)
 
     def begin(self, parts: Parts, validation: Evaluation, epoch: int) -> None:
         """Looks at `parts` from `epoch` on, counted from 0; the first time, as they are before."""
@@ -95,19 +93,10 @@ class Recorder(keras.callbacks.Callback):
         self.records.append(record)
         with self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-        self._summarise(record)
+        self._tensorboard.add(record)
         told = ", ".join(f"{key[4:]} {score:.4f}" for key, score in scores.items())
         say(f"{self._phase.name}, epoch {epoch + 1}: validation {told} ({seconds:.1f} s)")
 
-    def _summarise(self, record: dict[str, Any]) -> None:
-        for name in (key[4:] for key in record if key.startswith("val_")):
-            for writer, key in (("train", name), ("validation", f"val_{name}")):
-                with self._writers[writer].as_default():
-                    tf.summary.scalar(name, record[key], step=record["epoch"])
-        with self._writers["train"].as_default():
-            tf.summary.scalar("learning_rate", record["learning_rate"], step=record["epoch"])
-
     def close(self) -> None:
         """Closes TensorBoard's files."""
-        for writer in self._writers.values():
-            writer.close()
+        self._tensorboard.close()
