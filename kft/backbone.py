@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from kft.component import Component
 from kft.errors import BackboneError
+from kft.gradients import record_gradients
 
 if TYPE_CHECKING:
     import keras
@@ -78,6 +79,7 @@ class Backbone:
             layer.trainable = True
             for variable in layer._trainable_variables:
                 variable.trainable = id(variable) in chosen
+            record_gradients(layer._trainable_variables)
 
     def applied(self, part: keras.Model | None = None) -> keras.layers.Layer:
         """Returns the backbone, or a `part` of its graph, as one layer.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
+
 from kft.callbacks.choice import Layers, all_layers, choose, is_batch_norm
 from kft.callbacks.trainable import ChangesTraining, refuse, set_trainable
+from kft.callbacks.whole import CALL_IT, refuse_gained
 from kft.errors import ConfigError
 
 
@@ -44,14 +47,20 @@ class FreezeBatchNorm(ChangesTraining):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Freezes them."""
-        within = [self.model]
-        if self._layers is not None:
-            within = choose(self.model, self._layers, "FreezeBatchNorm.layers")
-        norms = [layer for layer in all_layers(within) if is_batch_norm(layer)]
+        self._norms = norms = self._found()
         if not norms:
-            raise ConfigError(
-                "FreezeBatchNorm", "there is no batch normalisation there", "Leave it out"
-            )
+            fix = "Leave it out" if self.model.built else CALL_IT
+            raise ConfigError("FreezeBatchNorm", "there is no batch normalisation there", fix)
         if self.model.optimizer.built and any(norm.trainable for norm in norms):
             refuse("FreezeBatchNorm", self.model.optimizer)
         set_trainable(self.model, trained=[], frozen=norms)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Refuses batch normalisation that has come since, which is not frozen."""
+        refuse_gained("FreezeBatchNorm", self._norms, self._found())
+
+    def _found(self) -> list[keras.layers.Layer]:
+        within = [self.model]
+        if self._layers is not None:
+            within = choose(self.model, self._layers, "FreezeBatchNorm.layers")
+        return [layer for layer in all_layers(within) if is_batch_norm(layer)]

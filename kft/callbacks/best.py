@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import keras
 
+from kft.callbacks.whole import CALL_IT, is_finite
 from kft.component import closest
 from kft.direction import HIGHER_IS_BETTER, lower_is_better
 from kft.errors import ConfigError
@@ -78,7 +79,7 @@ class BestAcrossPhases(keras.callbacks.Callback):
             )
         value = float(logs[self._monitor])
         key = (not_nan(self._sign * value), not_nan(-float(logs.get("val_loss", 0.0))))
-        if key > self._key:
+        if key > self._key and all(is_finite(weight.numpy()) for weight in self.model.weights):
             self._key = key
             self._weights = [variable.numpy().copy() for variable in self.model.weights]
             self.best, self.epoch, self.fit = value, epoch, self._fits - 1
@@ -87,10 +88,12 @@ class BestAcrossPhases(keras.callbacks.Callback):
         """Puts the best weights into the model of the latest ``fit``.
 
         Raises:
-            ConfigError: No epoch has ended yet, or none had a number to compare.
+            ConfigError: No epoch has ended yet, or none had a number to compare; or the model has
+                got other weights since.
         """
         if not self._weights:
             raise ConfigError("BestAcrossPhases", "has seen no epoch yet", "Fit first")
+        self._check_model(self.model)
         for variable, value in zip(self.model.weights, self._weights, strict=True):
             variable.assign(value)
 
@@ -101,7 +104,7 @@ class BestAcrossPhases(keras.callbacks.Callback):
             raise ConfigError(
                 "BestAcrossPhases",
                 f"the model {model.name!r} has other weights than the one of the fit before",
-                "Take a new callback for it",
+                "Take a new callback for it" if model.built else CALL_IT,
             )
 
 

@@ -54,10 +54,12 @@ def meant(
         ) from error
     if not found:
         known = closest(one, {layer.name for layer in inside})
+        later = "" if model.built else "; if the model makes it when called, call it once before"
         raise ConfigError(
             where,
             f"{one!r} matches no layer of the model {model.name!r}{known}",
-            "Give a name, or a regular expression of whole names, such as 'block_1[3-6]_.*'",
+            "Give a name, or a regular expression of whole names, such as 'block_1[3-6]_.*'"
+            + later,
         )
     return found
 

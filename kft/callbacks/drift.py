@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from kft.callbacks.choice import Layers, all_layers, choose, is_batch_norm
+from kft.callbacks.whole import refuse_unbuilt
 from kft.errors import ConfigError
 
 
@@ -63,16 +64,30 @@ class DriftMonitor(keras.callbacks.Callback):
                 name: [variable.numpy() for variable in variables]
                 for name, variables in self._variables(model).items()
             }
+        self._measured()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Adds the distances to the logs."""
-        for name, variables in self._variables(self.model).items():
+        for name, variables in self._measured().items():
             now = [variable.numpy() for variable in variables]
             if logs is not None:
                 logs[f"drift/{name}"] = relative_distance(now, self._before[name])
 
+    def _measured(self) -> dict[str, list[keras.Variable]]:
+        """Returns the variables of the model, if they are such as to be measured from before."""
+        found = self._variables(self.model)
+        shapes = {name: [tuple(v.shape) for v in variables] for name, variables in found.items()}
+        if shapes != {name: [v.shape for v in values] for name, values in self._before.items()}:
+            raise ConfigError(
+                "DriftMonitor",
+                f"the model {self.model.name!r} has other weights than those to measure from",
+                "Call it once on a batch before fit; give a pretrained model of its architecture",
+            )
+        return found
+
     def _variables(self, model: keras.Model) -> dict[str, list[keras.Variable]]:
         """Returns the variables of each number that is logged."""
+        refuse_unbuilt("DriftMonitor", model)
         groups = {
             name: choose(model, layers, f"DriftMonitor.groups[{name!r}]")
             for name, layers in (self._groups or {}).items()
@@ -83,14 +98,12 @@ class DriftMonitor(keras.callbacks.Callback):
             known = {id(variable) for variable in statistics}
             weights = {id(v): v for layer in layers for v in layer.weights if id(v) not in known}
             found |= {name: list(weights.values()), f"{name}/statistics": statistics}
-        found = {name: variables for name, variables in found.items() if variables}
-        if not found:
-            raise ConfigError(
-                "DriftMonitor",
-                f"the model {model.name!r} has no weights there yet",
-                "Call it once on a batch before fit, or give it an Input",
-            )
-        return found
+        for name in self._groups or {}:
+            if not found[name] and not found[f"{name}/statistics"]:
+                raise ConfigError(
+                    f"DriftMonitor.groups[{name!r}]", "these layers have no weights", "Leave it out"
+                )
+        return {name: variables for name, variables in found.items() if variables}
 
 
 def statistics_of(layers: Iterable[keras.layers.Layer]) -> list[keras.Variable]:

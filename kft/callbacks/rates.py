@@ -9,6 +9,7 @@ import keras
 
 from kft.callbacks.choice import Layers, choose
 from kft.callbacks.trainable import ChangesTraining
+from kft.callbacks.whole import refuse_gained, refuse_unbuilt
 from kft.errors import ConfigError
 from kft.layer_rates import depth_factors, scale_updates
 
@@ -75,19 +76,24 @@ class DiscriminativeLearningRates(ChangesTraining):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Gives the optimizer the shares."""
-        if not self.model.built:
-            raise ConfigError(
-                "DiscriminativeLearningRates",
-                f"the model {self.model.name!r} has no weights yet",
-                "Call it once on a batch before fit, or give it an Input",
-            )
+        refuse_unbuilt("DiscriminativeLearningRates", self.model)
+        self._pairs = self._variables()
+        scale_updates(self.model.optimizer, self._pairs)
+        if self.model.train_function is not None:
+            self.model.make_train_function(force=True)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Refuses weights that have come since, which have the full rate."""
+        before, now = ([v for v, _ in pairs] for pairs in (self._pairs, self._variables()))
+        refuse_gained("DiscriminativeLearningRates", before, now)
+
+    def _variables(self) -> list[tuple[keras.Variable, float]]:
+        """Returns each variable that has a share, and that share."""
         where = "DiscriminativeLearningRates.factors"
-        factors = {
+        found = {
             id(variable): (variable, factor)
             for layers, factor in self._factors
             for layer in choose(self.model, layers, where)
             for variable in layer.variables
         }
-        scale_updates(self.model.optimizer, factors.values())
-        if self.model.train_function is not None:
-            self.model.make_train_function(force=True)
+        return list(found.values())

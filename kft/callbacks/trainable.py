@@ -10,6 +10,7 @@ from keras.src.utils.tracking import DotNotTrackScope
 
 from kft.callbacks.choice import all_layers
 from kft.errors import ConfigError
+from kft.gradients import record_gradients
 from kft.precision import unscaled
 
 
@@ -46,6 +47,7 @@ def set_trainable(
         for variable in layer._trainable_variables:
             if id(layer) not in on | off:
                 variable.trainable = kept[id(variable)]
+    record_gradients(own)
     prepare(model)
     if changed and model.train_function is not None:
         model.make_train_function(force=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
+import keras
+
 from kft.callbacks.choice import Layers, all_layers, choose, is_batch_norm
 from kft.callbacks.trainable import (
     ChangesTraining,
@@ -14,6 +16,7 @@ from kft.callbacks.trainable import (
     updates_of,
 )
 from kft.callbacks.warm_up import WarmUp
+from kft.callbacks.whole import refuse_gained
 from kft.errors import ConfigError
 from kft.precision import unscaled
 
@@ -72,12 +75,14 @@ class Unfreezing(ChangesTraining):
                 "the learning rate of the optimizer is a schedule, which cannot be set",
                 "Leave learning_rate and warmup_steps out, or give the optimizer a number",
             )
-        self._layers = [
-            choose(self.model, layers, f"{self._name}.layers") for _, layers in self._groups
-        ]
+        self._layers = self._chosen()
         self._unfrozen: int | None = None
         self._updates: int | None = None
         self._warmup: WarmUp | None = None
+
+    def _chosen(self) -> list[list[keras.layers.Layer]]:
+        where = f"{self._name}.layers"
+        return [choose(self.model, layers, where) for _, layers in self._groups]
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Sets what is trained in this epoch, whatever was before."""
@@ -122,6 +127,11 @@ class Unfreezing(ChangesTraining):
             )
         accumulated = unscaled(self.model.optimizer).gradient_accumulation_steps or 1
         return int(self.params["steps"]) // accumulated
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Refuses layers that have come since, which were not frozen."""
+        before, now = (all_layers(sum(groups, [])) for groups in (self._layers, self._chosen()))
+        refuse_gained(self._name, before, now)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Raises the rate a little during a warm-up."""

@@ -182,6 +182,79 @@ def test_layers_around_a_trained_one_open_and_those_beside_it_stay_as_they_were(
     assert {name_of(variable) for variable in model.trainable_variables} == {"high", "head"}
 
 
+class Lazy(keras.Model):
+    """Makes its weights when it is called, and layers too."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = keras.layers.Dense(3, name="body")
+        self.late = None
+        self.head = keras.layers.Dense(1, name="head")
+
+    def call(self, inputs):
+        if self.late is None:
+            self.late = [keras.layers.BatchNormalization(name="late_norm")]
+        return self.head(self.late[0](self.body(inputs)))
+
+
+def lazy(called=False):
+    model = Lazy()
+    if called:
+        model(X[:1])
+    model.compile(keras.optimizers.SGD(0.5), keras.losses.BinaryCrossentropy(from_logits=True))
+    return model
+
+
+class Kernels(keras.callbacks.Callback):
+    """Keeps the kernel of the body after each epoch."""
+
+    def on_train_begin(self, logs=None):
+        self.kept = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.kept.append(self.model.body.kernel.numpy().copy())
+
+
+@pytest.mark.parametrize("called", [False, True], ids=["unbuilt", "built"])
+@pytest.mark.parametrize(
+    "make", [lambda: UnfreezeBackbone("body", 1), lambda: GradualUnfreeze({1: "body"})]
+)
+def test_a_model_that_fit_builds_trains_from_the_epoch_on(make, called):
+    model, kernels = lazy(called), Kernels()
+
+    fit(model, make(), kernels, epochs=3)
+
+    (first, second, third) = kernels.kept
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(second, third)
+
+
+def test_a_backbone_that_was_frozen_before_its_first_call_can_be_unfrozen():
+    backbone = Lazy()
+    backbone.trainable = False
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, backbone(inputs))
+    model.compile(keras.optimizers.SGD(0.5), keras.losses.BinaryCrossentropy(from_logits=True))
+    before = backbone.body.kernel.numpy().copy()
+
+    fit(model, UnfreezeBackbone(backbone, 0), epochs=1)
+
+    assert not np.array_equal(backbone.body.kernel.numpy(), before)
+
+
+@pytest.mark.parametrize(
+    ("callback", "message"),
+    [
+        (UnfreezeBackbone("body|late.*", 1), "has made '.*late_norm' since fit began"),
+        (UnfreezeBackbone("late.*", 1), "matches no layer .* call it once before"),
+        (FreezeBatchNorm(), "no batch normalisation there. Call it once on a batch"),
+    ],
+)
+def test_layers_that_are_made_in_the_first_step_are_asked_for(callback, message):
+    with pytest.raises(ConfigError, match=message):
+        fit(lazy(), callback)
+
+
 def test_an_average_of_the_weights_is_refused_with_its_reason():
     model = built(optimizer=keras.optimizers.Adam(use_ema=True))
 
