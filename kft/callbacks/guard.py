@@ -7,20 +7,23 @@ import warnings
 from typing import Any
 
 import keras
-import numpy as np
 
 from kft.callbacks.trainable import ChangesTraining, prepare, rate_of
+from kft.callbacks.whole import is_finite, refuse_unbuilt
 from kft.errors import ConfigError
 from kft.precision import unscaled
 
 
 class DivergenceGuard(ChangesTraining):
-    """Goes back to the beginning of the epoch, at a lower rate, where the loss diverges.
+    """Goes back to the last good weights, at a lower rate, where the loss diverges.
 
     Weights and optimizer become what they were before the epoch's first step, and the rest of the
-    epoch goes on from there. TerminateOnNaN would end it all, with weights that are not numbers.
-    Each time a warning says what happened; after `max_rollbacks` the good weights are put back
-    once more and the fit ends.
+    epoch goes on from there. If the loss of that first step was too high already, the step before
+    had gone wrong, and they become what they were before the first step of the epoch before.
+    TerminateOnNaN would end it all, with weights that are not numbers. Each time a warning says
+    what happened; after `max_rollbacks` the good weights are put back once more and the fit ends.
+    No loss is measured after the last step of a fit: it is undone only if it leaves weights that
+    are not numbers.
 
     Attributes:
         factor: What the learning rate is multiplied by each time.
@@ -57,7 +60,10 @@ class DivergenceGuard(ChangesTraining):
         self._factor = factor
         self._max_rollbacks = max_rollbacks
         self._bound = math.inf if loss_above is None else loss_above
-        self._saved: list[tuple[keras.Variable, Any]] = []
+        # Of the beginning of this epoch, and of the last one whose first loss was good.
+        self._copy: list[tuple[keras.Variable, Any]] = []
+        self._good: list[tuple[keras.Variable, Any]] = []
+        self._good_since = 0
         self.rollbacks = 0
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -69,12 +75,10 @@ class DivergenceGuard(ChangesTraining):
                 "a schedule or several",
                 "Give the optimizer a number",
             )
-        if not self.model.built:
-            raise ConfigError(
-                "DivergenceGuard",
-                f"the model {self.model.name!r} has no weights yet",
-                "Call it once on a batch before fit, or give it an Input",
-            )
+        refuse_unbuilt("DivergenceGuard", self.model)
+        self._copy = []
+        if not {id(v) for v in self.model.weights} <= {id(v) for v, _ in self._good}:
+            self._good = []  # Of another model.
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Remembers the epoch."""
@@ -91,12 +95,10 @@ class DivergenceGuard(ChangesTraining):
         if not self.model.optimizer.built:
             prepare(self.model)
         state = [*self.model.weights, *self.model.optimizer.variables]
-        copies = [variable.numpy().copy() for variable in state]
+        self._copy = [(variable, variable.numpy().copy()) for variable in state]
         # The last step of the epoch before may have gone wrong after its loss was computed.
-        if self._saved and not all(map(is_finite, copies)):
+        if self._good and not all(is_finite(value) for _, value in self._copy):
             self._go_back("weights that are not numbers")
-        else:
-            self._saved = list(zip(state, copies, strict=True))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Goes back if the loss is not finite, or too large."""
@@ -106,6 +108,8 @@ class DivergenceGuard(ChangesTraining):
         self._steps += 1
         if not math.isfinite(loss) or loss > self._bound:
             self._go_back(f"a loss of {loss:g}")
+        elif self._steps == 1:
+            self._good, self._good_since = self._copy, self._epoch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Makes loss and metrics of an epoch that ended by going back NaN: no step followed.
@@ -115,15 +119,25 @@ class DivergenceGuard(ChangesTraining):
         if not self._steps and logs is not None:
             logs.update(dict.fromkeys(self._logged, math.nan))
 
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Undoes a last step that left weights that are not numbers."""
+        if self._good and not all(is_finite(weight.numpy()) for weight in self.model.weights):
+            self._go_back("weights that are not numbers")
+
     def _go_back(self, found: str) -> None:
-        """Restores the copy and lowers the rate, or ends the fit."""
+        """Restores what was good and lowers the rate, or ends the fit."""
         rate = rate_of(self.model.optimizer) or 0.0
-        for variable, value in self._saved:
+        # An optimizer may be a new one, or have taken on variables, since what was good.
+        state = {id(variable): (variable, value) for variable, value in self._copy + self._good}
+        self._copy = list(state.values())
+        for variable, value in self._copy:
             variable.assign(value)
         self.model.reset_metrics()
         self._steps = 0
         self.rollbacks += 1
-        what = f"Epoch {self._epoch + 1} had {found}: went back to its beginning"
+        same = not self._good or self._good_since == self._epoch
+        since = "its beginning" if same else f"the beginning of epoch {self._good_since + 1}"
+        what = f"Epoch {self._epoch + 1} had {found}: went back to {since}"
         if self.rollbacks > self._max_rollbacks:
             self.model.stop_training = True
             warnings.warn(f"{what} and ended, after {self._max_rollbacks} times", stacklevel=2)
@@ -132,8 +146,3 @@ class DivergenceGuard(ChangesTraining):
         warnings.warn(
             f"{what} and lowered the learning rate to {rate * self._factor:g}", stacklevel=2
         )
-
-
-def is_finite(value: Any) -> bool:
-    """Says whether all numbers of an array are finite."""
-    return bool(np.isfinite(value).all())

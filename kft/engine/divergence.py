@@ -70,13 +70,17 @@ class Limits:
             raise Diverged(
                 record["epoch"] - 1, None, f"the validation loss is {record['val_loss']}"
             )
-        if all(record[key] > self._limit(key) for key in self._lowest):
+        if all(self.exceeded(key, record[key]) for key in self._lowest):
             lowest = self._lowest["loss"]
             before = lowest if math.isfinite(lowest) else self._start
             problem = f"the loss blew up to {record['loss']:.4g}, after {before:.4g}"
             raise Diverged(record["epoch"] - 1, None, problem)
         for key, value in self._lowest.items():
             self._lowest[key] = min(value, record[key])
+
+    def exceeded(self, key: str, value: float) -> bool:
+        """Says whether a loss is beyond its limit, or no number."""
+        return math.isnan(value) or value > self._limit(key)
 
     def _limit(self, key: str) -> float:
         lowest = self._lowest[key]

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from kft.engine.averages import Average
-from kft.engine.divergence import Diverged
+from kft.engine.divergence import Diverged, Limits
 from kft.engine.phase_rate import rate_of
 from kft.engine.snapshot import Snapshot
 from kft.errors import TrainingError
@@ -25,24 +25,40 @@ class LastGood(keras.callbacks.Callback):
     """Holds the state after the last good epoch, and goes back to it.
 
     The state is all that a step changes: weights, their average, statistics, the seeds of
-    dropout, and the slots and the count of the optimizer.
+    dropout, and the slots and the count of the optimizer. That after an epoch is good if the loss
+    of the step that follows is: the last step of an epoch may spoil the weights unseen, since its
+    loss is of those before it, and validation sees an average of them or may only be overfitted.
 
     Attributes:
         rollbacks: One entry for each time that it went back, as in ``scores.json``.
-        state: That after the last good epoch.
+        state: That after the epoch before.
         average: Of the weights.
     """
 
-    def __init__(self, phase: Phase, average: Average) -> None:
+    def __init__(self, phase: Phase, average: Average, limits: Limits) -> None:
         super().__init__()
         self.average = average
         self.rollbacks: list[dict[str, Any]] = []
+        self.state: Snapshot | None = None
         self._phase = phase
+        self._limits = limits
+        # That of an epoch earlier, until the first loss has shown that `state` is good.
+        self._earlier: Snapshot | None = None
+        self._epoch = -1
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Copies the state, since whatever epoch came before was a good one."""
+        """Copies the state."""
+        if epoch != self._epoch:
+            self._earlier = self.state
         self._epoch = epoch
+        self._begun = False
         self.state = Snapshot.of(self.variables(self.model))
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Looks at the first loss of the epoch, which is of the state that it began with."""
+        first, self._begun = not self._begun, True
+        if first and not self._limits.exceeded("loss", float((logs or {})["loss"])):
+            self._earlier = None
 
     def variables(self, model: keras.Model) -> list[Any]:
         """Returns all that a step of the compiled `model` changes."""
@@ -56,7 +72,10 @@ class LastGood(keras.callbacks.Callback):
         """
         if len(self.rollbacks) == TRIES:
             raise self._given_up(found) from found
-        self.state.restore()
+        # The earlier one last: where an optimizer is new, it lacks that one's state.
+        for state in (self.state, self._earlier):
+            if state is not None:
+                state.restore()
         scale = rate_of(self.model.optimizer).scale
         scale.assign(scale / 2)
         record = {
@@ -65,9 +84,11 @@ class LastGood(keras.callbacks.Callback):
             "rate_scale": float(scale.numpy()),
         }
         self.rollbacks.append(record)
+        since = "its beginning" if self._earlier is None else "that of the epoch before"
+        epoch = f"{self._phase.name}, epoch {found.epoch + 1}"
         say(
-            f"{self._phase.name}, epoch {found.epoch + 1}: {found.problem}. Once more from its "
-            f"beginning, at half the learning rate ({len(self.rollbacks)} of {TRIES})"
+            f"{epoch}: {found.problem}. Once more from {since}, "
+            f"at half the learning rate ({len(self.rollbacks)} of {TRIES})"
         )
         return self._epoch
 

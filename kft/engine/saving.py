@@ -55,9 +55,9 @@ class Saving(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes the state, if it is time."""
         started = time.monotonic()
-        if not is_chief() or started < self._due:
-            return
         moving = self._last_good.state
+        if not is_chief() or started < self._due or moving is None:
+            return
         moving_file = f"epoch-{epoch}-{len(self._last_good.rollbacks)}.npz"
         best = {"before": self._best.before, "since": self._best.since}
         kept = {name: each for name, each in best.items() if each is not None}

@@ -47,7 +47,7 @@ class Watch:
         self, task: Task, phase: Phase, training: Training, limits: Limits, first_epoch: int
     ) -> None:
         self._average = average_of(phase, last_epoch=first_epoch + phase.epochs - 1)
-        self.last_good = LastGood(phase, self._average)
+        self.last_good = LastGood(phase, self._average, limits)
         self.first_epoch = first_epoch
         self.where: Mapping[str, Any] = {}
         self._task = task

@@ -153,15 +153,143 @@ class Unbuilt(keras.Model):
         super().__init__()
         self.head = keras.layers.Dense(1, name="head")
 
+    def call(self, inputs):
+        return self.head(inputs)
 
-@pytest.mark.parametrize(
-    "callback",
-    [DriftMonitor(), DivergenceGuard(), DiscriminativeLearningRates({"head": 0.1})],
-    ids=lambda callback: type(callback).__name__,
+
+class HalfBuilt(Unbuilt):
+    """Has a weight, and makes those of its head in the first step."""
+
+    def build(self, shape):
+        self.scale = self.add_weight(name="scale")
+
+    def call(self, inputs):
+        return super().call(inputs) * self.scale
+
+
+WATCHING = pytest.mark.parametrize(
+    "make",
+    [DriftMonitor, DivergenceGuard, lambda: DiscriminativeLearningRates({"head": 0.1})],
+    ids=["DriftMonitor", "DivergenceGuard", "DiscriminativeLearningRates"],
 )
-def test_weights_that_are_not_there_yet_are_asked_for(callback):
+
+
+@WATCHING
+def test_weights_that_are_not_there_yet_are_asked_for(make):
     model = Unbuilt()
     model.compile(optimizer="sgd", loss="mse")
 
-    with pytest.raises(ConfigError, match="has no weights .*yet. Call it once on a batch"):
-        watched(callback, model)
+    with pytest.raises(ConfigError, match="has no weights yet. Call it once on a batch"):
+        fit(model, make())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: DriftMonitor({"head": "head"}), lambda: DiscriminativeLearningRates({"head": 0.1})],
+    ids=["DriftMonitor", "DiscriminativeLearningRates"],
+)
+def test_weights_that_come_in_the_first_step_are_asked_for(make):
+    model = HalfBuilt()
+    model.build((None, 4))
+    model.compile(optimizer="sgd", loss="mse")
+
+    with pytest.raises(ConfigError, match="have no weights|Call the model once on a batch"):
+        fit(model, make())
+
+
+def test_drift_from_a_model_of_another_make_is_refused():
+    pretrained = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="head")])
+
+    with pytest.raises(ConfigError, match="other weights than those to measure from"):
+        watched(DriftMonitor({"h": "head"}, pretrained))
+    with pytest.raises(ConfigError, match=r"groups\['none'\]: these layers have no weights"):
+        watched(DriftMonitor({"none": "drop"}), dropping())
+
+
+def dropping():
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5, name="drop"), dense()])
+
+
+def dense():
+    return keras.layers.Dense(1)
+
+
+def test_the_best_weights_of_a_model_that_was_built_in_fit_come_back():
+    model, best = Unbuilt(), BestAcrossPhases("val_loss")
+    model.compile(optimizer=keras.optimizers.SGD(100.0), loss="mse")
+    fit(model, best)
+
+    best.restore()
+
+    assert model.evaluate(X, Y, verbose=0) == pytest.approx(best.best)
+
+
+def test_the_best_weights_do_not_go_into_a_model_that_has_gained_some():
+    model, best = keras.Sequential([keras.Input((4,)), dense()]), BestAcrossPhases("val_loss")
+    model.compile(optimizer="sgd", loss="mse")
+    fit(model, best)
+
+    model.add(dense())
+
+    with pytest.raises(ConfigError, match="has other weights than the one of the fit before"):
+        best.restore()
+
+
+class Explode(keras.callbacks.Callback):
+    """Spoils the weights once, after the last step of an epoch, though not to NaN."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == self.epoch:
+            head = self.model.get_layer("head")
+            head.kernel.assign(head.kernel * -1e6)
+
+
+@pytest.mark.parametrize("batch_size", [8, 16], ids=["two-steps", "one-step"])
+def test_weights_whose_first_loss_is_too_high_are_not_gone_back_to(batch_size):
+    model, guard = built(optimizer=keras.optimizers.SGD(0.1)), DivergenceGuard(loss_above=20.0)
+    settings = {"batch_size": batch_size, "verbose": 0, "shuffle": False}
+
+    with pytest.warns(UserWarning, match="Epoch 3 had a loss of .* to the beginning of epoch 2 "):
+        history = model.fit(X, Y, epochs=4, callbacks=[guard, Explode(1)], **settings).history
+
+    assert guard.rollbacks == 1
+    assert history["loss"][3] < 20.0
+    assert model.evaluate(X, Y, verbose=0) < 20.0
+
+
+@pytest.mark.filterwarnings("ignore:Epoch . had a loss")
+def test_a_guard_that_gives_up_leaves_good_weights():
+    model = built(optimizer=keras.optimizers.SGD(1e4))
+    before = model.evaluate(X, Y, verbose=0)
+    guard = DivergenceGuard(loss_above=2 * before, max_rollbacks=2)
+
+    fit(model, guard, epochs=9)
+
+    assert guard.rollbacks == 3
+    assert model.evaluate(X, Y, verbose=0) == pytest.approx(before)
+
+
+def test_a_last_step_that_leaves_no_numbers_is_undone():
+    model, guard = built(), DivergenceGuard()
+
+    with pytest.warns(UserWarning, match="Epoch 1 had weights that are not numbers"):
+        fit(model, guard, Poison(1), epochs=1)
+
+    assert all(np.isfinite(variable.numpy()).all() for variable in model.weights)
+
+
+def test_what_was_good_in_another_model_does_not_come_into_this_one():
+    guard, first, second = DivergenceGuard(loss_above=50.0), built(), built()
+    fit(first, guard, epochs=1)
+    kept = snapshot(first)
+    start = snapshot(second)
+
+    with pytest.warns(UserWarning, match="Epoch 1 had .* to its beginning"):
+        fit(second, guard, Poison(0), epochs=2)
+
+    assert not moved(first, kept)
+    assert moved(second, start)

@@ -111,6 +111,34 @@ def test_a_loss_that_blows_up_takes_its_epoch_back_too_and_nobody_is_told_of_its
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 3
 
 
+class Unseen(keras.callbacks.Callback):
+    """Spoils the weights after the last step of an epoch, and once validation has looked at them.
+
+    As a step does that goes wrong while validation sees an average, or is overfitted anyway.
+    """
+
+    def on_train_begin(self, logs=None):
+        self.left = 1
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1 and self.left:
+            self.left -= 1
+            kernel = self.model.trainable_variables[0]
+            kernel.assign(kernel * -1000.0)
+
+
+def test_a_copy_whose_first_loss_is_that_of_spoilt_weights_is_not_gone_back_to():
+    told = io.StringIO()
+
+    with shown_on(Console(file=told, width=200)):
+        result, _ = trained(Unseen())
+
+    (rollback,) = result.rollbacks
+    assert rollback["epoch"] == 3
+    assert "Once more from that of the epoch before, at half" in told.getvalue()
+    assert result.epochs[2]["val_loss"] < result.before["val_loss"]
+
+
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
