@@ -11,17 +11,15 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    ConfigDict,
     Field,
     PositiveFloat,
     ValidationError,
-    ValidationInfo,
     model_validator,
 )
 from pydantic_core import PydanticCustomError, to_jsonable_python
 
 from kft.backbone import BackboneSource
-from kft.component import AbsolutePath, Settings, import_name, trusted_or_fault
+from kft.component import AbsolutePath, Settings
 from kft.data import DataSource
 from kft.distribute.strategy import Distribute
 from kft.errors import ConfigError
@@ -34,65 +32,7 @@ from kft.heads.classifier import Classifier
 from kft.override import apply_override
 from kft.phase import Phase, two_phase_recipe
 from kft.precision import Precision
-
-
-class UserCallback(Settings):
-    """A Keras callback to build; every key but ``kind`` goes to its constructor.
-
-    Attributes:
-        kind: ``module:Class``, such as ``keras.callbacks:ReduceLROnPlateau``.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="allow")
-
-    kind: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
-
-    @model_validator(mode="after")
-    def _check_trust(self, info: ValidationInfo) -> Self:
-        trusted = (info.context or {}).get("trust")
-        trusted_or_fault(self.kind, None if trusted is None else (*trusted, "keras"))
-        return self
-
-    def build(self) -> Any:
-        """Returns a fresh callback: one that has seen a phase carries its state over.
-
-        Raises:
-            ConfigError: There is no such callback, or it does not take these settings.
-        """
-        import keras
-
-        try:
-            made = import_name(self.kind)
-            # Only a callback is called: ``keras`` is trusted, but can fetch files and load code.
-            if not (isinstance(made, type) and issubclass(made, keras.callbacks.Callback)):
-                raise TypeError("it is no subclass of keras.callbacks.Callback")
-            built = made(**(self.model_extra or {}))
-        except (PydanticCustomError, TypeError, ValueError) as error:
-            raise ConfigError(
-                f"callbacks {self.kind!r}", f"cannot be made: {error}", "Correct it"
-            ) from error
-        refuse_in_a_run(self.kind, built)
-        return built
-
-
-def refuse_in_a_run(kind: str, callback: Any) -> None:
-    """Raises ConfigError if `callback` would change what the phases decide."""
-    import keras
-
-    from kft.callbacks.trainable import ChangesTraining
-
-    rate = 'Set the \'schedule\' of a phase; {"kind": "plateau"} lowers the rate on a plateau'
-    instead = {
-        keras.callbacks.ReduceLROnPlateau: rate,
-        keras.callbacks.LearningRateScheduler: rate,
-        keras.callbacks.BackupAndRestore: "Leave it out: it would restore one phase in another",
-        keras.callbacks.SwapEMAWeights: "Leave it out: no optimizer here has averages to swap in",
-    }
-    fix = next((fix for taken, fix in instead.items() if isinstance(callback, taken)), None)
-    if isinstance(callback, ChangesTraining):
-        fix = callback.in_a_run
-    if fix is not None:
-        raise ConfigError(f"callbacks {kind!r}", "changes what the phases of a run decide", fix)
+from kft.user_callback import UserCallback
 
 
 class RunConfig(Settings):
@@ -158,7 +98,7 @@ class RunConfig(Settings):
         Raises:
             ConfigError: One cannot be made, or would change what the phases decide.
         """
-        return [callback.build() for callback in self.callbacks]
+        return [callback.build(Path(self.output_dir)) for callback in self.callbacks]
 
     @property
     def keeping(self) -> Keeping:

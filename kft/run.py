@@ -195,6 +195,9 @@ def own_callbacks(config: RunConfig) -> list[Any]:
     """Returns the callbacks of the user, afresh; those that only write, for the chief alone."""
     import keras
 
+    if is_chief():
+        for named in config.callbacks:
+            named.make_room(Path(config.output_dir))
     writers = (
         keras.callbacks.ModelCheckpoint,
         keras.callbacks.CSVLogger,

@@ -348,7 +348,7 @@ def test_check_lists_every_fault_of_data_and_settings(kft, home, tmp_path):
         *("--set", f"data.path={tmp_path}/photos"),
         *("--set", "phases.1.unfreeze.stages=9"),
         *("--set", "class_weights.green=2"),
-        *("--set", 'callbacks=[{"kind": "keras.callbacks:Nope"}]'),
+        *("--set", 'callbacks=[{"kind": "keras.callbacks:EarlyStopping", "speed": 2}]'),
     )
 
     shown = " ".join(told.stdout.split())
@@ -358,7 +358,7 @@ def test_check_lists_every_fault_of_data_and_settings(kft, home, tmp_path):
     assert "fault: blue/5.png: cannot be read" in shown
     assert "fault: phases[1].unfreeze.stages: got 9" in shown
     assert "fault: class_weights: there is no class 'green'" in shown
-    assert "fault: callbacks 'keras.callbacks:Nope': cannot be made" in shown
+    assert "fault: callbacks 'keras.callbacks:EarlyStopping': cannot be made" in shown
     assert "The run would stop." in shown
 
 

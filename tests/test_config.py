@@ -3,11 +3,10 @@ import re
 import time
 from pathlib import Path
 
-import keras
 import pytest
 
 from kft.catalog import CATALOG
-from kft.config import UserCallback, load_config, shipped_configs
+from kft.config import load_config, shipped_configs
 from kft.errors import ConfigError
 from kft.phase import two_phase_recipe
 from kft.sources.folder import Folder
@@ -337,36 +336,6 @@ def test_a_trusted_class_of_the_user_is_used():
 
     assert config.backbone.kind == "tiny:TinyDense"
     assert type(config.backbone).__name__ == "TinyDense"
-
-
-def test_a_callback_of_keras_needs_no_trust_and_gets_its_settings():
-    own = {"kind": "keras.callbacks:EarlyStopping", "patience": 3}
-
-    (callback,) = load_config({**SMALL, "callbacks": [own]}, trust=()).callbacks
-
-    assert isinstance(callback.build(), keras.callbacks.EarlyStopping)
-    assert callback.build() is not callback.build()
-    assert callback.build().patience == 3
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"kind": "keras.callbacks:Nope"}, "cannot import 'keras.callbacks:Nope'"),
-        ({"kind": "keras.utils:get_file"}, "it is no subclass of keras.callbacks.Callback"),
-        ({"kind": "keras.layers:Dense", "units": 3}, "it is no subclass of keras"),
-        ({"kind": "keras.callbacks:TerminateOnNaN", "speed": 3}, "unexpected keyword.*'speed'"),
-    ],
-)
-def test_what_is_no_callback_is_refused(settings, message):
-    with pytest.raises(ConfigError, match=message):
-        UserCallback(**settings).build()
-
-
-def test_a_callback_of_another_package_needs_trust():
-    message = fault({**SMALL, "callbacks": [{"kind": "mine:Callback"}]}, trust=())
-
-    assert "callbacks[0]: 'mine:Callback' would run code of the package 'mine'" in message
 
 
 def test_the_kinds_that_a_message_names_are_those_of_the_catalog():

@@ -8,9 +8,7 @@ import pytest
 from test_train import phase
 from tiny import Ramp, tiny_task, training
 
-from kft.config import UserCallback
 from kft.engine.train import train
-from kft.errors import ConfigError
 from kft.unfreeze import UnfreezeAll
 
 
@@ -104,28 +102,3 @@ def test_the_callbacks_of_keras_work_with_kept_features_and_without(task, splits
     np.testing.assert_allclose(last(inputs), task.model(inputs), atol=1e-6)
     assert any((tmp_path / "board").rglob("*tfevents*"))
     assert differences == pytest.approx([0.0, 0.0, 0.0])
-
-
-@pytest.mark.parametrize(
-    ("kind", "settings", "fix"),
-    [
-        ("keras.callbacks:ReduceLROnPlateau", {}, "Set the 'schedule' of a phase"),
-        ("keras.callbacks:LearningRateScheduler", {"schedule": abs}, "Set the 'schedule'"),
-        ("keras.callbacks:BackupAndRestore", {"backup_dir": "there"}, "Leave it out"),
-        ("keras.callbacks:SwapEMAWeights", {}, "Leave it out"),
-        ("kft.callbacks:UnfreezeBackbone", {"layers": "x", "at_epoch": 1}, "by the 'unfreeze' of"),
-        ("kft.callbacks:FreezeBatchNorm", {}, "is 'frozen' unless"),
-        ("kft.callbacks:DivergenceGuard", {}, "Leave it to the engine"),
-    ],
-)
-def test_what_would_change_the_training_is_refused_before_a_run(kind, settings, fix):
-    callback = UserCallback(kind=kind, **settings)
-
-    with pytest.raises(ConfigError, match=f"changes what the phases of a run decide. .*{fix}"):
-        callback.build()
-
-
-def test_what_only_watches_is_taken():
-    drift = UserCallback(kind="kft.callbacks:DriftMonitor", groups={"backbone": "backbone"})
-
-    assert type(drift.build()).__name__ == "DriftMonitor"
