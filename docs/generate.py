@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from kft.catalog import CATALOG
-from kft.component import Component, Settings, absolute, find_component
+from kft.component import Component, Settings, checked_absolute, find_component
 from kft.config import RunConfig
 from kft.schema import json_schema, meanings_in
 
@@ -159,7 +159,7 @@ def type_of(annotation: Any, metadata: Any = ()) -> str:
         return "null"
     if annotation in WORDS:
         checks = [each.func for each in metadata if isinstance(each, AfterValidator)]
-        return ("path" if absolute in checks else WORDS[annotation]) + bounds(metadata)
+        return ("path" if checked_absolute in checks else WORDS[annotation]) + bounds(metadata)
     return made_of(annotation, metadata)
 
 

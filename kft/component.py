@@ -9,6 +9,9 @@ import importlib
 import inspect
 import json
 import os
+import re
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, ClassVar, Self, cast
@@ -27,7 +30,10 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 
+from kft.bounds import LONGEST_NAME, LONGEST_PATH
 from kft.catalog import CATALOG
+from kft.faults import MOST_FAULTS
+from kft.strict_json import shortened
 
 
 def absolute(path: str) -> str:
@@ -35,7 +41,38 @@ def absolute(path: str) -> str:
     return path if "://" in path else os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111
 
 
-AbsolutePath = Annotated[str, AfterValidator(absolute)]
+def checked_absolute(path: str) -> str:
+    """As `absolute`, or a fault that pydantic reports if no file system has such a path."""
+    longest = max(len(os.fsencode(part)) for part in path.split("/"))
+    if "://" not in path and (longest > LONGEST_NAME or len(path) > LONGEST_PATH):
+        raise PydanticCustomError(
+            "path",
+            f"is a path of {len(path)} characters with a name of {longest} bytes, and there are "
+            f"none of more than {LONGEST_PATH} and {LONGEST_NAME}",
+        )
+    return absolute(path)
+
+
+AbsolutePath = Annotated[str, AfterValidator(checked_absolute)]
+
+# What Python raises of a text that is no regular expression: `re.error` is not all.
+NO_PATTERN = (re.error, OverflowError, RecursionError)
+
+
+def regular_expression(text: str) -> str:
+    """Returns `text` if it is a regular expression, or a fault that pydantic reports."""
+    try:
+        with warnings.catch_warnings():  # of what a later Python may read in another way
+            warnings.simplefilter("ignore", FutureWarning)
+            re.compile(text)
+    except NO_PATTERN as error:
+        raise PydanticCustomError(
+            "pattern", f"{shortened(text)} is no regular expression: {error}"
+        ) from error
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(regular_expression)]
 
 
 class Settings(BaseModel):
@@ -49,7 +86,8 @@ class Settings(BaseModel):
         try:
             return build(value)
         except ValidationError as error:
-            faults = [suggest_key(fault, cls.keys()) for fault in error.errors()]
+            found = error.errors()
+            faults = [suggest_key(fault, cls.keys()) for fault in found[:MOST_FAULTS]]
             raise ValidationError.from_exception_data(cls.__name__, faults) from error
 
     @classmethod
@@ -68,9 +106,17 @@ def suggest_key(fault: Mapping[str, Any], keys: Iterable[str]) -> InitErrorDetai
     )
 
 
+def repeated(names: Iterable[str]) -> list[str]:
+    """Returns the names that occur more than once, in order."""
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
 # More names than these are not listed in a message, but a few of them.
 MANY = 40
 A_FEW = 10
+# To look for names like another takes time: of more or longer ones, only an equal one is found.
+COMPARED = 10_000
+LONGEST_COMPARED = 200
 
 
 def closest(word: str, known: Iterable[str]) -> str:
@@ -78,7 +124,9 @@ def closest(word: str, known: Iterable[str]) -> str:
     choices = sorted(known)
     if not choices:
         return ""
-    near = difflib.get_close_matches(word, choices, n=1)
+    near = [name for name in choices if name.casefold() == word.casefold()]
+    if not near and len(choices) <= COMPARED and len(word) <= LONGEST_COMPARED:
+        near = difflib.get_close_matches(word, choices, n=1)
     if near:
         return f". Did you mean {near[0]!r}?"
     if len(choices) <= MANY:
@@ -231,5 +279,5 @@ def import_name(path: str) -> object:
     module, _, name = path.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise PydanticCustomError("not_importable", f"cannot import {path!r}: {error}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib import resources
@@ -19,19 +20,22 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, to_jsonable_python
 
 from kft.backbone import BackboneSource
-from kft.component import AbsolutePath, Settings
+from kft.bounds import MOST_CONFIG_BYTES, MOST_PHASES, Views
+from kft.component import AbsolutePath, Settings, repeated
 from kft.data import DataSource
 from kft.distribute.strategy import Distribute
 from kft.errors import ConfigError
 from kft.exporter import Exporter
 from kft.exporters.saved_model import SavedModelExporter
-from kft.faults import describe, is_echo
+from kft.faults import problem_and_fix
 from kft.features.place import CacheDtype, CacheMode, Keeping
+from kft.files import local_bytes
 from kft.head import Head
 from kft.heads.classifier import Classifier
 from kft.override import apply_override
 from kft.phase import Phase, two_phase_recipe
 from kft.precision import Precision
+from kft.strict_json import oddity_in, parse
 from kft.user_callback import UserCallback
 
 
@@ -73,7 +77,7 @@ class RunConfig(Settings):
     data: DataSource
     backbone: BackboneSource
     head: Head = Classifier()
-    phases: Annotated[tuple[Phase, ...], Field(min_length=1)] = Field(
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=MOST_PHASES)] = Field(
         default_factory=two_phase_recipe
     )
     monitor: str | None = None
@@ -81,7 +85,7 @@ class RunConfig(Settings):
     class_weights: Literal["balanced"] | dict[str, PositiveFloat] | None = None
     precision: Precision = "float32"
     cache: CacheMode = "auto"
-    cache_views: Annotated[int, Field(ge=0)] = 0
+    cache_views: Views = 0
     cache_dtype: CacheDtype = "float32"
     distribute: Distribute = Distribute()
     callbacks: tuple[UserCallback, ...] = ()
@@ -133,11 +137,6 @@ class RunConfig(Settings):
         return json.dumps(kind_first(in_json(self)), indent=2, ensure_ascii=False)
 
 
-def repeated(names: Sequence[str]) -> list[str]:
-    """Those of `names` that stand there more than once."""
-    return sorted({name for name in names if names.count(name) > 1})
-
-
 def kind_first(value: Any) -> Any:
     """Returns JSON `value` with ``kind`` at the head of each object, as people write it."""
     if isinstance(value, list):
@@ -162,34 +161,36 @@ def load_config(
         ConfigError: It is not a run config; names every setting at fault.
     """
     name, settings = ("config", source) if isinstance(source, Mapping) else read_json(source)
+    refuse_odd(name, settings)
     settings = copied(settings)
     for override in overrides:
         apply_override(settings, override, default_of)
+    refuse_odd(name, settings)
     when = f"{datetime.now():%Y%m%d-%H%M%S}"
     settings.setdefault("output_dir", f"runs/{Path(name).stem}-{when}")
     context = {"trust": None if trust is None else tuple(trust)}
     try:
         return RunConfig.model_validate(settings, context=context)
     except ValidationError as error:
-        faults = [describe(dict(fault)) for fault in error.errors() if not is_echo(dict(fault))]
-        count = "a setting is" if len(faults) == 1 else f"{len(faults)} settings are"
-        raise ConfigError(
-            where=name,
-            problem=f"{count} wrong",
-            fix="".join(["Correct:", *(f"\n  {fault}" for fault in faults), "\n"])
-            + "`kft schema` knows every key",
-        ) from error
+        raise ConfigError(name, *problem_and_fix(error)) from error
+
+
+def refuse_odd(name: str, settings: Mapping[str, Any]) -> None:
+    """Raises ConfigError if a value in `settings` can be none, wherever it stands."""
+    problem = oddity_in(settings)
+    if problem is not None:
+        raise ConfigError(name, problem, "Correct it")
 
 
 def read_json(source: str | Path) -> tuple[str, dict[str, Any]]:
     """Returns the name and content of a config file, a shipped one where no such file is."""
     path = Path(source)
     shipped = resources.files("kft") / "configs" / f"{path.name}.json"
-    if not path.exists() and str(source) == path.name and shipped.is_file():
+    if not os.path.exists(path) and str(source) == path.name and shipped.is_file():  # noqa: PTH110
         path = Path(str(shipped))
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        settings = json.loads(text, object_pairs_hook=object_of)
+        text = local_bytes(path, MOST_CONFIG_BYTES).decode("utf-8-sig")
+        settings = parse(text)
     except OSError as error:
         names = ", ".join(shipped_configs())
         raise ConfigError(
@@ -202,15 +203,6 @@ def read_json(source: str | Path) -> tuple[str, dict[str, Any]]:
             str(source), f"holds {type(settings).__name__}, not an object", "Begin it with {"
         )
     return str(source), settings
-
-
-def object_of(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """Returns a JSON object, or raises ValueError where a key would silently win over another."""
-    keys = [key for key, _ in pairs]
-    twice = next((key for key in keys if keys.count(key) > 1), None)
-    if twice is not None:
-        raise ValueError(f"an object has the key {twice!r} twice")
-    return dict(pairs)
 
 
 def copied(value: Any) -> Any:

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import PositiveInt
-
+from kft.bounds import BatchSize
 from kft.component import AbsolutePath, Component
 from kft.input import Input
 
@@ -189,7 +188,7 @@ class DataSource(Component):
     role: ClassVar[str] = "data"
 
     input: Input
-    batch_size: PositiveInt = 32
+    batch_size: BatchSize = 32
     on_bad_input: Literal["stop", "skip"] = "stop"
     exclude: AbsolutePath | None = None
 

@@ -6,7 +6,23 @@ import json
 import re
 from typing import Any
 
+from pydantic import ValidationError
+
 LONGEST_GOT = 60
+# Faults in a message.
+LISTED = 20
+# Faults of one object that are looked at.
+MOST_FAULTS = 100
+
+
+def problem_and_fix(error: ValidationError) -> tuple[str, str]:
+    """Returns how many settings are wrong, and what to correct, a line for each."""
+    faults = [describe(dict(fault)) for fault in error.errors() if not is_echo(dict(fault))]
+    or_more = " or more" if error.error_count() >= MOST_FAULTS else ""
+    count = "a setting is" if len(faults) == 1 else f"{len(faults)}{or_more} settings are"
+    more = [f"and {len(faults) - LISTED} more"] if len(faults) > LISTED else []
+    lines = "".join(f"\n  {line}" for line in (*faults[:LISTED], *more))
+    return f"{count} wrong", f"Correct:{lines}\n`kft schema` knows every key"
 
 
 def is_echo(fault: dict[str, Any]) -> bool:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+import errno
 import importlib
+import math
 import os
+import stat
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from kft.bounds import MOST_EXAMPLE_BYTES, MOST_TABLE_BYTES
 from kft.errors import DataError, one_line
 
 if TYPE_CHECKING:
@@ -41,16 +47,77 @@ def require_reader(path: str, where: str) -> None:
         )
 
 
-def read_bytes(path: str, where: str) -> bytes:
+SORTS = {
+    stat.S_IFDIR: (errno.EISDIR, os.strerror(errno.EISDIR)),
+    stat.S_IFIFO: (errno.EINVAL, "Is a pipe, expected a file"),
+    stat.S_IFSOCK: (errno.EINVAL, "Is a socket, expected a file"),
+    stat.S_IFCHR: (errno.EINVAL, "Is a device, expected a file"),
+    stat.S_IFBLK: (errno.EINVAL, "Is a device, expected a file"),
+}
+
+
+def local_size(path: str | Path, most: int = MOST_EXAMPLE_BYTES) -> int:
+    """Returns how many bytes the file of this machine at `path` holds; it is not opened.
+
+    Raises:
+        OSError: It is not there, is none that can be read to its end, such as a pipe or a device,
+            or holds more than `most`.
+    """
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except ValueError as error:
+        raise OSError(errno.EINVAL, "Its path holds characters that no path has") from error
+    sort = SORTS.get(stat.S_IFMT(status.st_mode))
+    if sort is not None:
+        raise OSError(*sort, str(path))
+    refuse_size(status.st_size, most, path)
+    return status.st_size
+
+
+def refuse_size(size: int, most: int, path: str | Path) -> None:
+    """Raises OSError of a file of more than `most` bytes."""
+    if size > most:
+        problem = f"Has {in_words(size)}, expected up to {in_words(most)}"
+        raise OSError(errno.EFBIG, problem, str(path))
+
+
+def local_fault(path: str) -> str | None:
+    """Returns why what is at `path` on this machine is no file that can be read, or None."""
+    try:
+        local_size(path)
+    except OSError as error:
+        return str(error.strerror)
+    return None
+
+
+def local_bytes(path: str | Path, most: int = MOST_EXAMPLE_BYTES) -> bytes:
+    """Returns the content of the file of this machine at `path`.
+
+    Raises:
+        OSError: As `local_size`, or it may not be read.
+    """
+    size = local_size(path, most)
+    with Path(path).open("rb") as file:
+        return file.read(size)  # no more: the files in /proc say 0 and may have no end
+
+
+def in_words(size: int) -> str:
+    """Returns a number of bytes for people, such as ``5.1 MB``."""
+    power = min(4, int(math.log10(max(size, 1)) // 3))
+    unit = ("bytes", "kB", "MB", "GB", "TB")[power]
+    return f"{size} {unit}" if power == 0 else f"{size / 1000**power:.1f} {unit}"
+
+
+def read_bytes(path: str, where: str, most: int = MOST_EXAMPLE_BYTES) -> bytes:
     """Returns the content of the file at `path`; `where` names it in a message.
 
     Raises:
-        DataError: It cannot be read.
+        DataError: It cannot be read, or holds more than `most` bytes.
     """
     if is_remote(path):
         require_reader(path, where)
     try:
-        return read_remote(path) if is_remote(path) else Path(path).read_bytes()
+        return remote_bytes(path, most) if is_remote(path) else local_bytes(path, most)
     except OSError as error:
         raise DataError(
             where=f"{where} {path!r}",
@@ -59,11 +126,12 @@ def read_bytes(path: str, where: str) -> bytes:
         ) from error
 
 
-def read_remote(path: str) -> bytes:
-    """Returns the content of the file at a URL, or raises OSError."""
+def remote_bytes(path: str, most: int) -> bytes:
+    """Returns the content of the file at a URL, or raises OSError, as of more than `most` bytes."""
     import tensorflow as tf
 
     try:
+        refuse_size(int(tf.io.gfile.stat(path).length), most, path)
         with tf.io.gfile.GFile(path, "rb") as file:
             return bytes(file.read())
     except tf.errors.OpError as error:
@@ -84,16 +152,22 @@ def read_text(path: str, where: str) -> str:
     """Returns the text of the file at `path`, UTF-8 with or without a mark of that.
 
     Raises:
-        DataError: It cannot be read, or is no text.
+        DataError: It cannot be read, is no text, or is longer than any table.
     """
     try:
-        return read_bytes(path, where).decode("utf-8-sig")
+        return read_bytes(path, where, MOST_TABLE_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(
             where=f"{where} {path!r}",
             problem=f"is no text in UTF-8: its byte {error.start} is {error.object[error.start]}",
             fix='Save it as UTF-8, which Excel calls "CSV UTF-8"',
         ) from error
+
+
+def csv_reader(lines: Iterable[str], delimiter: str = ",", strict: bool = False) -> Any:
+    """Returns a `csv.reader` of cells of any length; Python would refuse 131,073 characters."""
+    csv.field_size_limit(MOST_TABLE_BYTES)
+    return csv.reader(lines, delimiter=delimiter, strict=strict)
 
 
 def is_file(path: str) -> bool:

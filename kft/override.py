@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 from kft.errors import ConfigError
+from kft.strict_json import oddity_in, parse, shortened
 
 
 def apply_override(
@@ -16,13 +18,7 @@ def apply_override(
 
     `default_of` gives what stands at a key of `settings` that is not there, as JSON.
     """
-    path, equals, text = override.partition("=")
-    if not equals or not path:
-        raise ConfigError(f"--set {override}", "has no '='", "Write it as a.b=value")
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = text
+    path, value = path_and_value(override)
     *parents, last = path.replace("[", ".").replace("]", "").split(".")
     if parents:
         settings.setdefault(parents[0], default_of(parents[0]))
@@ -35,20 +31,42 @@ def apply_override(
         node[last] = value
 
 
+def path_and_value(override: str) -> tuple[str, Any]:
+    """Returns the two sides of an `override`; the value is JSON, or else a word.
+
+    Raises:
+        ConfigError: It has no two sides, or a value that is no setting.
+    """
+    odd = oddity_in(override)
+    if odd is not None:
+        raise ConfigError("--set", odd, "Correct it")
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--set {override}", "has no '='", "Write it as a.b=value")
+    try:
+        return path, parse(text)
+    except json.JSONDecodeError:
+        return path, text
+    except ValueError as error:
+        raise ConfigError(f"--set {path}", str(error), "Correct it") from error
+
+
 def step_into(node: Any, key: str, override: str) -> Any:
     """Returns what `key` names in a list or an object, which gets one if it is not there."""
-    inner = node[list_index(node, key, override)] if isinstance(node, list) else node.get(key)
-    inner = {} if inner is None else inner
+    place: Any = list_index(node, key, override) if isinstance(node, list) else key
+    there = node[place] if isinstance(node, list) else node.get(key)
+    inner = {} if there is None else there
     if not isinstance(inner, list | dict):
-        raise ConfigError(f"--set {override}", f"{key!r} is {inner!r}, not an object", "Correct it")
-    if isinstance(node, dict):
-        node[key] = inner
+        raise ConfigError(
+            f"--set {override}", f"{key!r} is {shortened(inner)}, not an object", "Correct it"
+        )
+    node[place] = inner
     return inner
 
 
 def list_index(node: list[Any], key: str, override: str) -> int:
     """Returns `key` as a number of an entry of the list `node`."""
-    if not key.isdigit() or int(key) >= len(node):
+    if not re.fullmatch("[0-9]{1,9}", key) or int(key) >= len(node):
         raise ConfigError(
             f"--set {override}",
             f"{key!r} is no entry of a list of {len(node)}",

@@ -14,10 +14,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from kft.component import Settings
+from kft.bounds import BatchSize, Epochs
+from kft.component import Pattern, Settings
 from kft.optimizer import Adam, Optimizer, Sgd
 from kft.schedule import Constant, Cosine, Schedule
-from kft.unfreeze import Unfreeze, UnfreezeAll, UnfreezeNone, check_pattern
+from kft.unfreeze import Unfreeze, UnfreezeAll, UnfreezeNone
 
 
 class EarlyStopping(Settings):
@@ -67,17 +68,17 @@ class Phase(Settings):
     """
 
     name: Annotated[str, Field(min_length=1, pattern=r"^[\w.-]+$")]
-    epochs: PositiveInt
+    epochs: Epochs
     optimizer: Optimizer
     schedule: Schedule = Constant()
     clip_norm: PositiveFloat | None = 1.0
     unfreeze: Unfreeze
     early_stopping: EarlyStopping | None = None
-    batch_size: PositiveInt | None = None
-    accumulate_steps: PositiveInt = 1
+    batch_size: BatchSize | None = None
+    accumulate_steps: BatchSize = 1
     carry_optimizer: bool = False
     layer_decay: Annotated[float | None, Field(gt=0, le=1)] = None
-    rate_factors: dict[str, PositiveFloat] = {}
+    rate_factors: dict[Pattern, PositiveFloat] = {}
     l2_sp: NonNegativeFloat = 0.0
     ema: Annotated[float | None, Field(gt=0, lt=1)] = None
     swa_epochs: NonNegativeInt = 0
@@ -89,12 +90,6 @@ class Phase(Settings):
     def mixes(self) -> bool:
         """Says whether training examples are mixed with one another."""
         return bool(self.mixup or self.cutmix)
-
-    @model_validator(mode="after")
-    def _check_patterns(self) -> Self:
-        for pattern in self.rate_factors:
-            check_pattern(pattern)
-        return self
 
     @model_validator(mode="after")
     def _check_last_epochs(self) -> Self:

@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
 from kft.backbone import Backbone, Stage
-from kft.component import Component, closest
+from kft.component import Component, Pattern, closest
 from kft.errors import ConfigError
 
 
@@ -164,12 +164,7 @@ class UnfreezeMatch(Unfreeze):
         pattern: As of Python's ``re``.
     """
 
-    pattern: str
-
-    @model_validator(mode="after")
-    def _check_pattern(self) -> Self:
-        check_pattern(self.pattern)
-        return self
+    pattern: Pattern
 
     def choose(self, backbone: Backbone) -> Sequence[Stage]:
         there = stages_of(backbone)
@@ -183,13 +178,3 @@ class UnfreezeMatch(Unfreeze):
                 fix="Take a pattern of the whole name, such as '.*block_1[3-6].*'",
             )
         return chosen
-
-
-def check_pattern(pattern: str) -> None:
-    """Raises a fault that pydantic reports with the others, if `pattern` cannot be read."""
-    try:
-        re.compile(pattern)
-    except re.error as error:
-        raise PydanticCustomError(
-            "pattern", f"pattern {pattern!r} is no regular expression: {error}"
-        ) from error

@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -14,6 +15,12 @@ from kft.sources.folder import Folder
 DATA = {"kind": "folder", "path": "photos", "input": {"kind": "image"}}
 BACKBONE = {"kind": "keras_application", "name": "MobileNetV2", "weights": None}
 SMALL = {"data": DATA, "backbone": BACKBONE}
+HEAD_PHASE = {
+    "name": "a",
+    "epochs": 1,
+    "optimizer": {"kind": "adam"},
+    "unfreeze": {"kind": "none"},
+}
 
 
 def fault(settings, *overrides, trust=None) -> str:
@@ -342,3 +349,63 @@ def test_the_kinds_that_a_message_names_are_those_of_the_catalog():
     message = fault({**SMALL, "backbone": {}})
 
     assert f"Known: {', '.join(sorted(CATALOG['backbone']))}" in message
+
+
+def test_many_faults_are_counted_and_the_first_are_told():
+    message = fault({**SMALL, "class_weights": {f"class {number}": -1 for number in range(60_000)}})
+
+    assert " or more settings are wrong" in message
+    assert len(message.splitlines()) < 30
+
+
+@pytest.mark.parametrize(
+    ("settings", "line"),
+    [
+        ({"data": {"kind": "folder", "path": "a/" + "b" * 256}}, "data.path: is a path of "),
+        ({"output_dir": "a/" * 3000}, "output_dir: is a path of 6000 characters"),
+        ({"output_dir": "a\0b"}, "output_dir: holds the character NUL"),
+        ({"output_dir": "a\ud800"}, "output_dir: holds half a character, '\\ud800'"),
+        ({"distribute": {"strategy": []}}, "distribute.strategy: should be 'auto', 'none'"),
+        ({"distribute": {"devices": ["CPU:0"] * 9000}}, "distribute: names 'CPU:0' twice"),
+        ({"data": {"kind": ".x:Y"}}, "data: cannot import '.x:Y'"),
+        ({"data": {"kind": "folder", "path": "a", "batch_size": 10**12}}, "equal to 1000000 (got"),
+        ({"cache_views": 1001}, "cache_views: should be less than or equal to 1000"),
+        ({"phases": [HEAD_PHASE] * 1001}, "phases: should have at most 1000 items"),
+        ({"phases": [HEAD_PHASE | {"epochs": 2 * 10**9}]}, "phases[0].epochs: should be less than"),
+    ],
+)
+def test_a_setting_beyond_all_use_is_refused(settings, line):
+    assert line in fault({**SMALL, **settings})
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("phases.².epochs=1", "'²' is no entry of a list of 2"),
+        ("phases." + "9" * 5000 + ".epochs=1", "is no entry of a list of 2"),
+        ("output_dir=a\0b", "--set: holds the character NUL"),
+        ("output_dir=a\udcff", "--set: holds half a character, '\\udcff'"),
+        ('data={"kind": "folder", "kind": "b"}', "--set data: an object has the key 'kind' twice"),
+        ("data=" + "[" * 3000, "--set data: is nested more than 32 deep"),
+        (".".join("a" * 3000) + "=1", "is nested more than 32 deep"),
+    ],
+)
+def test_an_odd_override_is_refused(override, message):
+    assert message in fault(SMALL, override)
+
+
+def test_an_override_reaches_into_a_null_of_a_list():
+    assert "epochs" in fault({**SMALL, "phases": [None]}, "phases.0.epoch=1")
+
+
+def test_a_config_is_read_from_a_file_of_a_size_that_people_write(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(2**40)
+
+    with pytest.raises(ConfigError, match="cannot be read: Is a pipe, expected a file"):
+        load_config(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match=r"cannot be read: Has 1.1 TB, expected up to 16.8 MB"):
+        load_config(tmp_path / "large")
+    with pytest.raises(ConfigError, match="cannot be read: Is a device"):
+        load_config("/dev/zero")

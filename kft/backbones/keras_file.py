@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from kft.backbone import Backbone, BackboneSource, layer_stages
 from kft.backbones.ends import Pooling, inlined, pooled, scaled
-from kft.component import absolute, closest
+from kft.component import checked_absolute, closest
 from kft.errors import BackboneError, one_line
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class KerasFile(BackboneSource):
                 f"{path!r} is no .keras file. Save the model with model.save('name.keras'): other "
                 "formats can run code of their maker's when they are read",
             )
-        return absolute(path)
+        return checked_absolute(path)
 
     def load(self, input_spec: tf.TensorSpec, pretrained: bool = True) -> Backbone:
         """Returns the model up to the layer; without `pretrained`, its weights are not read."""

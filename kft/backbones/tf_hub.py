@@ -15,7 +15,7 @@ from kft.backbones.ends import Pooling, pooled, scaled
 from kft.backbones.hub_cache import address, check_sum, find_module
 from kft.backbones.hub_module import HubModule, open_module, refuse_unsafe
 from kft.backbones.variable_stages import batch_norm_members, ranks_of, variable_stages
-from kft.component import absolute
+from kft.component import Pattern, checked_absolute
 from kft.distribute.cluster import replicas
 from kft.errors import BackboneError
 
@@ -51,7 +51,7 @@ class TfHub(BackboneSource):
     pooling: Pooling = "avg"
     output: str | None = None
     signature: str | None = None
-    trainable: str | None = None
+    trainable: Pattern | None = None
     trust: bool = False
 
     @field_validator("handle")
@@ -59,7 +59,7 @@ class TfHub(BackboneSource):
     def _check_handle(cls, handle: str) -> str:
         url = address(handle)
         if url is None:
-            return absolute(handle)
+            return checked_absolute(handle)
         if not url.startswith("https://"):
             raise PydanticCustomError(
                 "not_https",
@@ -78,17 +78,6 @@ class TfHub(BackboneSource):
                 "be asked. Use 'train', which has them follow the batches, or 'frozen'",
             )
         return batch_norm
-
-    @field_validator("trainable")
-    @classmethod
-    def _check_pattern(cls, trainable: str | None) -> str | None:
-        try:
-            re.compile(trainable or "")
-        except re.error as error:
-            raise PydanticCustomError(
-                "pattern", f"{trainable!r} is no regular expression: {error}"
-            ) from error
-        return trainable
 
     def dependencies(self) -> Mapping[str, str]:
         return {"handle": str(find_module(self.handle, may_download=False))}

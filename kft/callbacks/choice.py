@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import keras
 
-from kft.component import closest
+from kft.component import NO_PATTERN, closest
 from kft.errors import ConfigError
 
 Layers: TypeAlias = keras.layers.Layer | str | Sequence[keras.layers.Layer | str]
@@ -48,7 +48,7 @@ def meant(
         )
     try:
         found = [layer for layer in inside if re.fullmatch(one, layer.name)]
-    except re.error as error:
+    except NO_PATTERN as error:
         raise ConfigError(
             where, f"{one!r} is no regular expression: {error}", "Correct it"
         ) from error

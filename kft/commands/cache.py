@@ -42,7 +42,8 @@ def list_kept(as_json: bool) -> None:
 def clear() -> None:
     """Remove all that is kept; a run that uses it now goes on."""
     from kft.features.store import clear as remove_all
-    from kft.features.store import directory, entries, in_words
+    from kft.features.store import directory, entries
+    from kft.files import in_words
 
     kept = entries()
     removed = remove_all()
@@ -61,7 +62,7 @@ def clear() -> None:
 def kept_table(kept: Sequence[Entry]) -> RenderableType:
     """Returns what is kept, one row each."""
     from kft.commands.show import table
-    from kft.features.store import in_words
+    from kft.files import in_words
 
     shown = table("of", "examples", "shape", "view", "size", "last used", right=("examples",))
     for entry in kept:

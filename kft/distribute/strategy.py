@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from kft.component import Settings
+from kft.component import Settings, repeated
 from kft.distribute.cluster import replicas
 from kft.distribute.lost_worker import named
 from kft.distribute.slurm import in_step, slurm_resolver
@@ -33,7 +33,7 @@ REFUSED = {
 
 def refuse_unsupported(strategy: Any) -> Any:
     """Returns the name of a strategy, or says why there is none of that name."""
-    if strategy in REFUSED:
+    if isinstance(strategy, str) and strategy in REFUSED:
         raise PydanticCustomError(
             "strategy", f"{strategy!r} is not to be had: {REFUSED[strategy]}. Take 'auto'"
         )
@@ -68,7 +68,7 @@ class Distribute(Settings):
                 f"'devices' names those of 'mirrored', and the strategy is {self.strategy!r}. "
                 "Leave one of the two out; CUDA_VISIBLE_DEVICES says what a worker sees",
             )
-        twice = [name for name in self.devices or () if (self.devices or ()).count(name) > 1]
+        twice = repeated(self.devices or ())
         if twice:
             raise PydanticCustomError("devices", f"names {twice[0]!r} twice. Name each device once")
         return self

@@ -6,7 +6,6 @@ write the same set the last one wins. A row is read through the memory map when 
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import shutil
@@ -185,10 +184,3 @@ def remove(path: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def in_words(size: int) -> str:
-    """Returns a number of bytes for people, such as ``5.1 MB``."""
-    power = min(4, int(math.log10(max(size, 1)) // 3))
-    unit = ("bytes", "kB", "MB", "GB", "TB")[power]
-    return f"{size} {unit}" if power == 0 else f"{size / 1000**power:.1f} {unit}"

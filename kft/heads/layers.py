@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat
 
+from kft.bounds import MOST_LAYERS, Units
 from kft.data import Target, TargetKind
 from kft.errors import ConfigError
 from kft.head import Head
@@ -31,7 +32,7 @@ class LayeredHead(Head):
 
     predicts: ClassVar[TargetKind]
 
-    hidden: tuple[PositiveInt, ...] = ()
+    hidden: Annotated[tuple[Units, ...], Field(max_length=MOST_LAYERS)] = ()
     activation: Literal["relu", "gelu", "silu", "tanh", "elu", "selu"] = "relu"
     batch_norm: bool = False
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2

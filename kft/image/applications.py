@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from kft.backbone import Backbone, BackboneSource, layer_stages
 from kft.backbones.ends import Pooling
-from kft.component import absolute, closest
+from kft.component import checked_absolute, closest
 from kft.errors import BackboneError, ConfigError
 from kft.image.pretrained_weights import (
     BUNDLED,
@@ -175,7 +175,7 @@ class KerasApplication(BackboneSource):
             )
         if weights is None or weights in ("imagenet", "bundled"):
             return weights
-        return absolute(weights)
+        return checked_absolute(weights)
 
     def dependencies(self) -> Mapping[str, str]:
         return {}

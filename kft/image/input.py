@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import ConfigDict, Field, PositiveInt
+from pydantic import ConfigDict, Field
 
+from kft.bounds import Side
 from kft.errors import DataError
 from kft.image import looks
 from kft.image.augment import Augmentation, augmented
@@ -39,7 +40,7 @@ class ImageInput(Input):
     )
     unused_by_decode: ClassVar[tuple[str, ...]] = ("augmentations",)
 
-    size: tuple[PositiveInt, PositiveInt] = (224, 224)
+    size: tuple[Side, Side] = (224, 224)
     resize: Resize = "crop"
     augmentations: tuple[Augmentation, ...] = Field(default=(), alias="augment")
 

@@ -11,7 +11,7 @@ from pydantic import field_validator
 
 from kft.backbone import Backbone, BackboneSource, layer_stages
 from kft.backbones.ends import inlined, pooled
-from kft.component import absolute
+from kft.component import checked_absolute
 from kft.errors import BackboneError, ConfigError, one_line
 from kft.image.hugging_face import FILE, scale_and_offset
 from kft.offline import is_offline
@@ -40,7 +40,7 @@ class KerasHub(BackboneSource):
     @field_validator("preset")
     @classmethod
     def _check_preset(cls, preset: str) -> str:
-        return absolute(preset) if preset.startswith((".", "/", "~")) else preset
+        return checked_absolute(preset) if preset.startswith((".", "/", "~")) else preset
 
     def load(self, input_spec: tf.TensorSpec, pretrained: bool = True) -> Backbone:
         """Returns the backbone; without `pretrained`, its weights are not fetched."""

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
+from kft.bounds import Operations
 from kft.image.augment import Augmentation
 from kft.image.chance import uniform
 from kft.image.warp import matrices, rotations, warp, width_and_height
@@ -28,7 +29,7 @@ class RandAugment(Augmentation):
             of the paper, such as turning by 30 degrees. Which way an operation goes is random.
     """
 
-    operations: PositiveInt = 2
+    operations: Operations = 2
     magnitude: Annotated[float, Field(ge=0, le=1)] = 0.3
 
     def apply(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:

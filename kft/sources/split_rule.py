@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from kft.component import AbsolutePath, Settings
+from kft.component import AbsolutePath, Pattern, Settings
 from kft.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,15 +24,6 @@ if TYPE_CHECKING:
 
 # Classes in a message.
 NAMED = 10
-
-
-def pattern(text: str) -> str:
-    """Returns `text` if it is a regular expression, or a fault for pydantic."""
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise PydanticCustomError("pattern", f"is no regular expression: {error}") from error
-    return text
 
 
 class SplitRule(Settings):
@@ -52,7 +42,7 @@ class SplitRule(Settings):
 
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.15
     test: Annotated[float, Field(ge=0, lt=1)] = 0.15
-    group: Annotated[str, AfterValidator(pattern)] | None = None
+    group: Pattern | None = None
     manifest: AbsolutePath | None = None
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from unicodedata import normalize
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from kft.component import AbsolutePath
+from kft.component import AbsolutePath, repeated
 from kft.data import DataSource, Split, Splits, Target
 from kft.errors import DataError
 from kft.files import is_remote, join, require_reader
@@ -67,7 +67,7 @@ class Table(DataSource):
             raise PydanticCustomError(
                 "one_target", "needs one of 'class_column', 'label_columns' and 'value_columns'"
             )
-        twice = [name for name in self._columns if self._columns.count(name) > 1]
+        twice = repeated(self._columns)
         if twice:
             raise PydanticCustomError("twice", f"names the column {twice[0]!r} twice. Correct one")
         return self

@@ -255,11 +255,3 @@ def test_without_a_setting_they_are_below_the_home(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
 
     assert directory() == tmp_path / ".cache" / "kft" / "features"
-
-
-@pytest.mark.parametrize(
-    ("size", "words"),
-    [(0, "0 bytes"), (999, "999 bytes"), (5_120_000, "5.1 MB"), (7 * 10**12, "7.0 TB")],
-)
-def test_bytes_are_told_in_words(size, words):
-    assert store.in_words(size) == words
