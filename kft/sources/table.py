@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Self
 from unicodedata import normalize
 
@@ -92,8 +92,7 @@ class Table(DataSource):
         trained = division.chosen == "train"
         target = predicted.target(rows.where, trained)
         whole = self._split(files, predicted.labels(target.names), weights)
-        notes = (*predicted.notes(trained), *self._split_notes(examples))
-        splits = division.splits(whole, target, self.input, notes)
+        splits = division.splits(whole, target, self.input, predicted.notes(trained))
         if splits.train.weights is not None and not splits.train.weights.any():
             raise DataError(rows.where, "gives every training example a weight of 0", "Raise some")
         return splits
@@ -175,15 +174,6 @@ class Table(DataSource):
                 "Correct their paths, which start from the folder of the table, or set "
                 'data.on_bad_input to "skip"',
             )
-
-    def _split_notes(self, examples: Examples) -> Iterator[str]:
-        """Yields what the split column lacks."""
-        there = {*(examples.given or ())}
-        if there and not self.split.manifest:
-            if "validation" not in there:
-                yield "no line has the split validation: a share of train is taken for it"
-            if "test" not in there:
-                yield "no line has the split test: there is none"
 
     def _split(
         self, files: Sequence[str], labels: np.ndarray, weights: Sequence[float] | None

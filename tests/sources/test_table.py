@@ -207,7 +207,16 @@ def test_without_a_line_for_validation_train_gives_a_share():
 
     assert splits.test.size == 10
     assert splits.train.size + splits.validation.size == 10
-    assert "no line has the split validation: a share of train is taken for it" in splits.notes
+    assert splits.notes == ("the data has no validation split: a share of 'train' is taken for it",)
+
+
+def test_without_a_line_for_the_test_that_is_noted_once():
+    text = lines(lambda n: f"{breeds(n)},{['train', 'val'][n // 10]}", head="path,breed,part")
+
+    splits = table(text, split_column="part").load(0)
+
+    assert splits.test is None
+    assert splits.notes == ("the data has no test split: there is none",)
 
 
 def test_a_table_at_a_url_names_files_beside_it(files):
