@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from kft.bounds import BatchSize
 from kft.component import AbsolutePath, Component
+from kft.errors import DataError
 from kft.input import Input
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Target:
 
     Attributes:
         kind: One class out of `names`, any number of them, or one float for each.
-        names: Class names in label order, or the names of the values.
+        names: Class names in label order, or the names of the values; each is one line.
         means: Of each value over the training examples; empty counts as 0.
         deviations: Likewise the standard deviations, each above 0; empty counts as 1.
     """
@@ -35,6 +36,15 @@ class Target:
     names: tuple[str, ...]
     means: tuple[float, ...] = ()
     deviations: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.names:
+            if "".join(name.splitlines()) != name:
+                raise DataError(
+                    where="the names of the target",
+                    problem=f"hold {name!r}, which is more than one line",
+                    fix="Take the line breaks out of it: files list the names one a line",
+                )
 
     @classmethod
     def of_values(cls, names: Sequence[str], labels: np.ndarray) -> Target:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from unicodedata import normalize
 
 from kft.data import DataSource, Split, Splits, Target
 from kft.errors import DataError
@@ -47,7 +48,7 @@ def without(splits: Splits, path: str | None) -> Splits:
     """
     if path is None:
         return splits
-    names = read_names(path)
+    names = as_here(read_names(path), splits)
     kept = {
         part: split.take([at for at, name in enumerate(split.names) if name not in names])
         for part, split in splits.by_name().items()
@@ -67,6 +68,13 @@ def without(splits: Splits, path: str | None) -> Splits:
     if unknown:
         notes.append(f"data.exclude names {unknown} examples that the data does not have")
     return splits.with_splits(kept, (*splits.notes, *notes))
+
+
+def as_here(names: Iterable[str], splits: Splits) -> set[str]:
+    """Returns `names` in the Unicode form that `splits` have them in, where they do."""
+    there = {name for split in splits.by_name().values() for name in split.names}
+    forms = {normalize("NFC", name): name for name in there}
+    return {name if name in there else forms.get(normalize("NFC", name), name) for name in names}
 
 
 def left_out(whole: Splits, found: Splits) -> dict[str, str]:

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from tiny import Ramp
 
 from kft.errors import DataError
-from kft.exclude import find, listed
+from kft.exclude import find, listed, without
 
 
 @pytest.fixture
@@ -32,6 +34,17 @@ def test_names_that_the_data_does_not_have_are_a_note(source):
 
     assert found.train.size == 21
     assert found.notes[-1] == "data.exclude names 1 examples that the data does not have"
+
+
+def test_a_name_is_left_out_in_either_unicode_form_but_as_itself_first(source):
+    found = Ramp().load(0)
+    names = ["K\u00e4fer", "Ka\u0308fer", "B\u00e4r", *found.train.names[3:]]
+    splits = replace(found, train=replace(found.train, names=names))
+
+    left = without(splits, source("Ka\u0308fer\nBa\u0308r\n").exclude)
+
+    assert left.train.names == ["K\u00e4fer", *names[3:]]
+    assert left.notes == ("2 examples are left out, as data.exclude says",)
 
 
 @pytest.mark.parametrize(

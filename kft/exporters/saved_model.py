@@ -32,7 +32,7 @@ class SavedModelExporter(Exporter):
         write(task, path)
         labels = "".join(f"{name}\n" for name in task.target.names)
         (path / "assets").mkdir(exist_ok=True)
-        (path / "assets" / "labels.txt").write_text(labels, encoding="utf-8")
+        (path / "assets" / "labels.txt").write_text(labels, encoding="utf-8", newline="\n")
 
     def ask(self, path: Path, task: Task, raw: Sequence[tf.Tensor]) -> np.ndarray:
         """In a process that imports TensorFlow alone, by the default signature."""

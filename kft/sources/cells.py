@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kft.sources.layout import SPLIT_NAMES
+from kft.sources.names import printable
 
 # The square of a difference of such values is still finite as float32.
 LARGEST = 1e18
@@ -71,7 +72,7 @@ def labels_in(separator: str) -> Callable[[Any], tuple[str, ...]]:
         if cell in ("", None, []):
             return ()
         listed = cell if isinstance(cell, list) else text_in(cell).split(separator)
-        labels = [text.strip() for text in map(str, listed)]
+        labels = [printable(text.strip()) for text in map(str, listed)]
         if "" in labels:
             raise ValueError(f"is {cell!r}, in which a label is empty")
         return tuple(dict.fromkeys(labels))

@@ -18,6 +18,7 @@ from kft.sources.dataset_checks import (
     fault,
 )
 from kft.sources.labels import in_range, numbers_of
+from kft.sources.names import alike_notes
 from kft.sources.tensors import Tensors
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Datasets(DataSource):
             test=splits.get("test"),
             target=target,
             input=self.input,
+            notes=tuple(alike_notes(self.class_names)),
         )
 
 

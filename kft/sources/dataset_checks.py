@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 from kft.data import Split, Target
 from kft.errors import DataError
 from kft.scoring import scoring_of
+from kft.sources.names import printable
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
 
 def check_names(class_names: Sequence[str], least: int = 2) -> None:
-    """Refuses class names that do not tell classes, `least` of them, apart."""
+    """Refuses class names that do not tell classes, `least` of them, apart, each on one line."""
     if len(class_names) < least or len(set(class_names)) < len(class_names):
         raise DataError(
             where="class_names",
@@ -22,6 +23,13 @@ def check_names(class_names: Sequence[str], least: int = 2) -> None:
             "all different",
             fix="Give one name for each class, in label order",
         )
+    for name in class_names:
+        if printable(name) != name:
+            raise DataError(
+                where="class_names",
+                problem=f"hold {name!r}, which has characters that are no text on one line",
+                fix="Take them out of it",
+            )
 
 
 def check_elements(dataset: tf.data.Dataset, name: str, predicts: str, names: int) -> None:

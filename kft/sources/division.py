@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from kft.data import Split, Splits, Target
 from kft.errors import DataError
 from kft.input import Input
-from kft.sources.layout import natural, quoted
+from kft.sources.layout import listed, natural, quoted
 from kft.sources.manifest import read_manifest
+from kft.sources.names import alike_notes, canonical, told_apart
 from kft.sources.split_rule import SplitRule, assign, require_every_class
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Division:
             test=parts.get("test"),
             target=target,
             input=input,
-            notes=(*notes, *self.notes),
+            notes=(*notes, *alike_notes(target.names), *self.notes),
         )
 
 
@@ -95,6 +96,7 @@ def divide(examples: Examples, rule: SplitRule, seed: int) -> Division:
         keys = manifest.keys_of(examples.names, examples.where)
         chosen = np.array([manifest.splits[key] for key in keys])
         return checked(examples, chosen, [manifest.groups[key] for key in keys])
+    examples = replace(examples, names=[canonical(name) for name in examples.names])
     groups = groups_of(examples, rule)
     if "validation" in (examples.given or ()):
         division = checked(examples, np.array(examples.given), groups)
@@ -157,8 +159,8 @@ def groups_of(examples: Examples, rule: SplitRule) -> Sequence[str] | None:
         DataError: The rule finds none in some name.
     """
     if rule.group is None:
-        return examples.groups
-    found = [re.search(rule.group, name) for name in examples.names]
+        return examples.groups and [group and canonical(group) for group in examples.groups]
+    found = [re.search(canonical(rule.group), name) for name in examples.names]
     without = [name for name, match in zip(examples.names, found, strict=True) if match is None]
     if without:
         raise DataError(
@@ -211,15 +213,18 @@ def refuse_torn_groups(where: str, chosen: np.ndarray, groups: Sequence[str] | N
 def refuse_strays(where: str, classes: Mapping[str, set[str]]) -> None:
     """Refuses classes that only validation or test has: nothing could learn them."""
     trained = classes["train"]
+    everything = sorted(set().union(*classes.values()), key=natural)
+    shown = dict(zip(everything, told_apart(everything), strict=True))
     strays = [
-        f"{split} has {label!r}"
+        f"{split} has {shown[label]}"
         for split in sorted(classes)
         for label in sorted(classes[split] - trained)
     ]
     if strays:
         raise DataError(
             where=where,
-            problem=f"train has the classes {quoted(sorted(trained, key=natural))}, but "
-            f"{', '.join(strays)}",
+            problem="train has the classes "
+            f"{listed([shown[label] for label in everything if label in trained])}, but "
+            f"{listed(strays)}",
             fix="Add the classes to 'train', or remove them from the others",
         )

@@ -12,8 +12,9 @@ from kft.errors import DataError
 from kft.files import join
 from kft.sources.division import Examples, divide
 from kft.sources.folder_notes import count_endings, listing_notes
-from kft.sources.layout import Example, Layout, find_layout, natural, printable, quoted
+from kft.sources.layout import Example, Layout, find_layout, natural, quoted
 from kft.sources.listing import Listing, list_below
+from kft.sources.names import known_as, printable
 from kft.sources.split_rule import SplitRule
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Folder(DataSource):
         division = divide(
             Examples(
                 where=self._where,
-                names=[example.name for example in examples],
+                names=[printable(example.name) for example in examples],
                 labels=[(example.label,) for example in examples],
                 given=[example.split for example in examples] if layout.splits else None,
             ),
@@ -64,7 +65,8 @@ class Folder(DataSource):
             DataError: A class is none of them.
         """
         *_, examples = self._found()
-        strays = {example.label for example in examples} - {*target.names}
+        known = known_as((example.label for example in examples), target.names)
+        strays = {example.label for example in examples} - {*known}
         if strays or not examples:
             raise DataError(
                 where=self._where,
@@ -74,6 +76,7 @@ class Folder(DataSource):
                 else "has no file in a class folder",
                 fix=f"Name its folders as the model's classes: {quoted(target.names)}",
             )
+        examples = [example._replace(label=known[example.label]) for example in examples]
         return self._split(examples, target.names)
 
     def _found(self) -> tuple[Listing, list[str], Layout, list[Example]]:

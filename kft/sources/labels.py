@@ -11,6 +11,7 @@ from kft.errors import DataError
 from kft.sources.cells import LARGEST
 from kft.sources.dataset_checks import check_names
 from kft.sources.layout import natural
+from kft.sources.names import printable
 from kft.sources.predicted import Predicted
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def number_classes(
             "Give class numbers, such as the argmax of each one-hot row, or set data.predicts to "
             '"multilabel" or "value"',
         )
-    if kind in "SO":
+    if kind in "USO":
         values = np.array([text_of(value) for value in values.tolist()])
     if class_names is None:
         there, numbers = np.unique(values, return_inverse=True)
@@ -167,8 +168,9 @@ def number_classes(
 
 
 def text_of(value: object) -> str:
-    """Returns a label as text."""
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+    """Returns a label as text on one line."""
+    text = value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+    return printable(text)
 
 
 def in_range(where: str, numbers: np.ndarray, classes: int) -> np.ndarray:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from kft.errors import DataError
+from kft.sources.names import canonical, printable
 
 SPLIT_NAMES = {
     "train": "train",
@@ -24,7 +24,7 @@ class Example(NamedTuple):
 
     Attributes:
         name: Its path, relative to the data folder.
-        label: The name of its class.
+        label: The name of its class, printable.
         split: What its folder says, or None if folders say only classes.
     """
 
@@ -54,10 +54,10 @@ class Layout:
         if len(folders) < self.depth:
             return None
         if not self.splits:
-            return Example(path, folders[0], None)
+            return Example(path, printable(folders[0]), None)
         if folders[0] not in self.splits:
             return None
-        return Example(path, folders[1], self.splits[folders[0]])
+        return Example(path, printable(folders[1]), self.splits[folders[0]])
 
     def classes_at(self, folders: Sequence[str]) -> list[str]:
         """Returns those of `folders` that stand for a class, such as ``train/cats``."""
@@ -104,24 +104,24 @@ def find_layout(where: str, tops: Sequence[str]) -> Layout:
 def natural(name: str) -> tuple[list[str | int], str]:
     """Returns a sorting key by which ``b2`` comes before ``B10``, on every system alike.
 
-    Runs of the digits 0 to 9 count as numbers; letters go by code point, whatever their case.
+    Runs of the digits 0 to 9 count as numbers; letters go by code point, whatever their case and
+    Unicode form.
     """
-    parts = re.split("([0-9]+)", name.casefold())
+    parts = re.split("([0-9]+)", canonical(name.casefold()))
     return [int(part) if number % 2 else part for number, part in enumerate(parts)], name
 
 
 def quoted(names: Sequence[str] | Mapping[str, object], most: int = 10) -> str:
     """Returns `names` for a message, cut after `most` of them."""
-    listed = list(names)
-    more = len(listed) - most
-    return ", ".join(map(repr, listed[:most])) + (f" and {more} more" if more > 0 else "")
+    return listed([*map(repr, names)], most)
+
+
+def listed(texts: Sequence[str], most: int = 10) -> str:
+    """Returns `texts` for a message, cut after `most` of them."""
+    more = len(texts) - most
+    return ", ".join(texts[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def counted(number: int, noun: str) -> str:
     """Returns such as ``1 file`` or ``2 files``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def printable(name: str) -> str:
-    """Returns `name` so that it can be written to any file."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from kft.errors import DataError
 from kft.files import is_remote, join, reason, require_reader
+from kft.sources.names import canonical
 
 # What systems and archives leave behind; with the hidden names, no work of the user's.
 LITTER = {"__macosx", "thumbs.db", "@eadir", "desktop.ini"}
@@ -27,7 +28,7 @@ class Listing:
     """Paths below a folder, relative to it, with ``/`` between their parts.
 
     Attributes:
-        files: Sorted, whatever order the disk has them in.
+        files: Sorted, whatever order and Unicode form the disk has them in.
         folders: Likewise, down to the last.
         repeats: Links to folders that are listed already, which are not followed.
         broken: What is neither file nor folder, such as links to nothing.
@@ -107,7 +108,7 @@ def list_remote(root: str) -> Listing:
 def listing_of(found: Mapping[str, list[str]]) -> Listing:
     """Returns the paths that were `found`, by their sort, without the litter."""
     sorts = ("file", "folder", "repeat", "broken", "hidden")
-    return Listing(*(tuple(sorted(found.get(sort, ()))) for sort in sorts))
+    return Listing(*(tuple(sorted(sorted(found.get(sort, ())), key=canonical)) for sort in sorts))
 
 
 def sort_of(name: str, is_folder: bool) -> str:

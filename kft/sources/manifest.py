@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from kft.errors import DataError
 from kft.files import read_text
-from kft.sources.layout import SPLIT_NAMES, printable, quoted
+from kft.sources.layout import SPLIT_NAMES, quoted
+from kft.sources.names import canonical, printable
 
 NEEDED = ("path", "split")
 
@@ -32,10 +32,17 @@ class Manifest:
     def keys_of(self, names: Sequence[str], data: str) -> list[str]:
         """Returns what `names`, all examples of the `data`, are called here.
 
+        That may be in the other Unicode form.
+
         Raises:
             DataError: An example is not listed, or what is listed is no example.
         """
-        keys = [key_of(name) for name in names]
+        listed = {printable(name) for name in names} & {*self.splits}
+        forms = {canonical(key): key for key in self.splits if key not in listed}
+        keys = [
+            name if name in listed else forms.pop(canonical(name), name)
+            for name in map(printable, names)
+        ]
         new = [key for key in keys if key not in self.splits]
         gone = sorted({*self.splits} - {*keys})
         found = [f"does not list {quoted(new, 3)} of {data}"] if new else []
@@ -47,11 +54,6 @@ class Manifest:
                 fix="Take the same data that it was made of, or correct its lines",
             )
         return keys
-
-
-def key_of(name: str) -> str:
-    """Returns `name` as a manifest has it, the same on every system."""
-    return unicodedata.normalize("NFC", printable(name))
 
 
 def read_manifest(path: str) -> Manifest:
@@ -73,7 +75,7 @@ def read_manifest(path: str) -> Manifest:
     splits, groups = {}, {}
     names: Counter[str] = Counter()
     for row in rows:
-        name = key_of(row["path"])
+        name = printable(row["path"] or "")
         names[name] += 1
         splits[name] = split_in(row["split"] or "", f"{where}, line {rows.line_num}")
         groups[name] = row.get("group") or ""

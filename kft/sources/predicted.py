@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kft.data import Target, TargetKind
 from kft.errors import DataError
 from kft.sources.cells import flag_in, labels_in, number_in, text_in
 from kft.sources.layout import natural, quoted
+from kft.sources.names import printable
 from kft.sources.table_file import Fault, Rows
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ class Predicted:
     names: tuple[str, ...]
     shown: Sequence[tuple[str, ...]]
     values: np.ndarray | None = None
+
+    def renamed(self, names: Mapping[str, str]) -> Predicted:
+        """Returns the same under other names."""
+        shown = [tuple(names[name] for name in each) for each in self.shown]
+        return replace(self, shown=shown)
 
     def labels(self, names: Sequence[str]) -> np.ndarray:
         """Returns the labels of a `Split`, where `names` are in label order."""
@@ -68,10 +73,7 @@ class Predicted:
         return Target(self.kind, self.names)
 
     def notes(self, trained: np.ndarray) -> Iterator[str]:
-        """Yields what a person should know of the names, and of the values that are trained on."""
-        alike = Counter(map(str.casefold, self.names))
-        if twins := [name for name in self.names if alike[name.casefold()] > 1]:
-            yield f"{quoted(twins)} differ in case alone: are they the same?"
+        """Yields what a person should know of the values that are trained on."""
         if self.values is not None:
             for name, column in zip(self.names, self.values[trained].T, strict=True):
                 yield (
@@ -82,7 +84,7 @@ class Predicted:
 
 def class_in(rows: Rows, column: str, faults: list[Fault]) -> Predicted:
     """Returns the classes in `column`."""
-    shown = [(name,) for name in rows.read(column, text_in, faults)]
+    shown = [(printable(name),) for name in rows.read(column, text_in, faults)]
     return Predicted("class", natural_order(shown), shown)
 
 
@@ -95,8 +97,9 @@ def labels_listed(rows: Rows, column: str, separator: str, faults: list[Fault]) 
 def labels_flagged(rows: Rows, columns: Sequence[str], faults: list[Fault]) -> Predicted:
     """Returns the labels that have a column each."""
     flags = zip(*(rows.read(name, flag_in, faults) for name in columns), strict=False)
-    shown = [tuple(name for name, has in zip(columns, row, strict=True) if has) for row in flags]
-    return Predicted("multilabel", tuple(columns), shown)
+    names = tuple(map(printable, columns))
+    shown = [tuple(name for name, has in zip(names, row, strict=True) if has) for row in flags]
+    return Predicted("multilabel", names, shown)
 
 
 def values_in(rows: Rows, columns: Sequence[str], faults: list[Fault]) -> Predicted:
@@ -104,7 +107,8 @@ def values_in(rows: Rows, columns: Sequence[str], faults: list[Fault]) -> Predic
     import numpy as np
 
     table = list(zip(*(rows.read(name, number_in, faults) for name in columns), strict=False))
-    return Predicted("value", tuple(columns), [()] * len(table), np.array(table, "float32"))
+    names = tuple(map(printable, columns))
+    return Predicted("value", names, [()] * len(table), np.array(table, "float32"))
 
 
 def natural_order(shown: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

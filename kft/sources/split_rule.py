@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from kft.component import AbsolutePath, Pattern, Settings
 from kft.errors import DataError
+from kft.sources.names import canonical
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,7 +109,6 @@ def assign(
 
 def place(key: str, seed: int) -> float:
     """Returns where in [0, 1) a name or group lies; the same on every machine and system."""
-    # macOS may hand out the letters of a name and its accents apart.
     text = unicodedata.normalize("NFC", f"{seed}/{key}")
     digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     # A float holds 53 bits: more would round up to 1.0.
@@ -141,10 +141,12 @@ class Gaps:
 
         Nothing else could learn it.
         """
-        for label, split in itertools.product(sorted(self._held), self._ranges):
+        # In the same order whichever Unicode form the labels have.
+        labels = sorted(sorted(self._held), key=canonical)
+        for label, split in itertools.product(labels, self._ranges):
             if not self._counts[label, split]:
                 self._give(self._spare(label), split)
-        for label in sorted(self._held):
+        for label in labels:
             if not self._counts[label, "train"]:
                 self._give(self._held[label], "train")
 

@@ -16,8 +16,9 @@ from kft.errors import DataError
 from kft.files import is_remote, join, require_reader
 from kft.sources.cells import group_in, split_in, text_in, weight_in
 from kft.sources.division import Examples, divide
-from kft.sources.layout import counted, natural, printable, quoted
+from kft.sources.layout import counted, natural, quoted
 from kft.sources.listing import near_miss
+from kft.sources.names import known_as, printable
 from kft.sources.predicted import Predicted, class_in, labels_flagged, labels_listed, values_in
 from kft.sources.split_rule import SplitRule
 from kft.sources.table_file import Fault, Rows, read_table
@@ -109,14 +110,16 @@ class Table(DataSource):
         files, predicted = self._files(rows, faults), self._predicted(rows, faults)
         rows.refuse(faults)
         self._refuse_missing(rows, files)
-        strays = {name for shown in predicted.shown for name in shown} - {*target.names}
+        there = {name for shown in predicted.shown for name in shown}
+        known = known_as(there, target.names)
+        strays = there - {*known}
         if strays:
             raise DataError(
                 rows.where,
                 f"has {quoted(sorted(strays, key=natural))}, which the model does not know",
                 f"Name them as the model does: {quoted(target.names)}",
             )
-        return self._split(files, predicted.labels(target.names), None)
+        return self._split(files, predicted.renamed(known).labels(target.names), None)
 
     @property
     def _target_columns(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from kft.component import closest
 from kft.data import TargetKind
 from kft.errors import DataError
 from kft.sources.layout import quoted
+from kft.sources.names import printable
 from kft.sources.records import FeatureMap, lists_of
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ def used_classes(
             f"has {int((labels < 0).sum())} examples without a label among the others",
             "Take another data set, or make one of those with a label",
         )
-    names = np.array(feature.names)
+    every = [printable(name) for name in feature.names]
+    names = np.array(every)
     named = lists_of([names[row] for row in labels]) if is_list else names[labels]
-    kept = [name for number, name in enumerate(feature.names) if number in used]
-    return named, kept, [name for name in feature.names if name not in {*kept}]
+    kept = [name for number, name in enumerate(every) if number in used]
+    return named, kept, [name for name in every if name not in {*kept}]

@@ -160,6 +160,16 @@ def test_a_saved_model_answers_with_labels_best_first_and_carries_them_as_text(t
     assert (path / "assets" / "labels.txt").read_text().split() == list(found.target.names)
 
 
+def test_labels_stand_one_a_line_as_they_are(tmp_path):
+    names = ("a b", "c ", "d\u200b猫")
+    found = replace(Ramp().load(0), target=Target("class", names))
+    task = assemble(TinyDense().load(found.input.spec), Classifier(), found.target, found.input)
+
+    path = SavedModelExporter().export(task, tmp_path)
+
+    assert (path / "assets" / "labels.txt").read_bytes() == "a b\nc \nd\u200b猫\n".encode()
+
+
 def test_pictures_are_served_from_bytes_floats_and_integers_with_the_same_answer(tmp_path):
     source, backbone, _ = DATA["pictures"]
     found = source.load(0)

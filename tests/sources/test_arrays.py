@@ -52,6 +52,18 @@ def test_arrays_named_for_splits_are_kept_apart(tmp_path):
     assert splits.test.fetch(tf.constant(0, "int64")).numpy().tolist() == [48, 480]
 
 
+@pytest.mark.parametrize("dtype", ["U", "S", "O"])
+def test_labels_that_are_text_name_classes_of_one_line_each(tmp_path, dtype):
+    labels = np.array(["a\nb", "c", "C"], dtype)[LABELS]
+    if dtype == "O":
+        labels = np.array([str(label).encode() for label in labels])
+
+    splits = source(tmp_path, x=ROWS, y=labels).load(0)
+
+    assert splits.target.names == (r"a\nb", "C", "c")
+    assert splits.notes == ("'C' and 'c' look alike: are they the same?",)
+
+
 def test_rows_that_are_added_move_no_other(tmp_path):
     rows, labels = np.tile(ROWS, (4, 1)), np.tile(LABELS, 4)
 

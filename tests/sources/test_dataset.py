@@ -175,6 +175,19 @@ def test_class_names_that_tell_no_classes_apart_are_refused(names):
         source.load(0)
 
 
+def test_class_names_of_more_than_one_line_are_refused():
+    source = from_datasets(encoded(8), encoded(8), None, ("a", "b\n"), input=INPUT)
+
+    with pytest.raises(DataError, match=r"class_names: hold 'b\\n', which has characters that are"):
+        source.load(0)
+
+
+def test_class_names_that_look_alike_are_noted():
+    splits = from_datasets(encoded(8), encoded(8), None, ("a", "A"), input=INPUT).load(0)
+
+    assert splits.notes == ("'a' and 'A' look alike: are they the same?",)
+
+
 def test_a_config_that_is_read_back_has_the_settings_but_no_examples():
     source = from_datasets(encoded(4), encoded(4), None, NAMES, INPUT)
 

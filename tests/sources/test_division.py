@@ -1,4 +1,5 @@
 import csv
+import unicodedata
 
 import numpy as np
 import pytest
@@ -185,6 +186,44 @@ def test_a_manifest_of_another_system_names_the_same_examples(tmp_path):
     chosen = divide(found, manifest(tmp_path / "m.csv", rows), 0).chosen
 
     assert list(chosen) == ["train", "train", "validation"]
+
+
+def test_names_that_differ_in_form_alone_are_two_in_a_manifest(tmp_path):
+    names = ["K\u00e4fer", "Ka\u0308fer", "b"]
+    rows = zip(names, ["train", "validation", "train"], strict=True)
+
+    chosen = divide(
+        Examples("the data", names, [()] * 3), manifest(tmp_path / "m.csv", rows), 0
+    ).chosen
+
+    assert list(chosen) == ["train", "validation", "train"]
+    fewer = manifest(tmp_path / "n.csv", [("Ka\u0308fer", "train"), ("b", "validation")])
+    with pytest.raises(DataError, match="does not list 'Käfer' of the data: 1 too few, 0 too many"):
+        divide(Examples("the data", names, [()] * 3), fewer, 0)
+
+
+def test_a_group_is_the_same_in_either_unicode_form():
+    groups = [["Bär", "Ba\u0308r"][number // 2 % 2] for number in range(110)]
+    groups += ["b"] * 4 + ["c"] * 6
+
+    splits = splits_of(examples(groups=groups), SplitRule(validation=0.4, test=0.3))
+
+    assert len(sides(splits)["Bär"]) == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_names_are_divided_alike_whichever_encoding_the_file_system_has(seed):
+    names = [f"{label}/é{number}" for number in range(20) for label in ("z", "ä", "Ö")]
+    apart = [unicodedata.normalize("NFD", name) for name in names]
+    as_bytes = [name.encode().decode("ascii", "surrogateescape") for name in apart]
+
+    one, *others = (
+        divide(Examples("the data", each, [(name.split("/")[0],) for name in each]), RULE, seed)
+        for each in (names, apart, as_bytes)
+    )
+
+    for other in others:
+        assert other.chosen.tolist() == one.chosen.tolist()
 
 
 def test_a_manifest_can_lie_on_another_system():

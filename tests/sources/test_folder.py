@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from kft.data import Target
 from kft.errors import DataError
 from kft.input import Input, Signature
+from kft.report import write_beginning
 from kft.sources.folder import Folder
 from kft.sources.layout import natural
 from kft.sources.split_rule import SplitRule
@@ -307,6 +309,10 @@ def test_names_that_are_not_utf8_are_read(tmp_path):
     assert found == [b"odd!"]
 
 
+def composed(name):
+    return unicodedata.normalize("NFC", name)
+
+
 def test_names_with_accents_are_read(tmp_path):
     label = unicodedata.normalize("NFD", "Käfer")
     write_class(tmp_path, label, 3)
@@ -316,6 +322,68 @@ def test_names_with_accents_are_read(tmp_path):
 
     assert splits.target.names == (label, "鳥")
     assert splits.train.fetch(tf.constant(0, "int64")).numpy()
+
+
+def test_class_folders_that_look_alike_are_noted_with_both_spellings(tmp_path):
+    for label in ("café", unicodedata.normalize("NFD", "café"), "owl", "owl "):
+        write_class(tmp_path, label, 4)
+
+    splits = folder(tmp_path).load(0)
+
+    assert len(splits.target.names) == 4
+    assert splits.notes == (
+        r"'cafe\u0301' and 'caf\xe9' look alike: are they the same?",
+        "'owl' and 'owl ' look alike: are they the same?",
+    )
+
+
+def test_class_names_are_one_line_each(tmp_path):
+    for label in ("a\nb", "c\x1b[31m\u2028", os.fsdecode(b"\xffd"), "e"):
+        write_class(tmp_path, label, 9)
+
+    splits = folder(tmp_path).load(0)
+
+    assert splits.target.names == (r"\xffd", r"a\nb", r"c\x1b[31m\u2028", "e")
+    assert r"a\nb/000.bin" in all_names(splits)
+    write_beginning(tmp_path, splits, {})
+    assert Target.from_json((tmp_path / "target.json").read_text("utf-8")) == splits.target
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_unicode_form_of_names_changes_nothing(tmp_path, seed):
+    names = [f"{label}/Bär {n}/{n}.bin" for label in ("ätz", "Zug", "Öl", "zz") for n in range(4)]
+    for form in ("NFC", "NFD"):
+        write(tmp_path / form, *(unicodedata.normalize(form, name) for name in names))
+    rule = SplitRule(group=r"Bär (\d)")
+
+    one, other = (folder(tmp_path / form, split=rule).load(seed) for form in ("NFC", "NFD"))
+
+    assert tuple(map(composed, other.target.names)) == one.target.names
+    for part, split in one.by_name().items():
+        there = other.by_name()[part]
+        assert [*map(composed, there.names)] == split.names
+        assert there.labels.tolist() == split.labels.tolist()
+        assert there.groups == split.groups
+
+
+def test_a_split_without_its_own_classes_shows_which_spelling_is_where(tmp_path):
+    write_class(tmp_path, "train/owl", 3)
+    write_class(tmp_path, "train/Bär", 3)
+    write_class(tmp_path, unicodedata.normalize("NFD", "test/Bär"), 3)
+
+    with pytest.raises(DataError, match=r"classes 'B\\xe4r', 'owl', but test has 'Ba\\u0308r'\. "):
+        folder(tmp_path).load(0)
+
+
+def test_all_files_are_one_split_for_a_model_that_knows_the_names_in_another_form(tmp_path):
+    write_class(tmp_path, unicodedata.normalize("NFD", "Bär"), 3)
+    write_class(tmp_path, "owl", 2)
+
+    whole = folder(tmp_path).whole(Target("class", ("Bär", "owl")))
+
+    assert whole.labels.tolist() == [0, 0, 0, 1, 1]
+    with pytest.raises(DataError, match="has the classes 'owl', which the model does not know"):
+        folder(tmp_path).whole(Target("class", ("Bär", "Owl")))
 
 
 def test_a_relative_path_is_kept_absolute(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from pydantic import ValidationError
 
+from kft.data import Target
 from kft.errors import DataError
 from kft.image.input import ImageInput
 from kft.sources.table import Table
@@ -108,10 +109,35 @@ def test_names_that_macos_writes_with_accents_apart_are_found():
     assert normalize("NFD", "pics/Käse.png") in told(source)
 
 
-def test_classes_that_differ_in_case_alone_are_noted():
-    splits = table(lines(lambda n: ["cat", "dog", "Cat"][n % 3])).load(0)
+@pytest.mark.parametrize("cells", [["cat", "dog", "Cat"], ["cat", "dog", "cat\u200b"]])
+@pytest.mark.parametrize("settings", [{}, {"label_columns": "breed"}])
+def test_classes_and_labels_that_look_alike_are_noted(cells, settings):
+    splits = table(lines(lambda n: cells[n % 3]), **settings).load(0)
 
-    assert "'Cat', 'cat' differ in case alone: are they the same?" in splits.notes
+    (note,) = splits.notes
+    assert note.endswith("look alike: are they the same?")
+    assert repr(cells[2]) in note
+
+
+def test_classes_labels_and_columns_are_one_line_each():
+    text = lines(lambda n: '"a\nb"' if n % 2 else '"c\td"')
+    columns = lines(lambda n: f"{n % 2},{1 - n % 2}", head='path,"a\nb",c')
+
+    named = [
+        table(text),
+        table(text, label_columns="breed"),
+        table(columns, "columns.csv", label_columns=["a\nb", "c"]),
+        table(columns, "columns.csv", value_columns=["a\nb", "c"]),
+    ]
+
+    expected = [(r"a\nb", r"c\td")] * 2 + [(r"a\nb", "c")] * 2
+    assert [source.load(0).target.names for source in named] == expected
+
+
+def test_a_path_that_is_no_text_is_told_as_one_that_is_not_there():
+    rows = json_lines(lambda n: []).replace("pics/3.png", r"pics/\ud800\u0000.png")
+
+    assert r"1 file not there, of 20: 'pics/\\ud800\\x00.png'" in fault(rows, "table.jsonl")
 
 
 def test_absolute_paths_are_taken_as_they_are_and_named_from_the_table(tmp_path):
@@ -392,6 +418,8 @@ def test_all_files_are_one_split_for_a_model_that_knows_the_names():
 
     assert whole.size == 20
     assert whole.labels.tolist() == [0, 1] * 10
+    apart = table(lines(lambda n: ["Ka\u0308fer", "cat"][n % 2]))
+    assert apart.whole(Target("class", ("cat", "Käfer"))).labels.tolist() == [1, 0] * 10
     with pytest.raises(DataError, match="has 'owl', which the model does not know. Name them as"):
         table(lines(lambda n: "owl")).whole(target)
 

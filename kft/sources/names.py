@@ -1,0 +1,74 @@
+"""Names of classes and examples: on one line, in one Unicode form, and what tells them apart."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from unicodedata import category, combining, normalize
+
+# Surrogates by which Python does not stand for a byte of a file name.
+UNPAIRED = re.compile(r"[\ud800-\udc7f\udd00-\udfff]")
+# Control characters, and all at which `str.splitlines` begins a line.
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Notes of names that look alike.
+NOTED = 10
+
+
+def printable(name: str) -> str:
+    r"""`name` on one line that any file can hold; the rest is escaped, such as ``\n``."""
+    if name.isprintable():
+        return name
+    text = UNPAIRED.sub(escape, name)
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return CONTROLS.sub(escape, text)
+
+
+def escape(match: re.Match[str]) -> str:
+    """The escapes of the characters that were found."""
+    return match[0].encode("unicode_escape").decode()
+
+
+def canonical(name: str) -> str:
+    """`name` as every system has it: printable, with letters and their accents composed.
+
+    macOS may hand them out apart.
+    """
+    return normalize("NFC", printable(name))
+
+
+def spelled_out(name: str) -> str:
+    """`name` in quotes, with escapes for all that could be written in another way."""
+    return "".join(
+        char.encode("unicode_escape").decode()
+        if combining(char) or normalize("NFKD", char) != char
+        else char
+        for char in repr(name)
+    )
+
+
+def appearance(name: str) -> str:
+    """What is left of `name` without case, width, invisible characters and blanks at its ends."""
+    text = normalize("NFKC", normalize("NFKC", name).casefold())
+    return " ".join("".join(char for char in text if category(char) != "Cf").split())
+
+
+def told_apart(names: Sequence[str]) -> list[str]:
+    """`names` in quotes; spelled out if some of them could not be told apart otherwise."""
+    forms = {normalize("NFKC", name) for name in names}
+    return [*map(repr if len(forms) == len(names) else spelled_out, names)]
+
+
+def alike_notes(names: Iterable[str]) -> Iterator[str]:
+    """Yields a note for `names` that look alike."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(appearance(name), []).append(name)
+    for group in [group for group in groups.values() if len(group) > 1][:NOTED]:
+        yield f"{' and '.join(told_apart(group))} look alike: are they the same?"
+
+
+def known_as(labels: Iterable[str], names: Sequence[str]) -> Mapping[str, str]:
+    """Which of `names` each of `labels` is, in whichever Unicode form; those that are none lack."""
+    forms = {canonical(name): name for name in names} | {name: name for name in names}
+    found = {label: forms.get(label) or forms.get(canonical(label)) for label in {*labels}}
+    return {label: name for label, name in found.items() if name is not None}
