@@ -18,7 +18,7 @@ from PIL import Image
 
 from kft.catalog import CATALOG
 from kft.cli import main
-from kft.image.applications import applications
+from kft.image.application import applications
 from kft.offline import is_offline
 from kft.run_dir import BEST_WEIGHTS
 

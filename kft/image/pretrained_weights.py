@@ -13,7 +13,7 @@ from kft.offline import is_offline
 if TYPE_CHECKING:
     import keras
 
-    from kft.image.applications import Application
+    from kft.image.application import Application
 
 BUNDLED = Path(__file__).parents[1] / "weights" / "mobilenet_v2_1.0_224_imagenet_notop.weights.h5"
 

@@ -16,8 +16,9 @@ from keras.src.utils import file_utils
 from pydantic import ValidationError
 
 from kft.errors import BackboneError, ConfigError
+from kft.image.application import applications
 from kft.image.application_graph import preprocess
-from kft.image.applications import KerasApplication, applications, list_backbones
+from kft.image.applications import KerasApplication, list_backbones
 from kft.image.pretrained_weights import BUNDLED
 
 MODULES = sorted({(model.module, model.preprocessing) for model in applications().values()})
