@@ -1,8 +1,8 @@
 """What a check finds before a run would."""
 
 import pytest
-from test_run import config
 from tiny import TinyDense
+from tiny_runs import config
 
 from kft.check import check, check_and_write
 from kft.errors import BackboneError, ConfigError

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
-from test_run import config
+from tiny_runs import config
 
 from kft.backbone import Backbone, BackboneSource, layer_stages
 from kft.check import check

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
-from test_run import config
 from tiny import Ramp, Vectors, same, tiny_task, training, values
+from tiny_runs import config
 
 from kft.cli import main
 from kft.engine.random_state import kept_random_state

@@ -3,22 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import Ramp, Words, word_split
+from tiny import Ramp, Words, spoilt, word_split
 
 from kft.errors import DataError
 from kft.features import passes
 from kft.reading import decode_all, read
-
-
-def spoilt(split, rows):
-    """The split with examples that cannot be decoded."""
-    bad = tf.constant(rows, tf.int64)
-
-    def fetch(index):
-        broken = tf.reduce_any(bad == tf.cast(index, tf.int64))
-        return tf.where(broken, np.nan, split.fetch(index))
-
-    return replace(split, fetch=fetch)
 
 
 @pytest.fixture

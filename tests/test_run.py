@@ -9,6 +9,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 from rich.console import Console
 from tiny import Ramp, Vectors
+from tiny_runs import PHASES, config
 
 from kft.commands.show import run_summary
 from kft.config import RunConfig, load_config
@@ -18,23 +19,6 @@ from kft.later import evaluate_run, export_run
 from kft.lr_find import lr_find
 from kft.predict import predict
 from kft.run import open_run, run
-
-PHASES = [
-    {"name": "head", "epochs": 3, "optimizer": {"kind": "adam"}, "unfreeze": {"kind": "none"}},
-    {"name": "tune", "epochs": 2, "optimizer": {"kind": "sgd"}, "unfreeze": {"kind": "all"}},
-]
-
-
-def config(directory, **settings) -> RunConfig:
-    return load_config(
-        {
-            "output_dir": str(directory),
-            "data": {"kind": "tiny:Ramp"},
-            "backbone": {"kind": "tiny:TinyDense"},
-            "phases": PHASES,
-            **settings,
-        }
-    )
 
 
 @pytest.fixture(scope="module")

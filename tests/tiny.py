@@ -15,7 +15,10 @@ from kft.engine.parts import Training
 from kft.features.place import Keeping
 from kft.heads.classifier import Classifier
 from kft.input import Input, Signature
+from kft.optimizer import Adam
+from kft.phase import Phase
 from kft.task import Task, assemble
+from kft.unfreeze import UnfreezeNone
 
 TARGET = Target("class", ("low", "middle", "high"))
 
@@ -255,3 +258,20 @@ def assert_same_weights(kept, whole) -> None:
     assert (kept[0].features_kept, whole[0].features_kept) == (True, False)
     for a, b in zip(kept[1], whole[1], strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+def spoilt(split, rows):
+    """The split with examples that cannot be decoded."""
+    bad = tf.constant(rows, tf.int64)
+
+    def fetch(index):
+        broken = tf.reduce_any(bad == tf.cast(index, tf.int64))
+        return tf.where(broken, np.nan, split.fetch(index))
+
+    return replace(split, fetch=fetch)
+
+
+def phase(name="only", **settings):
+    """A phase that trains the head for two epochs, unless `settings` say otherwise."""
+    defaults = {"epochs": 2, "optimizer": Adam(learning_rate=0.01), "unfreeze": UnfreezeNone()}
+    return Phase(name=name, **{**defaults, **settings})

@@ -3,9 +3,8 @@ from dataclasses import replace
 import keras
 import pytest
 import tensorflow as tf
-from test_reading import spoilt
-from test_run import config
-from tiny import Ramp, TinyDense
+from tiny import Ramp, TinyDense, spoilt
+from tiny_runs import config
 
 from kft.backbone import Backbone, layer_stages
 from kft.check import check

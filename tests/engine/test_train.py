@@ -13,6 +13,7 @@ from tiny import (
     TinyWords,
     Vectors,
     assert_same_weights,
+    phase,
     same,
     tiny_task,
     training,
@@ -28,16 +29,11 @@ from kft.features.keep import Keeper
 from kft.features.place import Keeping
 from kft.heads.classifier import Classifier
 from kft.optimizer import Adam, AdamW, Lion, RmsProp, Sgd
-from kft.phase import EarlyStopping, Phase
+from kft.phase import EarlyStopping
 from kft.progress import shown_on
 from kft.schedule import Plateau
 from kft.task import assemble
-from kft.unfreeze import UnfreezeAll, UnfreezeMatch, UnfreezeNone, UnfreezeTop
-
-
-def phase(name="only", **settings):
-    defaults = {"epochs": 2, "optimizer": Adam(learning_rate=0.01), "unfreeze": UnfreezeNone()}
-    return Phase(name=name, **{**defaults, **settings})
+from kft.unfreeze import UnfreezeAll, UnfreezeMatch, UnfreezeTop
 
 
 @pytest.fixture

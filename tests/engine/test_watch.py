@@ -5,8 +5,7 @@ import csv
 import keras
 import numpy as np
 import pytest
-from test_train import phase
-from tiny import Ramp, tiny_task, training
+from tiny import Ramp, phase, tiny_task, training
 
 from kft.engine.train import train
 from kft.unfreeze import UnfreezeAll
