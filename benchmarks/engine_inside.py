@@ -20,8 +20,9 @@ import keras  # noqa: E402
 
 import kft  # noqa: E402
 from kft.engine.best import Best  # noqa: E402
-from kft.engine.parts import Training  # noqa: E402
+from kft.engine.context import TrainingContext  # noqa: E402
 from kft.engine.train import train  # noqa: E402
+from kft.features.keep import Keeper  # noqa: E402
 from kft.reading import read  # noqa: E402
 from kft.task import assemble  # noqa: E402
 
@@ -55,11 +56,16 @@ def forward(path: str) -> None:
             infer(batch)
     bare = time.perf_counter() - started
     with tempfile.TemporaryDirectory() as directory:
-        training = Training(
-            Path(directory), Best(task.model, "accuracy"), batch_size=config.data.batch_size
+        context = TrainingContext(
+            task,
+            splits,
+            Path(directory),
+            Best(task.model, "accuracy"),
+            Keeper(config.keeping, config.seed, task.backbone.name),
+            batch_size=config.data.batch_size,
         )
         started = time.perf_counter()
-        train(task, splits, config.phases, training)
+        train(context, config.phases)
         phase = time.perf_counter() - started
     print(json.dumps({"bare": bare, "phase": phase}))
 

@@ -19,7 +19,8 @@ from kft.errors import ConfigError, KftError, one_line
 from kft.exclude import find, listed
 from kft.misfits import refuse_phases
 from kft.output import refuse_used
-from kft.plan import fresh_task, plan_phases
+from kft.plan import plan_phases
+from kft.setup import build_task
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ def look_at_directory(config: RunConfig, splits: Splits) -> None:
 
 def look_at_phases(config: RunConfig, splits: Splits) -> None:
     """Builds the model, and raises KftError if a phase or the monitor does not fit it."""
-    task = fresh_task(config, splits)
+    task = build_task(config, splits.target, splits.input)
     plan_phases(config, splits, task)
     refuse_phases(config, task)
 

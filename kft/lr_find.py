@@ -10,24 +10,21 @@ from tempfile import TemporaryDirectory
 
 from kft.batches import training_batches
 from kft.config import RunConfig
-from kft.data import Splits
 from kft.engine.best import Best
-from kft.engine.parts import Training
-from kft.engine.prepare import job_of, prepare
+from kft.engine.context import TrainingContext
+from kft.engine.prepare import before_training, prepare
 from kft.engine.random_state import kept_random_state
 from kft.engine.segments import segments_of
 from kft.engine.train import train
 from kft.engine.updates import pretrained_values
 from kft.errors import ConfigError
-from kft.exclude import find
+from kft.features.keep import Keeper
 from kft.finder.found_rate import FoundRate
-from kft.misfits import refuse_misfits
 from kft.phase import Phase
-from kft.precision import computing_in
 from kft.progress import for_people
 from kft.reading import read
 from kft.report import write_json
-from kft.task import Task, assemble
+from kft.setup import set_up
 
 
 @dataclass(frozen=True)
@@ -60,46 +57,42 @@ def lr_find(config: RunConfig, phase: str | None = None) -> LrFindResult:
     number = number_of(phase, config.phases)
     with kept_random_state(), TemporaryDirectory() as directory:
         keras.utils.set_random_seed(config.seed)
-        data = find(config.data, config.seed)
-        with computing_in(config.precision):
-            backbone = config.backbone.load(data.input.spec)
-        task = assemble(backbone, config.head, data.target, data.input)
-        refuse_misfits(config, data, task)
-        splits = read(data, config.data.on_bad_input, config.cache).decoded
-        training = Training(
+        ready = set_up(config)
+        task = ready.task
+        context = TrainingContext(
+            task=task,
+            splits=read(ready.splits, config.data.on_bad_input, config.cache).decoded,
             directory=Path(directory),
             best=Best(task.model, config.monitored),
             seed=config.seed,
             batch_size=config.data.batch_size,
             class_weights=config.class_weights,
-            keeping=config.keeping,
+            keeper=Keeper(config.keeping, config.seed, task.backbone.name),
             # What l2_sp pulls to is not what the phases before leave.
             pretrained=pretrained_values(task, config.phases),
         )
-        earlier = train(task, splits, config.phases[:number], training)
+        earlier = train(context, config.phases[:number])
         epoch = earlier[-1].epochs[-1]["epoch"] if earlier else 0
         chosen = config.phases[number]
-        found = find_rate(task, splits, chosen, training, epoch)
+        found = find_rate(context, chosen, epoch)
     return LrFindResult(chosen.name, number, chosen.optimizer.learning_rate, found)
 
 
-def find_rate(
-    task: Task, splits: Splits, phase: Phase, training: Training, first_epoch: int = 0
-) -> FoundRate:
-    """Returns what a range test finds for `phase`, on the weights that `task` has now.
+def find_rate(context: TrainingContext, phase: Phase, first_epoch: int = 0) -> FoundRate:
+    """Returns what a range test finds for `phase`, on the weights that the task has now.
 
     With the batches, optimizer, clipping and weights of examples that the phase itself would
-    have from `first_epoch` on. The weights in `task` and every random state are afterwards as
+    have from `first_epoch` on. The weights in the task and every random state are afterwards as
     before; it is compiled, and frozen but for what the phase trains.
     """
     from kft.finder.range_test import find_learning_rate
 
     with kept_random_state():
-        job = job_of(task, splits, [phase], training)
-        segment = segments_of(task, phase, 0)[0]
-        ready = prepare(job, phase, segment, first_epoch)
-        part = ready.parts.train
-        batches = training_batches(part.split, task.target, ready.order, part.augment, part.mix)
+        context = before_training(context, [phase])
+        segment = segments_of(context.task, phase, 0)[0]
+        ready = prepare(context, phase, segment, first_epoch)
+        part, target = ready.parts.train, context.task.target
+        batches = training_batches(part.split, target, ready.order, part.augment, part.mix)
         return find_learning_rate(part.model, batches)
 
 

@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from kft.backbone import Stage
 from kft.config import RunConfig
 from kft.counts import class_counts
-from kft.data import Splits
+from kft.data import Split, Splits
 from kft.engine.parts import Ahead, ahead_of, planned_features
 from kft.engine.prepare import steps_per_epoch
 from kft.engine.segments import Segment, segments_of
 from kft.engine.train import parameters
 from kft.engine.updates import HEAD, stage_factors
-from kft.exclude import find
 from kft.features.keep import Keeper
 from kft.idle import idle_notes
-from kft.misfits import refuse_misfits
 from kft.phase import Phase
-from kft.precision import computing_in
-from kft.task import Task, assemble
+from kft.setup import set_up
+from kft.task import Task
 
 
 @dataclass(frozen=True)
@@ -74,10 +72,8 @@ def plan(config: RunConfig) -> Plan:
     Raises:
         KftError: The data is not there, or a setting fits neither it nor the backbone.
     """
-    config.built_callbacks()
-    splits = find(config.data, config.seed)
-    task = fresh_task(config, splits)
-    refuse_misfits(config, splits, task)
+    ready = set_up(config, pretrained=False)
+    splits, task = ready.splits, ready.task
     phases = plan_phases(config, splits, task)
     trained = [phase.stages for phase in phases]
     return Plan(
@@ -91,13 +87,6 @@ def plan(config: RunConfig) -> Plan:
     )
 
 
-def fresh_task(config: RunConfig, splits: Splits) -> Task:
-    """Returns the task with fresh weights, as `config` computes it."""
-    with computing_in(config.precision):
-        backbone = config.backbone.load(splits.input.spec, pretrained=False)
-    return assemble(backbone, config.head, splits.target, splits.input)
-
-
 def plan_phases(config: RunConfig, splits: Splits, task: Task) -> tuple[PhasePlan, ...]:
     """Returns what each phase would do to `task`, whose trainable state it changes."""
     plans = []
@@ -106,7 +95,7 @@ def plan_phases(config: RunConfig, splits: Splits, task: Task) -> tuple[PhasePla
     for number, phase in enumerate(config.phases):
         segments = segments_of(task, phase, number)
         ahead = [ahead_of(phase, segment, task.input, first_epoch) for segment in segments]
-        features = planned(task, splits, segments, keeper, ahead)
+        features = planned(task, splits.train, segments, keeper, ahead)
         stages = segments[-1].stages
         batch_size = phase.batch_size or config.data.batch_size
         steps = steps_per_epoch(splits.train, batch_size * phase.accumulate_steps)
@@ -140,7 +129,7 @@ def order_notes(phases: Sequence[PhasePlan]) -> Iterator[str]:
 
 def planned(
     task: Task,
-    splits: Splits,
+    train: Split,
     segments: Sequence[Segment],
     keeper: Keeper,
     ahead: Sequence[Ahead],
@@ -149,7 +138,7 @@ def planned(
     told = []
     for segment, each in zip(segments, ahead, strict=True):
         task.backbone.train_only(segment.stages)
-        told.append(planned_features(task, splits, keeper, each))
+        told.append(planned_features(task, train, keeper, each))
     return "; then ".join(dict.fromkeys(told))
 
 

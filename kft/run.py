@@ -14,8 +14,9 @@ from kft.digests import add_export, add_weights, refuse_changed_model, write_mod
 from kft.distribute.cluster import is_chief, least
 from kft.distribute.lost_worker import lost_worker_told
 from kft.engine.best import Best
+from kft.engine.context import TrainingContext
 from kft.engine.gain import gain
-from kft.engine.parts import Training, part_of
+from kft.engine.parts import part_of
 from kft.engine.run_state import RunState
 from kft.engine.selection import (
     Selected,
@@ -27,18 +28,16 @@ from kft.engine.selection import (
 from kft.engine.train import PhaseResult, train
 from kft.errors import ConfigError, TrainingError
 from kft.evaluate import Answers, evaluate
-from kft.exclude import left_out, without
+from kft.exclude import left_out
 from kft.features.keep import Keeper
-from kft.input import Input
-from kft.misfits import refuse_misfits
 from kft.output import found_by_all, own_directory, private_directory
-from kft.precision import computing_in
 from kft.progress import say
 from kft.reading import Reading, read
 from kft.report import draw_end, scores, write_beginning, write_end
 from kft.resume import examples_of, refuse_changes
 from kft.run_dir import BEST_WEIGHTS, CONFIG, EXPORT, TARGET
-from kft.task import Task, assemble, save_weights
+from kft.setup import build_task, set_up
+from kft.task import Task, save_weights
 
 
 @dataclass(frozen=True)
@@ -101,24 +100,19 @@ def train_in(state: RunState, config: RunConfig) -> Trained:
     """Trains as `config` says in the directory of `state`, from where a killed run was on."""
     import keras
 
-    config.built_callbacks()  # only to know before the work begins that they can be made
     keras.utils.set_random_seed(config.seed)
-    whole = config.data.load(config.seed)
-    found = without(whole, config.data.exclude)
-    with computing_in(config.precision):
-        backbone = config.backbone.load(found.input.spec)
+    ready = set_up(config)
+    task = ready.task
     if is_chief():
-        pretrained = config.backbone.pretrained_files()
-        write_model(state.directory, parts_of(config), pretrained)
-    task = assemble(backbone, config.head, found.target, found.input)
-    refuse_misfits(config, found, task)
-    reading = read(found, config.data.on_bad_input, config.cache)
+        write_model(state.directory, parts_of(config), config.backbone.pretrained_files())
+    reading = read(ready.splits, config.data.on_bad_input, config.cache)
     for note in reading.raw.notes:
         say(f"note: {note}")
     if state.found is None:
-        write_beginning(state.directory, whole, reading.bad | left_out(whole, found))
+        skipped = reading.bad | left_out(ready.found, ready.splits)
+        write_beginning(state.directory, ready.found, skipped)
     else:
-        refuse_changes(state.found, whole, reading.decoded)
+        refuse_changes(state.found, ready.found, reading.decoded)
     state.examples = examples_of(reading.decoded)
     keeper = Keeper(config.keeping, config.seed, task.backbone.name)
     phases, selected = train_and_keep(config, task, reading, state, keeper)
@@ -134,7 +128,7 @@ def on_one_device(config: RunConfig, trained: Trained, directory: Path) -> Train
     if task.model.distribute_strategy.num_replicas_in_sync == 1:
         return trained
     refuse_changed_model(directory, parts_of(config))
-    alone = build(config, task.target, task.input)
+    alone = build_task(config, task.target, task.input)
     for variable, value in zip(alone.model.variables, task.model.variables, strict=True):
         variable.assign(value.numpy())
     return replace(trained, task=alone, selected=trained.selected.on(alone.model))
@@ -160,7 +154,9 @@ def train_and_keep(
 ) -> tuple[tuple[PhaseResult, ...], Selected]:
     """Trains, leaves the selected weights in `task` and writes them, even if training fails."""
     best = Best(task.model, config.monitored)
-    training = Training(
+    context = TrainingContext(
+        task=task,
+        splits=reading.decoded,
         directory=state.directory,
         best=best,
         seed=config.seed,
@@ -174,7 +170,7 @@ def train_and_keep(
     weights = state.directory / BEST_WEIGHTS
     try:
         with lost_worker_told():
-            phases = train(task, reading.decoded, config.phases, training)
+            phases = train(context, config.phases)
         if config.select == "interpolate":
             selected = interpolated(config, task, reading, best, keeper)
         else:
@@ -270,7 +266,7 @@ def open_run(directory: str | Path) -> tuple[RunConfig, Task]:
     config = load_config(directory / CONFIG)
     refuse_changed_model(directory, parts_of(config))
     target = Target.from_json((directory / TARGET).read_text(encoding="utf-8"))
-    task = build(config, target, config.data.input)
+    task = build_task(config, target, config.data.input)
     task.model.load_weights(directory / BEST_WEIGHTS)
     return config, task
 
@@ -278,10 +274,3 @@ def open_run(directory: str | Path) -> tuple[RunConfig, Task]:
 def parts_of(config: RunConfig) -> dict[str, Component]:
     """The components that make up the model of a run, by where its config names them."""
     return {"backbone": config.backbone, "head": config.head, "data.input": config.data.input}
-
-
-def build(config: RunConfig, target: Target, input: Input) -> Task:
-    """Returns the task of `config`, for weights that are there already."""
-    with computing_in(config.precision):
-        backbone = config.backbone.load(input.spec, pretrained=False)
-    return assemble(backbone, config.head, target, input)

@@ -81,7 +81,7 @@ def test_only_the_statistics_of_unfrozen_stages_follow_the_batches():
     before_bottom = values(bottom.variables)
     before = [values(statistics(norm)) for norm in upper]
 
-    train(task, splits, [phase(unfreeze=UPPER)], training(task))
+    train(training(task, splits), [phase(unfreeze=UPPER)])
 
     assert all(same(bottom.variables, before_bottom))
     for norm, old in zip(upper, before, strict=True):
@@ -92,7 +92,7 @@ def test_no_statistics_move_in_a_head_phase():
     task, splits = nested_task("train", augment=True)
     before = values(task.backbone.model.variables)
 
-    (result,) = train(task, splits, [phase(unfreeze=UnfreezeNone())], training(task))
+    (result,) = train(training(task, splits), [phase(unfreeze=UnfreezeNone())])
 
     assert not result.features_kept
     assert all(same(task.backbone.model.variables, before))
@@ -104,7 +104,7 @@ def test_kept_activations_give_the_weights_and_statistics_that_the_whole_model_g
     trained = []
     for augment in (False, True):
         task, splits = nested_task(policy, augment)
-        (result,) = train(task, splits, [phase(epochs=2, unfreeze=UPPER)], training(task))
+        (result,) = train(training(task, splits), [phase(epochs=2, unfreeze=UPPER)])
         trained.append((result, values(task.model.variables)))
 
     assert_same_weights(*trained)
@@ -175,7 +175,7 @@ def test_what_is_validated_has_the_recalibrated_statistics():
     task, splits = nested_task("recalibrate")
     bottom = norms_of(task)[0]
     before = values(bottom.variables)
-    (result,) = train(task, splits, [phase(unfreeze=UPPER)], training(task))
+    (result,) = train(training(task, splits), [phase(unfreeze=UPPER)])
     trained = values(task.model.variables)
 
     recalibration(task.model, splits.train)()

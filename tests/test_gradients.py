@@ -42,7 +42,7 @@ def test_a_phase_trains_a_backbone_that_was_frozen_before_its_first_call():
     before = values(model.variables)
     phase = Phase(name="all", epochs=1, optimizer=Sgd(learning_rate=0.1), unfreeze=UnfreezeAll())
 
-    train(task, splits, [phase], training(task))
+    train(training(task, splits), [phase])
 
     after = values(model.variables)
     assert not any(np.array_equal(a, b) for a, b in zip(before, after, strict=True))

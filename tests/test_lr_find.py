@@ -117,8 +117,8 @@ def test_a_phase_ends_with_the_same_weights_after_a_test_as_without(unfreeze):
     for is_tested in (False, True):
         task = tiny_task(splits, Classifier(dropout=0.5))
         if is_tested:
-            found = find_rate(task, splits, phase, training(task))
-        train(task, splits, [phase], training(task))
+            found = find_rate(training(task, splits), phase)
+        train(training(task, splits), [phase])
         weights.append(values(task.model.variables))
 
     assert found.rates[0] == pytest.approx(1e-7)
@@ -134,7 +134,7 @@ def test_a_later_phase_is_tested_with_the_pull_to_the_pretrained_weights():
     for variable in task.backbone.stages[-1].variables:
         variable.assign(variable + 1.0)
     tests = [
-        find_rate(task, splits, pulled, training(task, **given))
+        find_rate(training(task, splits, **given), pulled)
         for given in ({"pretrained": anchors}, {})
     ]
 
@@ -147,7 +147,7 @@ def test_a_test_sees_the_augmented_batches_of_its_phase():
     task = tiny_task(splits)
     before = values(task.model.variables)
 
-    found = find_rate(task, splits, HEAD, training(task))
+    found = find_rate(training(task, splits), HEAD)
 
     assert len(found.losses) >= 10
     assert all(same(task.model.variables, before))

@@ -149,7 +149,7 @@ def test_a_phase_that_mixes_keeps_no_features_of_training():
         phase("again", epochs=1),
     ]
 
-    results = train(task, splits, phases, training(task))
+    results = train(training(task, splits), phases)
 
     assert [result.features_kept for result in results] == [True, False, True]
     assert np.isfinite(results[1].epochs[-1]["val_loss"])
@@ -160,7 +160,7 @@ def test_an_input_without_regions_refuses_cutmix_before_the_first_step():
     task = tiny_task(splits)
 
     with pytest.raises(ConfigError, match=r"phases\[0\]\.cutmix: the input .* has no regions"):
-        train(task, splits, [phase(cutmix=1.0)], training(task))
+        train(training(task, splits), [phase(cutmix=1.0)])
 
 
 def test_words_cannot_be_mixed():
@@ -169,4 +169,4 @@ def test_words_cannot_be_mixed():
     task = assemble(backbone, Classifier(), splits.target, splits.input)
 
     with pytest.raises(ConfigError, match=r"phases\[0\]\.mixup: .* of dtype string"):
-        train(task, splits, [phase(mixup=0.2)], training(task))
+        train(training(task, splits), [phase(mixup=0.2)])

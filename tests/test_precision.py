@@ -110,7 +110,7 @@ def test_kept_activations_give_what_the_whole_model_gives():
     for augment in (False, True):
         task, splits = mixed_task("mixed_float16", augment)
         top = phase(epochs=2, unfreeze=UnfreezeTop(stages=1))
-        (result,) = train(task, splits, [top], training(task))
+        (result,) = train(training(task, splits), [top])
         trained.append((result, values(task.model.variables)))
 
     assert_same_weights(*trained)
@@ -143,8 +143,7 @@ def test_the_loss_is_scaled_where_float16_layers_train(precision, stages, scaled
     task, splits = mixed_task(precision)
     chosen = task.backbone.stages[2 - stages :]
     task.backbone.train_only(chosen)
-    keeper = Keeper(Keeping("memory"), 0, "tiny")
-    model = parts_of(task, splits, chosen, keeper, Ahead(range(1))).train.model
+    model = parts_of(training(task, splits), chosen, Ahead(range(1))).train.model
 
     optimizer = loss_scaled(keras.optimizers.SGD(), model)
 
@@ -169,11 +168,11 @@ def test_a_step_left_out_for_its_gradients_is_no_divergence():
     split = splits.train
     loud = replace(split, fetch=lambda index: 300 * split.fetch(index))
     seen = []
-    how = training(task, callbacks=lambda: [Steps(seen)])
+    how = training(task, replace(splits, train=loud), callbacks=lambda: [Steps(seen)])
     kernel = task.backbone.stages[0].variables[:1]
     before = values(kernel)
 
-    (result,) = train(task, replace(splits, train=loud), [phase(epochs=2)], how)
+    (result,) = train(how, [phase(epochs=2)])
 
     steps, scale = seen
     assert 0 < steps < 12

@@ -38,7 +38,7 @@ def test_a_phase_traces_its_step_and_its_validation_once(calls):
     phase = Phase(name="all", epochs=2, optimizer={"kind": "adam"}, unfreeze=UnfreezeAll())
     calls.clear()
 
-    train(task, splits, [phase], training(task))
+    train(training(task, splits), [phase])
 
     assert len(calls) == 2
 

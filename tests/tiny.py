@@ -11,7 +11,8 @@ import tensorflow as tf
 from kft.backbone import Backbone, BackboneSource, layer_stages
 from kft.data import DataSource, Split, Splits, Target
 from kft.engine.best import Best
-from kft.engine.parts import Training
+from kft.engine.context import TrainingContext
+from kft.features.keep import Keeper
 from kft.features.place import Keeping
 from kft.heads.classifier import Classifier
 from kft.input import Input, Signature
@@ -234,13 +235,14 @@ def tiny_task(splits: Splits, head: Classifier | None = None, **backbone) -> Tas
     return assemble(loaded, head or Classifier(), splits.target, splits.input)
 
 
-def training(task: Task, **settings) -> Training:
-    """What holds for all phases, in a directory of its own."""
-    monitor = settings.pop("monitor", "accuracy")
+def training(task: Task, splits: Splits, **settings) -> TrainingContext:
+    """What all phases share, in a directory of its own."""
+    best = Best(task.model, settings.pop("monitor", "accuracy"))
     settings.setdefault("batch_size", 4)
-    settings.setdefault("keeping", Keeping("memory"))
+    policy = settings.pop("keeping", Keeping("memory"))
+    keeper = Keeper(policy, settings.get("seed", 0), task.backbone.name)
     directory = settings.pop("directory", None) or Path(tempfile.mkdtemp())
-    return Training(directory, Best(task.model, monitor), **settings)
+    return TrainingContext(task, splits, directory, best, keeper, **settings)
 
 
 def values(variables) -> list[np.ndarray]:

@@ -15,14 +15,15 @@ from kft.batches import evaluation_batches, training_batches
 from kft.config import RunConfig
 from kft.data import Split, Splits
 from kft.engine.best import Best
-from kft.engine.parts import Training
-from kft.engine.prepare import Job, Ready, job_of, prepare, steps_per_epoch
+from kft.engine.context import TrainingContext
+from kft.engine.prepare import Ready, before_training, prepare, steps_per_epoch
 from kft.engine.segments import segments_of
+from kft.features.keep import Keeper
 from kft.features.passes import inference_of
 from kft.phase import Phase
-from kft.plan import fresh_task
 from kft.progress import say
 from kft.reading import decode_all
+from kft.setup import build_task
 
 if TYPE_CHECKING:
     import keras
@@ -60,7 +61,7 @@ def estimates(config: RunConfig, splits: Splits) -> Iterator[Estimate]:
     Raises:
         tf.errors.ResourceExhaustedError: A step of the next one does not fit into memory.
     """
-    task = fresh_task(config, splits)
+    task = build_task(config, splits.target, splits.input)
     largest = max(
         (phase.batch_size or config.data.batch_size) * phase.accumulate_steps
         for phase in config.phases
@@ -70,19 +71,22 @@ def estimates(config: RunConfig, splits: Splits) -> Iterator[Estimate]:
     )
     mode = config.cache if config.cache == "off" else "memory"  # which writes no file
     with tempfile.TemporaryDirectory() as directory:
-        training = Training(
+        policy = replace(config.keeping, mode=mode)
+        context = TrainingContext(
+            task=task,
+            splits=small,
             directory=Path(directory),
             best=Best(task.model, config.monitored),
             seed=config.seed,
             batch_size=config.data.batch_size,
-            keeping=replace(config.keeping, mode=mode),
+            keeper=Keeper(policy, config.seed, task.backbone.name),
         )
-        job = job_of(task, small, config.phases, training)
+        context = before_training(context, config.phases)
         epoch = 0
         for number, phase in enumerate(config.phases):
             say(f"Measuring {phase.name!r}")
-            ready = prepare(job, phase, segments_of(task, phase, number)[-1], epoch)
-            yield estimate(job, phase, ready, splits)
+            ready = prepare(context, phase, segments_of(task, phase, number)[-1], epoch)
+            yield estimate(context, phase, ready, splits)
             epoch += phase.epochs
 
 
@@ -93,10 +97,10 @@ def few(split: Split, splits: Splits, count: int) -> Split:
     return decoded.take([number % size for number in range(count)])
 
 
-def estimate(job: Job, phase: Phase, ready: Ready, splits: Splits) -> Estimate:
+def estimate(context: TrainingContext, phase: Phase, ready: Ready, splits: Splits) -> Estimate:
     """Returns what `phase` takes on the whole `splits`, once it is `ready` on few."""
     train, validation = ready.parts.train, ready.parts.validation
-    target = job.task.target
+    target = context.task.target
     batches = training_batches(train.split, target, ready.order, train.augment, train.mix)
     inputs, labels, weights = next(iter(batches))
     step = timed(lambda: train.model.train_on_batch(inputs, labels, weights))
@@ -105,12 +109,12 @@ def estimate(job: Job, phase: Phase, ready: Ready, splits: Splits) -> Estimate:
     once = 0
     if ready.parts.features_kept:
         once += splits.train.size * len(set(train.views))
-    if validation.model is not job.task.model:
+    if validation.model is not context.task.model:
         once += splits.validation.size
     steps = steps_per_epoch(splits.train, ready.order.batch_size)
     trials = steps_per_epoch(splits.validation, ready.batch_size)
     seconds = phase.epochs * (steps * step + trials * trial)
-    seconds += once * per_example(job.task.backbone.model, job.splits.train) if once else 0
+    seconds += once * per_example(context.task.backbone.model, context.splits.train) if once else 0
     return Estimate(phase.name, seconds, step, peak_memory())
 
 

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from kft.backbone import Stage
-from kft.data import Split, Splits
-from kft.engine.best import Best
+from kft.data import Split
+from kft.engine.context import TrainingContext
 from kft.engine.cut import Cut, cut
-from kft.engine.run_state import RunState
 from kft.engine.segments import Segment
-from kft.engine.updates import Pretrained
 from kft.features.keep import Keeper, Wanted
 from kft.features.key import digest_layers
-from kft.features.place import OFF, Keeping
+from kft.features.place import OFF
 from kft.features.views import Views, views_of
 from kft.input import Input
 from kft.mix import Mix, mix_of
@@ -32,37 +29,6 @@ AUGMENTED = (
     "computed anew: the examples are augmented, and cache_views is 0; those of validation once"
 )
 MIXED = "computed anew: the examples are mixed; those of validation once"
-
-
-@dataclass(frozen=True)
-class Training:
-    """What holds for all phases.
-
-    Attributes:
-        directory: Of the run, for its logs.
-        best: Keeps the weights of the best epoch.
-        seed: Of order and augmentation.
-        batch_size: Examples in one step, where a phase does not say.
-        class_weights: How much each class counts in the loss.
-        callbacks: Makes the user's callbacks, afresh for each phase.
-        keeping: Where what frozen layers give is kept.
-        keeper: Keeps it, where others go on with it; None makes one for the training alone.
-        rate_factor: What the learning rates of the phases are multiplied by.
-        pretrained: The weights of the backbone before the first phase, where one pulls to them.
-        state: Where the state of epochs is saved, and what a killed run saved there; or None.
-    """
-
-    directory: Path
-    best: Best
-    seed: int = 0
-    batch_size: int = 32
-    class_weights: Literal["balanced"] | Mapping[str, float] | None = None
-    callbacks: Callable[[], Sequence[keras.callbacks.Callback]] = tuple
-    keeping: Keeping = Keeping()
-    keeper: Keeper | None = None
-    rate_factor: float = 1.0
-    pretrained: Pretrained = field(default_factory=dict)
-    state: RunState | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,24 +84,23 @@ def ahead_of(phase: Phase, segment: Segment, input: Input, first_epoch: int) -> 
     return Ahead(range(first, first + segment.epochs), mix_of(phase, input, first_epoch))
 
 
-def parts_of(
-    task: Task, splits: Splits, stages: Sequence[Stage], keeper: Keeper, ahead: Ahead
-) -> Parts:
+def parts_of(context: TrainingContext, stages: Sequence[Stage], ahead: Ahead) -> Parts:
     """Returns what a phase trains and validates, once the backbone trains `stages` alone.
 
     What lies before the first trained layer gives the same values in every epoch, so it runs
     once over what is neither augmented nor mixed, and validation never is; of augmented examples,
     over the views that are to be kept. What cannot be kept is computed anew.
     """
+    task, keeper = context.task, context.keeper
     augment = task.input.augment if task.input.is_augmented else None
-    train = Part(task.model, splits.train, augment, mix=ahead.mix)
+    train = Part(task.model, context.train_split, augment, mix=ahead.mix)
     found = cut(task.backbone.model)
     if found is None:
-        return Parts(stages, train, Part(task.model, splits.validation), UNCUT)
+        return Parts(stages, train, Part(task.model, context.splits.validation), UNCUT)
     rest = rest_of(task, found)
-    asked = Wanted(found.prefix, splits.validation, "validation")
+    asked = Wanted(found.prefix, context.splits.validation, "validation")
     validation = kept_part(task, asked, rest, keeper)
-    wanted = training_features(task, splits.train, found, keeper, ahead)
+    wanted = training_features(task, context.train_split, found, keeper, ahead)
     if isinstance(wanted, str):
         return Parts(stages, train, validation, wanted)
     kept = keeper.keep(wanted)
@@ -146,7 +111,7 @@ def parts_of(
     return Parts(stages, train, validation, told, features_kept=True)
 
 
-def planned_features(task: Task, splits: Splits, keeper: Keeper, ahead: Ahead) -> str:
+def planned_features(task: Task, train: Split, keeper: Keeper, ahead: Ahead) -> str:
     """Returns what `Parts.features` would be; computes nothing.
 
     The backbone has been told what it trains.
@@ -154,7 +119,7 @@ def planned_features(task: Task, splits: Splits, keeper: Keeper, ahead: Ahead) -
     found = cut(task.backbone.model)
     if found is None:
         return UNCUT
-    wanted = training_features(task, splits.train, found, keeper, ahead)
+    wanted = training_features(task, train, found, keeper, ahead)
     if isinstance(wanted, str):
         return wanted
     place = keeper.place(wanted, digest_layers(found.prefix) is not None)

@@ -7,15 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kft.batches import Order
-from kft.data import Split, Splits
+from kft.data import Split
 from kft.distribute.cluster import replicas
-from kft.engine.class_weights import weigh
-from kft.engine.divergence import Limits
-from kft.engine.parts import Parts, Training, ahead_of, parts_of
+from kft.engine.context import TrainingContext
+from kft.engine.parts import Parts, ahead_of, parts_of
 from kft.engine.segments import Segment
 from kft.engine.updates import adapt, pretrained_values
 from kft.errors import ConfigError
-from kft.features.keep import Keeper
 from kft.phase import Phase
 from kft.precision import loss_scaled
 from kft.task import Task
@@ -24,30 +22,17 @@ if TYPE_CHECKING:
     import keras
 
 
-@dataclass(frozen=True, eq=False)
-class Job:
-    """What all phases share: what is trained, on what, and how."""
-
-    task: Task
-    splits: Splits
-    training: Training
-    limits: Limits
-    keeper: Keeper
-
-
-def job_of(task: Task, splits: Splits, phases: Sequence[Phase], training: Training) -> Job:
-    """Returns what all `phases` share, before the first of them.
+def before_training(context: TrainingContext, phases: Sequence[Phase]) -> TrainingContext:
+    """Returns `context` with a copy of the pretrained weights, if one of `phases` pulls to them.
 
     Raises:
         ConfigError: A phase cannot train on so many devices.
     """
     for phase in phases:
-        refuse_on_devices(phase, task, phase.batch_size or training.batch_size)
-    weighted = weigh(splits.train, splits.target, training.class_weights)
-    pretrained = training.pretrained or pretrained_values(task, phases)
-    training = replace(training, pretrained=pretrained)
-    keeper = training.keeper or Keeper(training.keeping, training.seed, task.backbone.name)
-    return Job(task, replace(splits, train=weighted), training, Limits(), keeper)
+        refuse_on_devices(phase, context.task, phase.batch_size or context.batch_size)
+    return replace(
+        context, pretrained=context.pretrained or pretrained_values(context.task, phases)
+    )
 
 
 def refuse_on_devices(phase: Phase, task: Task, batch_size: int) -> None:
@@ -85,14 +70,14 @@ class Ready:
     batch_size: int
 
 
-def prepare(job: Job, phase: Phase, segment: Segment, epoch: int) -> Ready:
+def prepare(context: TrainingContext, phase: Phase, segment: Segment, epoch: int) -> Ready:
     """Returns `segment`, ready to begin with `epoch` of the run, counted from 0."""
-    batch_size = phase.batch_size or job.training.batch_size
+    batch_size = phase.batch_size or context.batch_size
     step_size = batch_size * phase.accumulate_steps
-    parts = stepping(parts_for(job, phase, segment, epoch), phase, batch_size)
+    parts = stepping(parts_for(context, phase, segment, epoch), phase, batch_size)
     steps = steps_per_epoch(parts.train.split, step_size)
-    optimizer = compile_for(phase, job.task, parts, steps, job.training)
-    order = Order(job.training.seed, epoch, segment.epochs, step_size, parts.train.views)
+    optimizer = compile_for(phase, parts, steps, context)
+    order = Order(context.seed, epoch, segment.epochs, step_size, parts.train.views)
     return Ready(parts, optimizer, order, batch_size)
 
 
@@ -115,11 +100,11 @@ def stepping(parts: Parts, phase: Phase, batch_size: int) -> Parts:
     )
 
 
-def parts_for(job: Job, phase: Phase, segment: Segment, epoch: int) -> Parts:
+def parts_for(context: TrainingContext, phase: Phase, segment: Segment, epoch: int) -> Parts:
     """Returns what `segment` trains and validates, the backbone set to train its stages alone."""
-    job.task.backbone.train_only(segment.stages)
-    ahead = ahead_of(phase, segment, job.task.input, epoch - segment.first)
-    return parts_of(job.task, job.splits, segment.stages, job.keeper, ahead)
+    context.task.backbone.train_only(segment.stages)
+    ahead = ahead_of(phase, segment, context.task.input, epoch - segment.first)
+    return parts_of(context, segment.stages, ahead)
 
 
 def steps_per_epoch(split: Split, size: int) -> int:
@@ -128,16 +113,17 @@ def steps_per_epoch(split: Split, size: int) -> int:
 
 
 def compile_for(
-    phase: Phase, task: Task, parts: Parts, steps: int, training: Training
+    phase: Phase, parts: Parts, steps: int, context: TrainingContext
 ) -> keras.optimizers.Optimizer:
     """Compiles what `parts` train and validate, and returns the new optimizer, with its slots."""
     from kft.distribute.replicated import take_sums
     from kft.engine.phase_rate import PhaseRate
 
-    learning_rate = phase.optimizer.learning_rate * training.rate_factor
+    task = context.task
+    learning_rate = phase.optimizer.learning_rate * context.rate_factor
     rate = PhaseRate(learning_rate, phase.schedule, phase.epochs, steps)
     optimizer = phase.optimizer.build(rate, phase.clip_norm)
-    adapt(optimizer, phase, task, training.pretrained)
+    adapt(optimizer, phase, task, context.pretrained)
     optimizer = loss_scaled(optimizer, parts.train.model)
     take_sums(optimizer)
     # The whole model too, where it is not what is trained: callbacks may save or score it.

@@ -14,7 +14,6 @@ import keras
 import tensorflow as tf
 
 from kft.batches import Evaluation
-from kft.engine.divergence import Limits
 from kft.engine.for_user import ForUser, Listening
 from kft.engine.phase_rate import rate_of
 from kft.engine.rollback import LastGood
@@ -24,7 +23,8 @@ from kft.progress import say
 from kft.run_dir import METRICS, TENSORBOARD
 
 if TYPE_CHECKING:
-    from kft.engine.parts import Parts, Training
+    from kft.engine.context import TrainingContext
+    from kft.engine.parts import Parts
 
 
 class Recorder(keras.callbacks.Callback):
@@ -41,9 +41,8 @@ class Recorder(keras.callbacks.Callback):
 
     def __init__(
         self,
+        context: TrainingContext,
         phase: Phase,
-        training: Training,
-        limits: Limits,
         last_good: LastGood,
         users: Sequence[ForUser],
     ) -> None:
@@ -51,11 +50,11 @@ class Recorder(keras.callbacks.Callback):
         self.records: list[dict[str, Any]] = []
         self.before: dict[str, Any] = {}
         self._phase = phase
-        self._limits = limits
+        self._limits = context.limits
         self._last_good = last_good
         self._listening = [Listening(user) for user in users]
-        self._metrics = training.directory / METRICS
-        self._tensorboard = TensorBoard(training.directory / TENSORBOARD)
+        self._metrics = context.directory / METRICS
+        self._tensorboard = TensorBoard(context.directory / TENSORBOARD)
 
     def begin(self, parts: Parts, validation: Evaluation, epoch: int) -> None:
         """Looks at `parts` from `epoch` on, counted from 0; the first time, as they are before."""

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from kft.atomic import write_text
 from kft.batches import Order, evaluation, training_batches
-from kft.data import Splits, Target
+from kft.data import Target
+from kft.engine.context import TrainingContext
 from kft.engine.divergence import Diverged
-from kft.engine.parts import Part, Training
-from kft.engine.prepare import Job, job_of, prepare, steps_per_epoch
+from kft.engine.parts import Part
+from kft.engine.prepare import before_training, prepare, steps_per_epoch
 from kft.engine.segments import Segment, segments_of
 from kft.phase import Phase
 from kft.run_dir import METRICS
-from kft.task import Task
 
 if TYPE_CHECKING:
     import keras
@@ -60,45 +60,45 @@ class PhaseResult:
         return cls(**fields)
 
 
-def train(
-    task: Task, splits: Splits, phases: Sequence[Phase], training: Training
-) -> tuple[PhaseResult, ...]:
-    """Trains `task` in place on decoded `splits` and returns one result for each phase.
+def train(context: TrainingContext, phases: Sequence[Phase]) -> tuple[PhaseResult, ...]:
+    """Trains the task of `context` in place and returns one result for each phase.
 
     Raises:
         ConfigError: A phase does not fit the backbone; found before anything is trained.
         TrainingError: The loss is not a number any more, or grows and grows.
     """
-    training.best.check_monitor(task.head)
-    planned = [segments_of(task, phase, number) for number, phase in enumerate(phases)]
-    job = job_of(task, splits, phases, training)
-    results = resumed(task, training)
+    context.best.check_monitor(context.task.head)
+    planned = [segments_of(context.task, phase, number) for number, phase in enumerate(phases)]
+    context = before_training(context, phases)
+    results = resumed(context)
     optimizer: keras.optimizers.Optimizer | None = None
     for number in range(len(results), len(phases)):
         if results and any(segment.stages for segment in planned[number]):
-            training.best.begin_fine_tuning()
-        result, optimizer = train_phase(job, phases[number], planned[number], results, optimizer)
+            context.best.begin_fine_tuning()
+        result, optimizer = train_phase(
+            context, phases[number], planned[number], results, optimizer
+        )
         results.append(result)
     return tuple(results)
 
 
-def resumed(task: Task, training: Training) -> list[PhaseResult]:
+def resumed(context: TrainingContext) -> list[PhaseResult]:
     """Returns the phases that a killed run had done, once all else is as it was; else none."""
-    found = training.state.found if training.state else None
+    found = context.state.found if context.state else None
     if found is None:
         return []
     from kft.engine.saving import restore_weights
 
-    restore_weights(task, training.best, found)
+    restore_weights(context.task, context.best, found)
     done = [PhaseResult.from_json(told) for told in found.told["phases"]]
     records = [record for result in done for record in result.epochs] + found.told["records"]
     lines = "".join(json.dumps(record) + "\n" for record in records)
-    write_text(training.directory / METRICS, lines)
+    write_text(context.directory / METRICS, lines)
     return done
 
 
 def train_phase(
-    job: Job,
+    context: TrainingContext,
     phase: Phase,
     segments: Sequence[Segment],
     done: Sequence[PhaseResult],
@@ -111,15 +111,15 @@ def train_phase(
     from kft.engine.watch import Watch
 
     first_epoch = done[-1].epochs[-1]["epoch"] if done else 0
-    watch = Watch(job.task, phase, job.training, job.limits, first_epoch)
-    state = job.training.state
+    watch = Watch(context, phase, first_epoch)
+    state = context.state
     if state and state.found and state.found.phase == len(done):
         watch.go_on_from(state.found)
     features = list(watch.where.get("features", ()))
     for number in range(watch.where.get("segment", 0), len(segments)):
         where = {"phases": [asdict(each) for each in done], "segment": number}
         watch.where = {**where, "features": list(features)}
-        optimizer, kept = train_segment(job, phase, segments[number], watch, optimizer)
+        optimizer, kept = train_segment(context, phase, segments[number], watch, optimizer)
         features.append(kept)
         if watch.stopped:
             break
@@ -128,10 +128,10 @@ def train_phase(
     result = PhaseResult(
         name=phase.name,
         epochs=tuple(records),
-        best=job.training.best.among(records),
+        best=context.best.among(records),
         before=watch.recorder.before,
         rollbacks=tuple(watch.last_good.rollbacks),
-        trained_parameters=parameters(job.task.model),
+        trained_parameters=parameters(context.task.model),
         trained_stages=len(segments[number].stages),
         features_kept=all(kept for kept, _ in features),
         features="; then ".join(dict.fromkeys(told for _, told in features)),
@@ -141,7 +141,7 @@ def train_phase(
 
 
 def train_segment(
-    job: Job,
+    context: TrainingContext,
     phase: Phase,
     segment: Segment,
     watch: Watch,
@@ -154,9 +154,9 @@ def train_segment(
     """
     epoch = watch.first_epoch + segment.first
     end = epoch + segment.epochs
-    ready = prepare(job, phase, segment, epoch)
+    ready = prepare(context, phase, segment, epoch)
     take_over(ready.optimizer, phase, segment, optimizer)
-    parts, target = ready.parts, job.task.target
+    parts, target = ready.parts, context.task.target
     validation = evaluation(parts.validation.split, target, ready.batch_size)
     epoch = watch.begin(parts, validation, epoch)
     while epoch < end:

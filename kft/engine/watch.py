@@ -15,7 +15,6 @@ import keras
 from kft.batches import Evaluation
 from kft.engine.averages import average_of
 from kft.engine.best import Best
-from kft.engine.divergence import Limits
 from kft.engine.for_user import ForUser
 from kft.engine.phase_rate import rate_of
 from kft.engine.recalibrate import Recalibration
@@ -25,10 +24,10 @@ from kft.engine.saving import Saving, restore_segment
 from kft.phase import Phase
 from kft.progress import EpochBar
 from kft.schedule import Plateau
-from kft.task import Task
 
 if TYPE_CHECKING:
-    from kft.engine.parts import Parts, Training
+    from kft.engine.context import TrainingContext
+    from kft.engine.parts import Parts
     from kft.engine.run_state import Found
 
 
@@ -43,9 +42,8 @@ class Watch:
         where: Which segment of the run is trained, ready for JSON.
     """
 
-    def __init__(
-        self, task: Task, phase: Phase, training: Training, limits: Limits, first_epoch: int
-    ) -> None:
+    def __init__(self, context: TrainingContext, phase: Phase, first_epoch: int) -> None:
+        task, limits = context.task, context.limits
         self._average = average_of(phase, last_epoch=first_epoch + phase.epochs - 1)
         self.last_good = LastGood(phase, self._average, limits)
         self.first_epoch = first_epoch
@@ -60,12 +58,12 @@ class Watch:
         self._recalibrations = [Recalibration()] if exact else []
         self._for_user = [
             ForUser(callback, task.model, first_epoch + phase.epochs)
-            for callback in training.callbacks()
+            for callback in context.callbacks()
         ]
-        self.recorder = Recorder(phase, training, limits, self.last_good, self._for_user)
-        self._selection = Selection(training.best, phase, self.recorder)
-        self._saving = training.state and Saving(
-            task, training.best, training.state, self.last_good, self._told
+        self.recorder = Recorder(context, phase, self.last_good, self._for_user)
+        self._selection = Selection(context.best, phase, self.recorder)
+        self._saving = context.state and Saving(
+            task, context.best, context.state, self.last_good, self._told
         )
         self.callbacks = [
             self.last_good,

@@ -188,7 +188,7 @@ def test_what_cannot_be_shared_out_is_refused(settings, message):
         task = tiny_task(splits, batch_norm="train")
 
         with pytest.raises(ConfigError, match=message):
-            train(task, splits, [Phase(**TUNE, **settings)], training(task))
+            train(training(task, splits), [Phase(**TUNE, **settings)])
 
 
 def test_another_keras_is_told_once():

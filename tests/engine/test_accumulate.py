@@ -28,7 +28,7 @@ def trained(**settings):
         clip_norm=0.5,
         **settings,
     )
-    (result,) = train(task, splits, [phase], training(task, class_weights={"low": 3.0}))
+    (result,) = train(training(task, splits, class_weights={"low": 3.0}), [phase])
     return result, values(task.model.variables)
 
 

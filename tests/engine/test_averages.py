@@ -193,9 +193,9 @@ def test_what_is_recorded_selected_and_left_is_the_average(settings):
         return mean_loss(task, splits.validation, outputs)
 
     look = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: raw.append(head()))
-    how = training(task, monitor="loss", callbacks=lambda: [look])
+    how = training(task, splits, monitor="loss", callbacks=lambda: [look])
 
-    (result,) = train(task, splits, [phase(**settings)], how)
+    (result,) = train(how, [phase(**settings)])
 
     assert loss() == pytest.approx(result.epochs[-1]["val_loss"], abs=1e-5)
     assert np.abs(head() - raw[-1]).max() > 1e-4
@@ -224,10 +224,10 @@ def test_going_back_to_the_last_good_epoch_takes_the_average_back_too():
     splits = Ramp().load(0)
     task = tiny_task(splits, Classifier(dropout=0.0))
     done = []
-    how = training(task, callbacks=lambda: [PoisonOnce(done)])
+    how = training(task, splits, callbacks=lambda: [PoisonOnce(done)])
     tune = phase(ema=0.9, epochs=3, unfreeze=UnfreezeAll(), optimizer=Sgd(learning_rate=0.01))
 
-    (result,) = train(task, splits, [tune], how)
+    (result,) = train(how, [tune])
 
     assert len(result.rollbacks) == 1
     assert np.isfinite([record["val_loss"] for record in result.epochs]).all()

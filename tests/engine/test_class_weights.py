@@ -103,8 +103,8 @@ def trained(claims, **settings):
         unfreeze=UnfreezeNone(),
         **settings,
     )
-    how = training(task, class_weights="balanced", monitor="micro_f1")
-    (result,) = train(task, splits, [phase], how)
+    how = training(task, splits, class_weights="balanced", monitor="micro_f1")
+    (result,) = train(how, [phase])
     return result, values(task.head_model.variables)
 
 

@@ -55,7 +55,7 @@ def trained(spoil, how=None, **settings):
     defaults = {"epochs": 3, "optimizer": Adam(learning_rate=0.01), "unfreeze": UnfreezeNone()}
     phase = Phase(name="head", **{**defaults, **settings})
     how = how or {}
-    (result,) = train(task, splits, [phase], training(task, callbacks=lambda: [spoil], **how))
+    (result,) = train(training(task, splits, callbacks=lambda: [spoil], **how), [phase])
     return result, values(task.head_model.variables)
 
 

@@ -76,8 +76,8 @@ def trained(directory, phases, callback, found=None):
     splits = Ramp().load(0)
     task = tiny_task(splits, Classifier(dropout=0.5))
     state = RunState(directory, found)
-    how = training(task, directory=directory, state=state, callbacks=lambda: [callback])
-    results = train(task, splits, phases, how)
+    how = training(task, splits, directory=directory, state=state, callbacks=lambda: [callback])
+    results = train(how, phases)
     best = [values(kept.weights.variables) for kept in (how.best.before, how.best.since) if kept]
     how.best.restore()
     return results, best, values(task.model.variables)

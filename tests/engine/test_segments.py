@@ -85,7 +85,7 @@ def gradual(claims):
     task = tiny_task(splits, Classifier(dropout=0.5))
     tune = phase("tune", unfreeze=UnfreezeGradual(groups=2), schedule=Cosine(warmup_epochs=1))
     witness = Witness()
-    (result,) = train(task, splits, [tune], training(task, callbacks=lambda: [witness]))
+    (result,) = train(training(task, splits, callbacks=lambda: [witness]), [tune])
     return result, witness, values(task.model.variables)
 
 
@@ -113,7 +113,7 @@ def test_early_stopping_ends_a_gradual_phase_before_its_lower_stages_join():
         early_stopping=EarlyStopping(patience=2, min_delta=0.01),
     )
 
-    (result,) = train(task, splits, [stuck], training(task))
+    (result,) = train(training(task, splits), [stuck])
 
     assert (len(result.epochs), result.trained_stages) == (3, 1)
 
@@ -128,7 +128,7 @@ def test_a_carried_optimizer_makes_two_phases_one():
     ):
         splits = Ramp().load(0)
         task = tiny_task(splits)
-        results = train(task, splits, phases, training(task))
+        results = train(training(task, splits), phases)
         found.append(values(task.head_model.trainable_variables))
 
     one, carried, anew = found

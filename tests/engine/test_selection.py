@@ -27,8 +27,8 @@ SPLITS = Ramp().load(0)
 
 def trained(*phases, monitor="accuracy"):
     task = tiny_task(SPLITS)
-    how = training(task, monitor=monitor)
-    return task, train(task, SPLITS, phases, how), how.best
+    how = training(task, SPLITS, monitor=monitor)
+    return task, train(how, phases), how.best
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,7 @@ def test_a_head_phase_leaves_the_backbone_bit_identical(task, splits):
     before = values(task.backbone.model.variables)
     head = values(task.head_model.trainable_variables)
 
-    train(task, splits, [phase()], training(task))
+    train(training(task, splits), [phase()])
 
     assert all(same(task.backbone.model.variables, before))
     assert not any(same(task.head_model.trainable_variables, head))
@@ -61,7 +61,7 @@ def test_a_head_phase_with_augmentation_leaves_it_bit_identical_too(splits):
     task = tiny_task(splits)
     before = values(task.backbone.model.variables)
 
-    (result,) = train(task, splits, [phase()], training(task))
+    (result,) = train(training(task, splits), [phase()])
 
     assert not result.features_kept
     assert all(same(task.backbone.model.variables, before))
@@ -71,7 +71,7 @@ def test_a_phase_changes_exactly_the_stages_it_names(task, splits):
     bottom, top = task.backbone.stages
     before_bottom, before_top = values(bottom.variables), values(top.variables)
 
-    (result,) = train(task, splits, [phase(unfreeze=UnfreezeTop(stages=1))], training(task))
+    (result,) = train(training(task, splits), [phase(unfreeze=UnfreezeTop(stages=1))])
 
     assert all(same(bottom.variables, before_bottom))
     assert not any(same(top.variables, before_top))
@@ -81,10 +81,10 @@ def test_a_phase_changes_exactly_the_stages_it_names(task, splits):
 def test_a_later_phase_sets_the_whole_state_whatever_came_before(task, splits):
     bottom, _ = task.backbone.stages
     phases = [phase("all", unfreeze=UnfreezeAll()), phase("top", unfreeze=UnfreezeTop(stages=1))]
-    train(task, splits, phases[:1], training(task))
+    train(training(task, splits), phases[:1])
     before = values(bottom.variables)
 
-    train(task, splits, phases[1:], training(task))
+    train(training(task, splits), phases[1:])
 
     assert all(same(bottom.variables, before))
 
@@ -93,7 +93,7 @@ def test_fine_tuning_everything_never_moves_batch_norm(task, splits):
     norm = task.backbone.model.get_layer("norm")
     before = values(norm.variables)
 
-    train(task, splits, [phase(unfreeze=UnfreezeAll())], training(task))
+    train(training(task, splits), [phase(unfreeze=UnfreezeAll())])
 
     assert all(same(norm.variables, before))
 
@@ -103,7 +103,7 @@ def test_batch_norm_in_inference_trains_gamma_and_beta_but_not_the_statistics(sp
     norm = task.backbone.model.get_layer("norm")
     before = values([norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance])
 
-    train(task, splits, [phase(unfreeze=UnfreezeAll())], training(task))
+    train(training(task, splits), [phase(unfreeze=UnfreezeAll())])
 
     now = [norm.gamma, norm.beta, norm.moving_mean, norm.moving_variance]
     assert same(now, before) == [False, False, True, True]
@@ -115,8 +115,8 @@ def train_kept_and_whole(optimizer, head):
     for claims in (False, True):
         splits = Ramp(input=Vectors(claims_to_augment=claims)).load(0)
         task = tiny_task(splits, head)
-        how = training(task, class_weights={"low": 2.0})
-        (result,) = train(task, splits, [phase(optimizer=optimizer, epochs=3)], how)
+        how = training(task, splits, class_weights={"low": 2.0})
+        (result,) = train(how, [phase(optimizer=optimizer, epochs=3)])
         trained.append((result, values(task.head_model.variables)))
     (kept, kept_weights), (whole, whole_weights) = trained
     assert (kept.features_kept, whole.features_kept) == (True, False)
@@ -165,7 +165,7 @@ def test_kept_activations_give_the_weights_that_the_whole_model_gives(batch_norm
         splits = Ramp(input=Vectors(claims_to_augment=claims)).load(0)
         task = tiny_task(splits, Classifier(dropout=0.5), batch_norm=batch_norm)
         phases = [phase("head"), phase("top", epochs=3, unfreeze=UnfreezeTop(stages=1))]
-        results = train(task, splits, phases, training(task))
+        results = train(training(task, splits), phases)
         trained.append((results[1], values(task.model.variables)))
 
     assert_same_weights(*trained)
@@ -181,8 +181,8 @@ def test_features_on_disk_give_the_weights_that_no_cache_gives():
     for mode in ("off", "disk"):
         splits = Ramp().load(0)
         task = tiny_task(splits, Classifier(dropout=0.5))
-        how = training(task, keeping=Keeping(mode))
-        (result,) = train(task, splits, [phase(unfreeze=UnfreezeTop(stages=1))], how)
+        how = training(task, splits, keeping=Keeping(mode))
+        (result,) = train(how, [phase(unfreeze=UnfreezeTop(stages=1))])
         trained.append((result, values(task.model.variables)))
 
     (off, off_weights), (disk, disk_weights) = trained
@@ -197,8 +197,8 @@ def test_as_many_views_as_epochs_give_the_weights_that_fresh_augmentation_gives(
     for views in (0, 3):
         splits = Ramp(input=Shaken()).load(0)
         task = tiny_task(splits, Classifier(dropout=0.5))
-        how = training(task, keeping=Keeping("memory", views))
-        (result,) = train(task, splits, [phase(epochs=3)], how)
+        how = training(task, splits, keeping=Keeping("memory", views))
+        (result,) = train(how, [phase(epochs=3)])
         trained.append((result, values(task.model.variables)))
 
     (fresh, fresh_weights), (kept, kept_weights) = trained
@@ -214,7 +214,7 @@ def test_a_phase_computes_no_features_that_the_one_before_had(task, splits):
     lines = []
 
     with shown_on(SimpleNamespace(is_terminal=False, print=lambda line, **_: lines.append(line))):
-        train(task, splits, phases, training(task))
+        train(training(task, splits), phases)
 
     computed = [line for line in lines if "features" in line]
     assert computed == ["Computing the features of validation", "Computing the features of train"]
@@ -222,7 +222,7 @@ def test_a_phase_computes_no_features_that_the_one_before_had(task, splits):
 
 def test_scores_from_kept_activations_are_those_of_the_whole_model(task, splits):
     """Two tensors cross the boundary, by the skip connection."""
-    train(task, splits, [phase(epochs=1, unfreeze=UnfreezeTop(stages=1))], training(task))
+    train(training(task, splits), [phase(epochs=1, unfreeze=UnfreezeTop(stages=1))])
 
     part = part_of(task, splits.test, "test", Keeper(Keeping("memory"), 0, "tiny"))
 
@@ -236,7 +236,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(splits):
     weights = []
     for seed in (3, 3, 4):
         task = tiny_task(splits, Classifier(dropout=0.0))
-        train(task, splits, [phase(unfreeze=UnfreezeAll())], training(task, seed=seed))
+        train(training(task, splits, seed=seed), [phase(unfreeze=UnfreezeAll())])
         weights.append(values(task.model.trainable_variables))
 
     assert all(np.array_equal(a, b) for a, b in zip(weights[0], weights[1], strict=True))
@@ -246,7 +246,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(splits):
 def test_every_epoch_of_every_phase_is_recorded_once(task, splits, tmp_path):
     phases = [phase("head"), phase("tune", epochs=3, unfreeze=UnfreezeAll())]
 
-    results = train(task, splits, phases, training(task, directory=tmp_path))
+    results = train(training(task, splits, directory=tmp_path), phases)
 
     lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert [(line["phase"], line["epoch"]) for line in lines] == [
@@ -267,8 +267,8 @@ def test_the_best_weights_of_all_phases_come_back(task, splits):
         phase("head", epochs=5, optimizer=Adam(learning_rate=0.05)),
         phase("harm", optimizer=AdamW(weight_decay=500), unfreeze=UnfreezeAll()),
     ]
-    how = training(task)
-    head, harm = train(task, splits, phases, how)
+    how = training(task, splits)
+    head, harm = train(how, phases)
     assert harm.epochs[-1]["val_accuracy"] < head.best["val_accuracy"]
 
     how.best.restore()
@@ -290,7 +290,7 @@ def test_early_stopping_ends_a_phase_and_the_next_one_still_runs(task, splits):
         early_stopping=EarlyStopping(patience=2, min_delta=0.01),
     )
 
-    first, second = train(task, splits, [stuck, phase("next")], training(task))
+    first, second = train(training(task, splits), [stuck, phase("next")])
 
     assert len(first.epochs) == 3
     assert [record["epoch"] for record in second.epochs] == [4, 5]
@@ -304,7 +304,7 @@ def test_a_plateau_cuts_the_rate_after_its_patience(task, splits):
         batch_size=22,
     )
 
-    (result,) = train(task, splits, [flat], training(task, monitor="accuracy"))
+    (result,) = train(training(task, splits, monitor="accuracy"), [flat])
 
     rates = [record["learning_rate"] for record in result.epochs]
     assert rates[:3] == pytest.approx([1e-9] * 3)
@@ -317,10 +317,10 @@ def test_a_loss_that_is_no_number_stops_at_its_step_and_keeps_the_best(task, spl
         phase("head"),
         phase("wild", optimizer=Sgd(learning_rate=1e30), clip_norm=None, unfreeze=UnfreezeAll()),
     ]
-    how = training(task)
+    how = training(task, splits)
 
     with pytest.raises(TrainingError, match=r"phase 'wild', epoch 3, step \d.*loss is (nan|inf)"):
-        train(task, splits, phases, how)
+        train(how, phases)
 
     assert how.best.record["phase"] == "head"
 
@@ -339,14 +339,14 @@ def test_a_phase_that_does_not_fit_is_refused_before_the_first_step(
     before = values(task.model.variables)
 
     with pytest.raises(ConfigError, match=message):
-        train(task, splits, [phase("head"), phase("tune", unfreeze=unfreeze)], training(task))
+        train(training(task, splits), [phase("head"), phase("tune", unfreeze=unfreeze)])
 
     assert all(same(task.model.variables, before))
 
 
 def test_an_unknown_monitor_is_refused_with_the_metrics_there_are(task, splits):
     with pytest.raises(ConfigError, match="no metric 'acuracy'. Did you mean 'accuracy'"):
-        train(task, splits, [phase()], training(task, monitor="acuracy"))
+        train(training(task, splits, monitor="acuracy"), [phase()])
 
 
 class Witness(keras.callbacks.Callback):
@@ -367,15 +367,15 @@ def test_a_users_callback_sees_the_whole_model_and_true_epochs(task, splits):
     seen = []
     phases = [phase("head"), phase("tune", epochs=1, unfreeze=UnfreezeAll())]
 
-    train(task, splits, phases, training(task, callbacks=lambda: [Witness(seen)]))
+    train(training(task, splits, callbacks=lambda: [Witness(seen)]), phases)
 
     assert seen == [("task", 0, True, True), ("task", 1, True, True), ("task", 2, True, True)]
 
 
 def test_a_users_callback_can_stop_a_phase_whose_features_are_kept(task, splits):
-    how = training(task, callbacks=lambda: [Witness([], stop_at=0)])
+    how = training(task, splits, callbacks=lambda: [Witness([], stop_at=0)])
 
-    (result,) = train(task, splits, [phase(epochs=5)], how)
+    (result,) = train(how, [phase(epochs=5)])
 
     assert result.features_kept
     assert len(result.epochs) == 1
@@ -391,7 +391,7 @@ def test_strings_go_through_the_unchanged_engine():
         phase("tune", epochs=4, optimizer=Adam(learning_rate=0.1), unfreeze=UnfreezeAll()),
     ]
 
-    head, tune = train(task, splits, phases, training(task))
+    head, tune = train(training(task, splits), phases)
 
     assert head.features_kept
     assert tune.epochs[-1]["val_accuracy"] == 1.0
@@ -402,7 +402,7 @@ def test_a_smaller_training_set_than_one_batch_trains(task, splits):
 
     small = replace(splits, train=vector_split(3))
 
-    (result,) = train(task, small, [phase(batch_size=64)], training(task))
+    (result,) = train(training(task, small), [phase(batch_size=64)])
 
     assert np.isfinite(result.epochs[-1]["loss"])
 
@@ -410,7 +410,7 @@ def test_a_smaller_training_set_than_one_batch_trains(task, splits):
 def test_features_that_do_not_fit_in_memory_are_computed_anew(task, splits, monkeypatch):
     monkeypatch.setattr(passes, "memory_budget", lambda: 9 * 6 * 4)
 
-    (result,) = train(task, splits, [phase()], training(task))
+    (result,) = train(training(task, splits), [phase()])
 
     assert not result.features_kept
     assert result.features == (

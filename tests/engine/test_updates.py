@@ -64,7 +64,7 @@ def test_a_pattern_that_fits_no_stage_or_a_second_time_is_refused(task, splits, 
     before = values(task.model.variables)
 
     with pytest.raises(ConfigError, match=message):
-        train(task, splits, [phase(rate_factors=factors)], training(task))
+        train(training(task, splits), [phase(rate_factors=factors)])
 
     assert all(
         np.array_equal(a, b) for a, b in zip(values(task.model.variables), before, strict=True)
@@ -78,7 +78,7 @@ def test_a_phase_moves_each_stage_by_its_share(splits):
         task = tiny_task(splits, Classifier(dropout=0.0))
         parts = [*task.backbone.stages, task.head_model]
         before = [part.variables[0].numpy() for part in parts]
-        train(task, splits, [phase(layer_decay=decay, batch_size=22)], training(task))
+        train(training(task, splits), [phase(layer_decay=decay, batch_size=22)])
         moves[decay] = [
             part.variables[0].numpy() - old for part, old in zip(parts, before, strict=True)
         ]
@@ -121,7 +121,7 @@ def test_l2_sp_pulls_to_the_pretrained_weights_and_not_to_those_the_phase_began_
     ]
     watch = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: seen.append(values(weights)))
 
-    train(task, splits, phases, training(task, callbacks=lambda: [watch]))
+    train(training(task, splits, callbacks=lambda: [watch]), phases)
 
     assert all(np.abs(a - b).max() > 0.05 for a, b in zip(seen[1], pretrained, strict=True))
     for now, old in zip(weights, pretrained, strict=True):
@@ -151,7 +151,7 @@ def test_kept_features_give_the_same_weights_with_rates_by_stage_and_the_pull():
         splits = Ramp(input=Vectors(claims_to_augment=claims)).load(0)
         task = tiny_task(splits, Classifier(dropout=0.0))
         tune = phase(unfreeze=UnfreezeTop(stages=1), layer_decay=0.5, l2_sp=0.5)
-        (result,) = train(task, splits, [tune], training(task))
+        (result,) = train(training(task, splits), [tune])
         ends.append((result, values(task.model.variables)))
 
     assert_same_weights(*ends)

@@ -40,7 +40,7 @@ class Hooks(keras.callbacks.Callback):
 def test_it_gets_every_hook_of_training_and_validation_with_the_whole_model(task, splits):
     seen = []
 
-    train(task, splits, [phase(epochs=1)], training(task, callbacks=lambda: [Hooks(seen)]))
+    train(training(task, splits, callbacks=lambda: [Hooks(seen)]), [phase(epochs=1)])
 
     hooks = [hook for hook, _, _ in seen]
     steps = ["train_batch begin", "train_batch end"] * 6
@@ -84,7 +84,7 @@ def test_the_callbacks_of_keras_work_with_kept_features_and_without(task, splits
         ]
 
     phases = [phase("head"), phase("tune", epochs=1, unfreeze=UnfreezeAll())]
-    head, tune = train(task, splits, phases, training(task, callbacks=callbacks))
+    head, tune = train(training(task, splits, callbacks=callbacks), phases)
 
     rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
     inputs = np.ones((2, 8), "float32")

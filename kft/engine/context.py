@@ -1,0 +1,61 @@
+"""What all phases share: what is trained, on what, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from kft.data import Split, Splits
+from kft.engine.best import Best
+from kft.engine.class_weights import weigh
+from kft.engine.divergence import Limits
+from kft.engine.run_state import RunState
+from kft.engine.updates import Pretrained
+from kft.features.keep import Keeper
+from kft.task import Task
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingContext:
+    """What all phases share.
+
+    Attributes:
+        task: Trained in place.
+        splits: Decoded.
+        directory: Of the run, for its logs.
+        best: Keeps the weights of the best epoch.
+        keeper: Keeps what frozen layers give.
+        seed: Of order and augmentation.
+        batch_size: Examples in one step, where a phase does not say.
+        class_weights: How much each class counts in the loss.
+        callbacks: Makes the user's callbacks, afresh for each phase.
+        rate_factor: What the learning rates of the phases are multiplied by.
+        pretrained: The weights of the backbone before the first phase, where one pulls to them.
+        state: Where the state of epochs is saved, and what a killed run saved there; or None.
+        limits: Of the loss, beyond which training diverges.
+    """
+
+    task: Task
+    splits: Splits
+    directory: Path
+    best: Best
+    keeper: Keeper
+    seed: int = 0
+    batch_size: int = 32
+    class_weights: Literal["balanced"] | Mapping[str, float] | None = None
+    callbacks: Callable[[], Sequence[keras.callbacks.Callback]] = tuple
+    rate_factor: float = 1.0
+    pretrained: Pretrained = field(default_factory=dict)
+    state: RunState | None = None
+    limits: Limits = field(default_factory=Limits)
+
+    @cached_property
+    def train_split(self) -> Split:
+        """The training examples, weighted by their classes; one object, so that caches know it."""
+        return weigh(self.splits.train, self.splits.target, self.class_weights)
