@@ -29,11 +29,13 @@ class InitResult:
     Attributes:
         reasons: Why it says what it says, by the key.
         config: Its content.
+        notes: What a person should know of the data, as a plan notes it too.
     """
 
     path: Path
     config: Mapping[str, Any]
     reasons: Mapping[str, str]
+    notes: tuple[str, ...]
 
 
 def init_config(
@@ -62,7 +64,7 @@ def init_config(
     reasons = recognised.reasons | choose(settings, splits)
     load_config(settings)
     path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return InitResult(path, settings, reasons)
+    return InitResult(path, settings, reasons, splits.notes)
 
 
 def name_of(data: Path) -> str:

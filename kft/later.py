@@ -70,7 +70,7 @@ def own_answers(directory: Path, config: RunConfig, task: Task) -> dict[str, Ans
 
 def other_data(own: DataSource, path: str) -> Table | Folder:
     """Returns the source of the examples at `path`, for a run whose `own` data is another."""
-    if isinstance(own, Table):
+    if isinstance(own, Table) or (isinstance(own, Folder) and not Path(path).is_file()):
         return own.model_copy(update={"path": absolute(path)})
     if Path(path).is_file():
         problem = "is a file, expected class folders; a table is for a run whose own data is one"

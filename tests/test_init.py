@@ -1,13 +1,17 @@
 """First configs, for data of every kind that lies at a path."""
 
 import json
+import shutil
+from io import StringIO
 
 import numpy as np
 import pytest
 from PIL import Image
 from records import example, write_records
+from rich.console import Console
 from tfds_sets import prepare
 
+from kft.commands.show import init_summary
 from kft.config import load_config
 from kft.errors import ConfigError, DataError
 from kft.exclude import find
@@ -44,6 +48,24 @@ def test_a_table_gets_a_config_that_loads(folder):
     assert (config.head.kind, config.data.batch_size) == ("classifier", 8)
     assert written.config["data"]["input"]["size"] == [96, 96]
     assert written.reasons["data.path_column"] == "its cells name files that are there"
+
+
+def test_folders_of_splits_get_a_config_that_loads(folder):
+    for word, numbers in (("Lern", range(12)), ("Pruef", range(12, 20))):
+        for label in ("oak", "elm"):
+            (folder / "photos" / word / label).mkdir(parents=True)
+            for number in numbers:
+                shutil.copy(f"{number}.png", folder / "photos" / word / label)
+
+    noted = init_config("photos", folder / "noted.json")
+    names = ("data.split.names.Lern=train", "data.split.names.Pruef=test")
+    config, splits = loaded(init_config("photos", overrides=names))
+
+    shown = Console(width=400, file=StringIO())
+    shown.print(init_summary(noted))
+    assert "note: all classes, 'Lern', 'Pruef', hold the same folders" in shown.file.getvalue()
+    assert config.data.split.names == {"Lern": "train", "Pruef": "test"}
+    assert (splits.target.names, splits.test.size) == (("elm", "oak"), 16)
 
 
 def test_files_that_are_not_there_and_may_be_skipped_tell_no_size(folder):
@@ -103,16 +125,25 @@ def test_records_are_asked_about_their_features(tmp_path):
     assert splits.target.names == ("0", "1")
 
 
-def test_records_whose_names_begin_with_their_splits_are_kept_apart(tmp_path):
-    for name, size in (("train-1", 20), ("train-2", 20), ("val", 8), ("test", 6)):
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train-1", "train-2", "val", "test"),
+        ("training_set1", "training_set2", "Dev", "HOLDOUT"),
+        ("birds [1]-train-1", "birds [1]-train-2", "birds [1]-eval", "birds [1]-valid"),
+    ],
+)
+def test_records_whose_names_say_their_splits_are_kept_apart(tmp_path, words):
+    for name, size in zip(words, (20, 20, 8, 6), strict=True):
         messages = [example(image=b"GIF89a", label=n % 2) for n in range(size)]
         write_records(tmp_path / f"{name}.tfrecord", messages)
 
     written = init_config(tmp_path, tmp_path / "a.json", ("data.features.input=image",))
 
     _, splits = loaded(written)
-    assert [*splits.sizes.values()] == [40, 8, 6]
-    assert written.reasons["data.path"] == "the names of the files begin with their splits"
+    assert splits.train.size == 40
+    assert sorted(splits.sizes.values()) == [6, 8, 40]
+    assert written.reasons["data.path"] == "the names of the files say their splits"
 
 
 @pytest.mark.parametrize("inner", ["", "few_colours", "few_colours/1.0.0"])

@@ -263,5 +263,6 @@ def init_summary(written: InitResult) -> RenderableType:
     return Group(
         Text(f"Wrote {written.path}", style="bold"),
         reasons,
+        *(Text(f"note: {note}") for note in written.notes),
         Text(f"Next: kft plan {path}, then kft run {path}", no_wrap=True, overflow="ignore"),
     )

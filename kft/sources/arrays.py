@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,10 @@ from kft.data import DataSource, Splits, TargetKind
 from kft.errors import DataError
 from kft.sources.labelled import Labelled, labelled_splits
 from kft.sources.labels import predicted_in
-from kft.sources.layout import SPLIT_NAMES, quoted
+from kft.sources.layout import quoted
 from kft.sources.npz import read_npz
 from kft.sources.rows import fetch_with
+from kft.sources.split_names import SPLITS, SplitName, one_each
 from kft.sources.split_rule import SplitRule
 
 if TYPE_CHECKING:
@@ -45,10 +46,10 @@ class Arrays(DataSource):
     """Arrays in an ``.npz`` file, as `numpy.savez` writes them.
 
     Either one of examples and one of labels, which `split` divides, or one each for every split,
-    as Keras has them: ``x_train``, ``y_train`` and likewise with ``_validation`` (``_val``,
-    ``_valid``) and ``_test``. Without one for validation, `split` takes its share out of train;
-    without one for test there is no test split. Examples are called by array and row, such as
-    ``x_train/17``. What lies uncompressed on a disk of this machine is read row by row.
+    as Keras has them: ``x_train``, ``y_train`` and likewise with ``_validation`` and
+    ``_test``, or other words for them. Without one for validation, `split` takes its share out of
+    train; without one for test there is no test split. Examples are called by array and row, such
+    as ``x_train/17``. What lies uncompressed on a disk of this machine is read row by row.
 
     Attributes:
         path: Of the file; may be a URL.
@@ -100,13 +101,9 @@ class Arrays(DataSource):
         Raises:
             DataError: An array is missing, or has another length than its examples.
         """
-        if self.inputs in arrays:
-            endings: Mapping[str, str | None] = {"": None}
-        else:
-            endings = {f"_{name}": split for name, split in SPLIT_NAMES.items()}
-        there = {
-            ending: split for ending, split in endings.items() if self.inputs + ending in arrays
-        }
+        there: Mapping[str, str | None] = {"": None}
+        if self.inputs not in arrays:
+            there = self._endings(arrays)
         if not there:
             raise self._missing(arrays, "inputs", self.inputs)
         for ending, split in there.items():
@@ -117,6 +114,16 @@ class Arrays(DataSource):
             if self.groups is not None:
                 groups = self._column(arrays, "groups", self.groups + ending, size)
             yield Part(key, split, arrays[key], labels, groups)
+
+    def _endings(self, arrays: Iterable[str]) -> dict[str, SplitName]:
+        """Returns the split that each ending of an array of examples says, such as ``_train``."""
+        start = f"{self.inputs}_"
+        words = [key.removeprefix(start) for key in arrays if key.startswith(start)]
+        splits = {word: split for word in words if (split := self.split.split_called(word))}
+        if self.split.names is None:
+            one_each(self._where, splits)
+        ordered = sorted(splits.items(), key=lambda item: SPLITS.index(item[1]))
+        return {f"_{word}": split for word, split in ordered}
 
     def _column(
         self, arrays: Mapping[str, np.ndarray], setting: str, key: str, size: int

@@ -12,11 +12,12 @@ from typing import Any
 
 from kft.errors import DataError
 from kft.files import is_remote
-from kft.sources.layout import SPLIT_NAMES, quoted
+from kft.sources.layout import quoted
 from kft.sources.listing import TABLES
 from kft.sources.record_files import RecordFiles
 from kft.sources.records import features_of, sort_of
 from kft.sources.shards import find_shards
+from kft.sources.split_names import usual_split
 from kft.sources.table_columns import Recognised, recognise
 
 RECORDS = "*.tfrec*"
@@ -43,7 +44,7 @@ def data_at(path: str, given: Mapping[str, Any]) -> Recognised:
         if os.path.isdir(path):  # noqa: PTH112
             found.settings.update(record_paths(path))
             found.reasons["data.path"] = (
-                "the names of the files begin with their splits"
+                "the names of the files say their splits"
                 if len(found.settings) > 2
                 else "all files, which data.split divides. If some are for validation or for the "
                 "test, set data.validation_path or data.test_path"
@@ -55,17 +56,26 @@ def data_at(path: str, given: Mapping[str, Any]) -> Recognised:
 def record_paths(folder: str) -> dict[str, str]:
     """Returns the patterns of the files of records in a `folder`, by setting.
 
-    One for each split, if all names begin with one, such as ``train-00000-of-00002.tfrecord``.
+    One for each split, if all names say one by a usual word, such as in
+    ``train-00000-of-00002.tfrecord`` or ``birds-test.tfrecord``.
     """
     names = [os.path.basename(file) for file in glob(f"{escape(folder)}/{RECORDS}")]  # noqa: PTH119, PTH207
-    words = {re.split("[^A-Za-z]", name)[0] for name in names}
-    splits = {SPLIT_NAMES.get(word.lower(), ""): word for word in words}
-    if len(splits) < max(2, len(words)) or "" in splits or "train" not in splits:
+    starts = dict(map(split_start, names))
+    splits = {split: start for start, split in starts.items()}
+    if len(splits) < max(2, len(starts)) or None in splits or "train" not in splits:
         return {"path": f"{escape(folder)}/{RECORDS}"}
     return {
-        "path" if split == "train" else f"{split}_path": f"{escape(folder)}/{word}{RECORDS}"
-        for split, word in sorted(splits.items())
+        "path" if split == "train" else f"{split}_path": f"{escape(f'{folder}/{start}')}{RECORDS}"
+        for split, start in sorted(splits.items())
     }
+
+
+def split_start(name: str) -> tuple[str, str | None]:
+    """Returns `name` up to its first usual word for a split, and that split, if there is one."""
+    for word in re.finditer("[A-Za-z]+", name):
+        if split := usual_split(word[0]):
+            return name[: word.end()], split
+    return name, None
 
 
 def kind_at(path: str) -> str:

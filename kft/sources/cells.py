@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from typing import Any
 
-from kft.sources.layout import SPLIT_NAMES
+from kft.sources.layout import quoted
 from kft.sources.names import printable
+from kft.sources.split_rule import SplitRule
 
 # The square of a difference of such values is still finite as float32.
 LARGEST = 1e18
@@ -43,12 +45,18 @@ def weight_in(cell: Any) -> float:
     return weight
 
 
-def split_in(cell: Any) -> str:
-    """Returns the split that a cell names."""
-    split = SPLIT_NAMES.get(text_in(cell).lower())
-    if split is None:
-        raise ValueError(f"is {cell!r}, expected train, validation or test")
-    return split
+def split_in(rule: SplitRule) -> Callable[[Any], str]:
+    """Returns what reads the split in a cell, as `rule` names it."""
+    split_called = functools.cache(rule.split_called)
+
+    def read(cell: Any) -> str:
+        split = split_called(text_in(cell))
+        if split is None:
+            expected = "train, validation or test" if rule.names is None else quoted(rule.names)
+            raise ValueError(f"is {cell!r}, expected {expected}, as data.split.names says")
+        return split
+
+    return read
 
 
 def flag_in(cell: Any) -> bool:

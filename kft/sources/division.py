@@ -14,12 +14,11 @@ from kft.input import Input
 from kft.sources.layout import listed, natural, quoted
 from kft.sources.manifest import read_manifest
 from kft.sources.names import alike_notes, canonical, told_apart
+from kft.sources.split_names import SPLITS
 from kft.sources.split_rule import SplitRule, assign, require_every_class
 
 if TYPE_CHECKING:
     import numpy as np
-
-SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from kft.errors import DataError
 from kft.files import join
 from kft.sources.division import Examples, divide
 from kft.sources.folder_notes import count_endings, listing_notes
-from kft.sources.layout import Example, Layout, find_layout, natural, quoted
+from kft.sources.folder_splits import refuse_splits
+from kft.sources.layout import Example, Layout, find_layout, inner_folders, natural, quoted
 from kft.sources.listing import Listing, list_below
 from kft.sources.names import known_as, printable
 from kft.sources.split_rule import SplitRule
@@ -25,14 +26,14 @@ class Folder(DataSource):
     """One file for each example, in a folder named for its class, however deep in it.
 
     Either ``path/cats/…``, which `split` divides, or ``path/train/cats/…`` with ``validation``
-    (``val``, ``valid``) and ``test`` beside ``train``. Without a validation folder, `split`
+    and ``test`` beside ``train``, or other words for them. Without a validation folder, `split`
     takes its share out of ``train``; without a test folder there is no test split. Only files
     with an ending that `input` reads count. The path may be a URL that TensorFlow reads, such as
     ``gs://bucket/photos``. Classes are in natural order: ``b2`` before ``B10``.
 
     Attributes:
-        split: How to divide what is not divided yet. Its ``test`` is unused if there are split
-            folders; a manifest counts more than those.
+        split: How to divide what is not divided yet, and what the split folders are called. Its
+            ``test`` is unused if there are some; a manifest counts more than those.
     """
 
     path: AbsolutePath
@@ -40,7 +41,8 @@ class Folder(DataSource):
 
     def load(self, seed: int) -> Splits:
         listing, readable, layout, examples = self._found()
-        classes = self._classes(examples, readable)
+        refuse_splits(self._where, layout, listing.tops(), self.split.names)
+        classes = self._classes(examples, readable, layout)
         division = divide(
             Examples(
                 where=self._where,
@@ -55,7 +57,7 @@ class Folder(DataSource):
             self._split(examples, classes),
             Target("class", tuple(classes)),
             self.input,
-            listing_notes(listing, layout, readable),
+            listing_notes(listing, layout, readable, self.split.names),
         )
 
     def whole(self, target: Target) -> Split:
@@ -83,7 +85,7 @@ class Folder(DataSource):
         """Returns what lies below the path, what of it is readable, its layout and examples."""
         listing = list_below(self.path)
         readable = self._readable(listing)
-        layout = find_layout(self._where, listing.tops())
+        layout = find_layout(inner_folders(listing.tops(), readable), self.split)
         examples = [found for path in readable if (found := layout.example(path))]
         return listing, readable, layout, examples
 
@@ -100,7 +102,9 @@ class Folder(DataSource):
         reads = ", ".join(endings) or "no files"
         fix = f"Give a folder with a folder for each class; input {self.input.kind!r} reads {reads}"
         if any(".tfrec" in path for path in listing.files):
-            fix = f"Records are read from a pattern of files, such as {join(self.path, '*.tfrec*')}"
+            first = next(path for path in listing.files if ".tfrec" in path)
+            pattern = f"{first.rpartition('/')[0]}/*.tfrec*".lstrip("/")
+            fix = f"Records are read from a pattern of files, such as {join(self.path, pattern)}"
         raise DataError(
             where=self._where,
             problem=f"has no file that the input reads: found {count_endings(listing.files)}"
@@ -109,9 +113,13 @@ class Folder(DataSource):
             fix=fix,
         )
 
-    def _classes(self, examples: Sequence[Example], readable: Sequence[str]) -> list[str]:
+    def _classes(
+        self, examples: Sequence[Example], readable: Sequence[str], layout: Layout
+    ) -> list[str]:
         """Returns the class names in label order."""
         fix = "Put the files of each class into a folder named for it, or list them in a table"
+        if layout.splits:
+            fix += f"; {quoted(layout.splits)} are splits, unless data.split.names is {{}}"
         if not examples:
             raise DataError(
                 where=self._where,
@@ -136,7 +144,7 @@ class Folder(DataSource):
             return None
         inner = join(self.path, examples[0].label)
         names = quoted(sorted((name for _, name in below), key=natural))
-        return f"If its folders {names} are the classes, give {inner!r} as the path"
+        return f"If its folders {names} are the classes or splits, give {inner!r} as the path"
 
     def _split(self, examples: Sequence[Example], classes: Sequence[str]) -> Split:
         import numpy as np

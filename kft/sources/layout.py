@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from kft.errors import DataError
 from kft.sources.names import canonical, printable
 
-SPLIT_NAMES = {
-    "train": "train",
-    "validation": "validation",
-    "val": "validation",
-    "valid": "validation",
-    "test": "test",
-}
+if TYPE_CHECKING:
+    from kft.sources.split_rule import SplitRule
 
 
 class Example(NamedTuple):
@@ -69,36 +64,32 @@ class Layout:
         ]
 
 
-def find_layout(where: str, tops: Sequence[str]) -> Layout:
-    """Returns the layout of a data folder in which the folders `tops` lie.
+def find_layout(inner: Mapping[str, set[str]], rule: SplitRule) -> Layout:
+    """Returns the layout of a data folder, of which `inner_folders` gave what is in it.
 
-    They are splits if one is ``train`` and another is a split too, or ``train`` is alone. So
-    ``train`` beside ``bus`` and ``tram`` is a class.
-
-    Raises:
-        DataError: Two folders hold one split, or there are splits but no ``train``.
+    Folders are splits if `rule` names them, or if it names none, by the usual words where two of
+    them stand side by side, or ``train`` is alone. So ``train`` beside ``bus`` is a class.
     """
-    splits = {top: SPLIT_NAMES[top.lower()] for top in tops if top.lower() in SPLIT_NAMES}
-    held = list(splits.values())
-    if "train" not in held:
-        if len(tops) > 1 and len(splits) == len(tops):
-            raise DataError(
-                where=where,
-                problem=f"has the split folders {quoted(splits)}, but no 'train'",
-                fix="Add a folder 'train', with one folder for each class in it",
-            )
-        return Layout({})
-    if len(held) == 1 and len(tops) > 1:
-        return Layout({})
-    for split in dict.fromkeys(held):
-        folders = [top for top in splits if splits[top] == split]
+    splits = {top: split for top in inner if (split := rule.split_called(top))}
+    return Layout(splits if rule.names is not None or are_splits(inner, splits) else {})
+
+
+def are_splits(inner: Mapping[str, set[str]], splits: Mapping[str, str]) -> bool:
+    """Says whether folders with the usual words for `splits` are that, not classes."""
+    if "train" in splits.values():
+        return len(splits) > 1 or len(inner) == 1
+    held = Counter(folder for top in splits for folder in inner[top])
+    return len(splits) > 1 and (len(splits) == len(inner) or max(held.values(), default=0) > 1)
+
+
+def inner_folders(tops: Sequence[str], paths: Sequence[str]) -> dict[str, set[str]]:
+    """Returns the folders directly in each of `tops` that lead to one of `paths`."""
+    inner: dict[str, set[str]] = {top: set() for top in tops}
+    for path in paths:
+        folders = path.split("/")[:-1]
         if len(folders) > 1:
-            raise DataError(
-                where=where,
-                problem=f"has more than one folder for {split}: {quoted(folders)}",
-                fix="Keep one of them",
-            )
-    return Layout(splits)
+            inner[folders[0]].add(folders[1])
+    return inner
 
 
 def natural(name: str) -> tuple[list[str | int], str]:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 from kft.errors import DataError
 from kft.files import read_text
-from kft.sources.layout import SPLIT_NAMES, quoted
+from kft.sources.layout import quoted
 from kft.sources.names import canonical, printable
+from kft.sources.split_names import usual_split
 
 NEEDED = ("path", "split")
 
@@ -86,12 +87,12 @@ def read_manifest(path: str) -> Manifest:
 
 
 def split_in(text: str, where: str) -> str:
-    """Returns the split that `text` names: train, validation (val, valid) or test.
+    """Returns the split that `text` names by one of the usual words.
 
     Raises:
         DataError: It names none.
     """
-    split = SPLIT_NAMES.get(text.strip().lower())
+    split = usual_split(text)
     if split is None:
         raise DataError(
             where, f"has the split {text!r}, expected train, validation or test", "Correct it there"

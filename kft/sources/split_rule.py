@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from kft.component import AbsolutePath, Pattern, Settings
 from kft.errors import DataError
 from kft.sources.names import canonical
+from kft.sources.split_names import SplitName, own_split, usual_split
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,12 +40,17 @@ class SplitRule(Settings):
         manifest: The ``split.csv`` of an earlier run, or another CSV with the columns ``path``
             and ``split``. It names every example, and its splits are taken; the shares are
             unused.
+        names: What the data calls its splits, such as ``{"Lern": "train", "Pruef": "test"}``: a
+            folder, a cell of the split column, the ending of an array, or a split of
+            tensorflow-datasets. Left out, the usual words; ``{}`` is none, so that all folders
+            are classes.
     """
 
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.15
     test: Annotated[float, Field(ge=0, lt=1)] = 0.15
     group: Pattern | None = None
     manifest: AbsolutePath | None = None
+    names: dict[str, SplitName] | None = None
 
     @model_validator(mode="after")
     def _group_once(self) -> Self:
@@ -63,6 +69,10 @@ class SplitRule(Settings):
                 "their sum should be less than 1",
             )
         return self
+
+    def split_called(self, name: str) -> SplitName | None:
+        """Returns the split that the data calls `name`, if it calls one so."""
+        return usual_split(name) if self.names is None else own_split(name, self.names)
 
     def ranges(self) -> dict[str, tuple[float, float]]:
         """Returns for each split the places in [0, 1) that belong to it."""

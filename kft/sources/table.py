@@ -44,7 +44,7 @@ class Table(DataSource):
             or, in JSON, as a list; or a list of columns, each a label, that hold 0 or 1.
         value_columns: Numbers, a column for each value to predict.
         separator: Between the labels of one column.
-        split_column: ``train``, ``validation`` (``val``, ``valid``) or ``test``.
+        split_column: ``train``, ``validation``, ``test`` or another word for them.
         group_column: What belongs together, such as the patient: it is never on two sides. An
             empty one belongs to nothing.
         weight_column: How much each counts in the loss, 0 or more; 1 if left out.
@@ -85,7 +85,7 @@ class Table(DataSource):
             names=[self._name(file) for file in files],
             labels=predicted.shown,
             groups=rows.read_if_named(self.group_column, group_in, faults),
-            given=rows.read_if_named(self.split_column, split_in, faults),
+            given=rows.read_if_named(self.split_column, split_in(self.split), faults),
         )
         rows.refuse(faults)
         self._refuse_missing(rows, files)

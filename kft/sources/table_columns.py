@@ -10,10 +10,10 @@ from typing import Any, Literal, NamedTuple
 from kft.component import absolute
 from kft.errors import DataError
 from kft.files import is_file, is_remote
-from kft.sources.cells import flag_in, split_in
-from kft.sources.division import SPLITS
+from kft.sources.cells import flag_in
 from kft.sources.layout import quoted
 from kft.sources.listing import near_miss
+from kft.sources.split_names import SPLITS, own_split, usual_split
 from kft.sources.table import file_of
 from kft.sources.table_file import Rows, read_table
 
@@ -47,7 +47,8 @@ def recognise(path: str, given: Mapping[str, Any]) -> Recognised:
     if "path_column" not in given:
         found.settings["path_column"] = column_of_files(rows, path)
         found.reasons["data.path_column"] = "its cells name files that are there"
-    splits = [name for name in free(rows, given, found) if says_splits(rows.cells(name))]
+    words = (given.get("split") or {}).get("names")
+    splits = [name for name in free(rows, given, found) if says_splits(rows.cells(name), words)]
     if "split_column" not in given and len(splits) == 1:
         found.settings["split_column"] = splits[0]
         found.reasons["data.split_column"] = "its cells are train, validation or test"
@@ -127,13 +128,15 @@ def looks_like_files(cells: Sequence[str]) -> int:
     return 1 + has_ending + any(mark in cells[0] for mark in "/\\")
 
 
-def says_splits(cells: Sequence[Any]) -> bool:
-    """Says whether all `cells` name splits, and ``train`` is one of several."""
-    try:
-        splits = {split_in(cell) for cell in cells}
-    except ValueError:
-        return False
-    return "train" in splits and len(splits) > 1
+def says_splits(cells: Sequence[Any], words: Any) -> bool:
+    """Says whether all `cells` name splits, and ``train`` is one of several.
+
+    They do so by `words`, as in data.split.names, or the usual ones.
+    """
+    known = {str(cell) for cell in cells}
+    own = isinstance(words, dict)
+    splits = {own_split(cell, words) if own else usual_split(cell) for cell in known}
+    return "train" in splits and len(splits) > 1 and None not in splits
 
 
 def add_target(rows: Rows, columns: Sequence[str], found: Recognised) -> None:

@@ -12,8 +12,9 @@ from kft.data import DataSource, Splits, TargetKind
 from kft.errors import DataError
 from kft.sources.labelled import Labelled, labelled_splits
 from kft.sources.labels import predicted_in, text_of
-from kft.sources.layout import SPLIT_NAMES, quoted
+from kft.sources.layout import quoted
 from kft.sources.records import FeatureMap
+from kft.sources.split_names import one_each
 from kft.sources.split_rule import SplitRule
 from kft.sources.tfds_builder import find_builder
 from kft.sources.tfds_labels import feature_at, target_kind, used_classes
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 class Tfds(DataSource):
     """A data set of tensorflow-datasets that is prepared on a disk.
 
-    Its splits ``train``, ``validation`` (``val``, ``valid``) and ``test`` are kept. Without one for
-    validation, `split` takes its share out of train. Examples are called by split and place, such
-    as ``train/17``. Encoded pictures stay so until `input` reads them.
+    Its splits ``train``, ``validation`` and ``test``, or other words for them, are kept. Without
+    one for validation, `split` takes its share out of train. Examples are called by split and
+    place, such as ``train/17``. Encoded pictures stay so until `input` reads them.
 
     Attributes:
         name: As tensorflow-datasets has it, with configuration and version if you like, such as
@@ -72,7 +73,7 @@ class Tfds(DataSource):
             names=names,
             predicted=predicted_in(self._where, labels, predicts, features.label, class_names),
             groups=None if features.group is None else column(parts, "group"),
-            given=[SPLIT_NAMES[name] for name, _ in each] if self.own_splits else None,
+            given=[self.split.split_called(name) for name, _ in each] if self.own_splits else None,
             fetch=joined(list(parts.values())),
             notes=tuple(self._notes(builder, found, unused)),
         )
@@ -96,16 +97,20 @@ class Tfds(DataSource):
 
     def _splits(self, builder: tfds.core.DatasetBuilder) -> list[str]:
         """Returns those of its splits that can be used."""
-        splits = [name for name in builder.info.splits if name in SPLIT_NAMES]
-        if not splits or (self.own_splits and "train" not in splits):
+        found = {name: self.split.split_called(name) for name in builder.info.splits}
+        splits = {name: split for name, split in found.items() if split}
+        if self.own_splits and self.split.names is None:
+            one_each(self._where, splits)
+        if not splits or (self.own_splits and "train" not in splits.values()):
             raise DataError(
                 self._where,
                 f"has no split 'train' among {quoted(builder.info.splits) or 'none'}",
-                "Take another, or set data.own_splits to false to divide what it has"
+                "Take another, say in data.split.names what they are, or set data.own_splits to "
+                "false to divide what it has"
                 if splits
-                else "Take another",
+                else "Say in data.split.names what they are, or take another",
             )
-        return splits
+        return [*splits]
 
     def _notes(
         self,

@@ -52,6 +52,29 @@ def test_arrays_named_for_splits_are_kept_apart(tmp_path):
     assert splits.test.fetch(tf.constant(0, "int64")).numpy().tolist() == [48, 480]
 
 
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (("training", "dev", "Testing"), None),
+        (("a", "b", "c"), {"a": "train", "b": "validation", "c": "test"}),
+    ],
+)
+def test_arrays_may_be_named_for_splits_by_other_words(tmp_path, words, names):
+    arrays = {f"{key}_{word}": of for word in words for key, of in (("x", ROWS), ("y", LABELS))}
+
+    splits = source(tmp_path, settings={"split": {"names": names}}, **arrays).load(0)
+
+    for split, word in zip(splits.by_name().values(), words, strict=True):
+        assert split.names == [f"x_{word}/{row}" for row in range(60)]
+
+
+def test_two_arrays_for_one_split_are_refused(tmp_path):
+    arrays = keras_arrays() | {"x_dev": ROWS, "y_dev": LABELS, "x_val": ROWS, "y_val": LABELS}
+
+    with pytest.raises(DataError, match="more than one name for validation: 'dev', 'val'. Say in"):
+        source(tmp_path, **arrays).load(0)
+
+
 @pytest.mark.parametrize("dtype", ["U", "S", "O"])
 def test_labels_that_are_text_name_classes_of_one_line_each(tmp_path, dtype):
     labels = np.array(["a\nb", "c", "C"], dtype)[LABELS]

@@ -245,7 +245,7 @@ ALL = [("cats/00", "train"), ("dogs/00", "train"), ("cats/01", "val"), ("dogs/01
         (ALL[:3], "does not list 'dogs/01' of the data: 1 too few, 0 too many. Take the same"),
         ([*ALL, ("eels/1", "test")], "lists 'eels/1', which the data does not have: 0 too few, 1"),
         ([*ALL, ALL[0]], "lists 'cats/00' more than once. Keep one line"),
-        ([*ALL[:3], ("dogs/01", "dev")], "m.csv', line 5: has the split 'dev', expected train, v"),
+        ([*ALL[:3], ("dogs/01", "de")], "m.csv', line 5: has the split 'de', expected train, v"),
         ([(name, "train") for name, _ in ALL], "has no example for validation among its 4"),
     ],
 )

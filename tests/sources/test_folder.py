@@ -208,6 +208,121 @@ def test_train_alone_is_a_split_folder(tmp_path):
     assert splits.target.names == ("cats", "dogs")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("Training", None, "Testing"),
+        ("train", None, "testing"),
+        ("train", None, "eval"),
+        ("training_set", None, "test_set"),
+        ("TRAIN", "Dev", "HOLDOUT"),
+        ("Training Data", "val-set", "Test Data"),
+        ("trainset", "validation_set", "hold-out"),
+    ],
+)
+def test_split_folders_may_have_any_usual_name(tmp_path, words):
+    for word, count in zip(words, (12, 4, 6), strict=True):
+        for label in ("oak", "elm") if word else ():
+            write_class(tmp_path, f"{word}/{label}", count)
+
+    splits = folder(tmp_path).load(0)
+
+    assert splits.target.names == ("elm", "oak")
+    assert all(name.startswith(f"{words[2]}/") for name in splits.test.names)
+    assert splits.test.size == 12
+    assert splits.train.size + splits.validation.size == (32 if words[1] else 24)
+
+
+def test_names_of_a_config_are_the_only_splits(tmp_path):
+    for word in ("Lern", "mehr", "Pru\u0308f", "test"):
+        write_class(tmp_path, f"{word}/oak", 3)
+        write_class(tmp_path, f"{word}/elm", 3)
+    names = {"lern": "train", "mehr": "train", "Prüf": "validation"}
+
+    splits = folder(tmp_path, split=SplitRule(names=names)).load(0)
+
+    assert splits.sizes == {"train": 12, "validation": 6}
+    assert splits.notes == (
+        "passed over 'test', in which the same folders lie as in the splits: data.split.names can "
+        "say what is which split",
+        "the data has no test split: there is none",
+    )
+
+
+def test_without_any_name_all_folders_are_classes(tmp_path):
+    for label in ("dev", "test", "train"):
+        write_class(tmp_path, f"{label}/a", 3)
+        write_class(tmp_path, f"{label}/b", 3)
+
+    splits = folder(tmp_path, split=SplitRule(names={})).load(0)
+
+    assert splits.target.names == ("dev", "test", "train")
+    assert splits.notes == ()
+
+
+def test_names_that_no_folder_has_are_refused(tmp_path):
+    write_class(tmp_path, "Lern/oak", 3)
+
+    with pytest.raises(DataError, match="no folder 'Prüf', which data.split.names has; it has 'L"):
+        folder(tmp_path, split=SplitRule(names={"Lern": "train", "Prüf": "test"})).load(0)
+
+
+def test_classes_that_hold_the_same_folders_are_noted(tmp_path):
+    for word in ("Lern", "Pruef"):
+        for label in ("oak", "elm", *(["fir"] if word == "Lern" else [])):
+            write_class(tmp_path, f"{word}/{label}", 5)
+    write(tmp_path, "notes/oak/read.me")
+
+    splits = folder(tmp_path).load(0)
+
+    assert splits.target.names == ("Lern", "Pruef")
+    assert (
+        "all classes, 'Lern', 'Pruef', hold the same folders 'elm', 'oak'. If those are the "
+        "classes, say in data.split.names which split each of the others is" in splits.notes
+    )
+
+
+def test_splits_within_the_classes_are_noted(tmp_path):
+    for label in ("oak", "elm"):
+        for word in ("Training", "Testing"):
+            write_class(tmp_path, f"{label}/{word}", 5)
+
+    splits = folder(tmp_path).load(0)
+
+    assert splits.notes == (
+        "all classes hold the folders 'Testing', 'Training', which are not taken for splits: they "
+        "would have to lie above the classes",
+    )
+
+
+@pytest.mark.parametrize("inner", [("images",), ("a", "b")])
+def test_folders_that_only_some_classes_hold_are_not_noted(tmp_path, inner):
+    for label in ("oak", "elm"):
+        for each in inner:
+            write_class(tmp_path, f"{label}/{each}", 5)
+    if len(inner) > 1:
+        write_class(tmp_path, "fir", 5)
+
+    assert folder(tmp_path).load(0).notes == ()
+
+
+def test_words_for_splits_among_classes_are_classes(tmp_path):
+    for label in ("dev", "prod", "test"):
+        write_class(tmp_path, label, 5)
+
+    assert folder(tmp_path).load(0).target.names == ("dev", "prod", "test")
+
+
+def test_flat_split_folders_beside_another_are_refused_with_the_way_out(tmp_path):
+    for label in ("train", "test", "sample"):
+        write_class(tmp_path, label, 5)
+
+    with pytest.raises(
+        DataError, match=r"none in a class folder.*; 'test', 'train' are splits, unless .* is \{\}"
+    ):
+        folder(tmp_path).load(0)
+
+
 def test_train_beside_other_vehicles_is_a_class(tmp_path):
     for label in ("train", "bus", "tram"):
         write_class(tmp_path, label, 5)
@@ -225,10 +340,11 @@ def test_a_test_folder_without_classes_is_noted(tmp_path):
     splits = folder(tmp_path).load(0)
 
     assert splits.test is None
-    assert (
-        "passed over 3 files in no class folder: 'labels/cats/1.bin', 'test/1.bin', "
-        "'test/2.bin'" in splits.notes
-    )
+    assert {
+        "passed over 2 files in no class folder: 'test/1.bin', 'test/2.bin'",
+        "passed over 'labels', in which the same folders lie as in the splits: data.split.names "
+        "can say what is which split",
+    } < {*splits.notes}
 
 
 def test_a_class_that_validation_lacks_is_noted(tmp_path):
@@ -538,7 +654,9 @@ def test_classes_one_folder_further_down_are_pointed_at(tmp_path):
     write_class(tmp_path, "PetImages/Cat", 3)
     write_class(tmp_path, "PetImages/Dog", 3)
 
-    with pytest.raises(DataError, match="folders 'Cat', 'Dog' are the classes, give .*/PetImages'"):
+    with pytest.raises(
+        DataError, match="'Cat', 'Dog' are the classes or splits, give .*/PetImages'"
+    ):
         folder(tmp_path).load(0)
 
 
@@ -565,13 +683,25 @@ def test_split_folders_without_train_are_refused(tmp_path):
 
     with pytest.raises(DataError, match="split folders 'test', 'val', but no 'train'. Add"):
         folder(tmp_path).load(0)
+    whole = folder(tmp_path).whole(Target("class", ("cats", "dogs")))
+    assert whole.names == [f"{top}/cats/00{n}.bin" for top in ("test", "val") for n in range(3)]
 
 
-def test_two_folders_for_one_split_are_refused(tmp_path):
-    for split in ("train", "val", "valid"):
+def test_split_folders_beside_one_of_another_name_are_refused(tmp_path):
+    for split in ("lern", "val", "test"):
         write_class(tmp_path, f"{split}/cats", 3)
 
-    with pytest.raises(DataError, match="more than one folder for validation: 'val', 'valid'. K"):
+    with pytest.raises(DataError, match="but no 'train'. Add .*, or say in data.split.names which"):
+        folder(tmp_path).load(0)
+
+
+@pytest.mark.parametrize("words", [("val", "valid"), ("dev", "Validation"), ("test", "eval")])
+def test_two_folders_for_one_split_are_refused(tmp_path, words):
+    for split in ("train", *words):
+        write_class(tmp_path, f"{split}/cats", 3)
+
+    message = "has more than one name for (validation|test): '.*'. Say in data.split.names which"
+    with pytest.raises(DataError, match=message):
         folder(tmp_path).load(0)
 
 

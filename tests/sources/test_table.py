@@ -226,6 +226,32 @@ def test_splits_groups_and_weights_have_columns():
     assert set(splits.validation.groups) == {"g2", "g3"}
 
 
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (("Training", "dev", "TEST"), None),
+        (("0", "1", "2"), {"0": "train", "1": "validation", "2": "test"}),
+        (("Lern", "lern", "Prüf"), {"lern": "train", "Pru\u0308f": "validation"}),
+    ],
+)
+def test_a_column_may_call_the_splits_otherwise(words, names):
+    text = lines(lambda n: f"{breeds(n)},{words[n // 2 % 3]}", head="path,breed,part")
+
+    splits = table(text, split_column="part", split={"names": names}).load(0)
+
+    assert sum(splits.sizes.values()) == 20
+    last = splits.validation if splits.test is None else splits.test
+    assert last.names == [f"pics/{n}.png" for n in (4, 5, 10, 11, 16, 17)]
+
+
+def test_words_that_names_of_a_config_lack_are_refused():
+    text = lines(lambda n: f"{breeds(n)},train", head="path,breed,part")
+
+    message = fault(text, split_column="part", split={"names": {"a": "train", "b": "test"}})
+
+    assert "line 2: 'part' is 'train', expected 'a', 'b', as data.split.names says" in message
+
+
 def test_without_a_line_for_validation_train_gives_a_share():
     text = lines(lambda n: f"{breeds(n)},{['train', 'test'][n // 10]}", head="path,breed,part")
 

@@ -75,6 +75,18 @@ def test_a_column_of_splits_is_known_by_its_cells():
     assert found == {"path_column": "image", "split_column": "part", "class_column": "breed"}
 
 
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [(("Training", "dev"), None), (("Lern", "Pruef"), {"lern": "train", "Pruef": "test"})],
+)
+def test_a_column_of_splits_is_known_by_other_words_too(words, names):
+    given = {"split": {"names": names}}
+
+    found = settings("image,breed,part", lambda n: f"{breed(n)},{words[n // 30]}", **given)
+
+    assert found == {"path_column": "image", "split_column": "part", "class_column": "breed"}
+
+
 def test_of_several_columns_the_one_that_is_called_label_is_predicted():
     found = recognise(
         table("image,patient,Label,age", lambda n: f"p{n % 9},{breed(n)},{n / 3}"), {}

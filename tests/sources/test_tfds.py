@@ -54,6 +54,17 @@ def test_what_a_person_should_know_is_noted(folder):
     ]
 
 
+def test_a_config_may_say_which_splits_are_which(records):
+    names = {"train": "train", "val": "test", "extra": "train"}
+
+    splits = source(records, split={"names": names}).load(0)
+
+    assert splits.test.names == [f"val/{number}" for number in range(20)]
+    assert splits.train.size + splits.validation.size == 42
+    with pytest.raises(DataError, match="has no split 'train' among .* Say in data.split.names"):
+        source(records, split={"names": {"trian": "train"}}).load(0)
+
+
 def test_own_splits_can_be_divided_anew(records):
     splits = source(records, own_splits=False).load(0)
 
