@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kft.data import Splits
-from kft.errors import DataError, ExportError, one_line
+from kft.errors import DataError, ExportError
 from kft.evaluate import Answers
 from kft.exporter import differences_of, tolerance_of
+from kft.messages import one_line
 from kft.progress import say
 from kft.report import environment, prediction_rows, split_rows
 from kft.run_dir import ENVIRONMENT, PREDICTIONS, SCORES, SPLIT

@@ -15,8 +15,9 @@ from kft.config import RunConfig
 from kft.counts import class_counts
 from kft.data import Splits
 from kft.engine.class_weights import weigh
-from kft.errors import ConfigError, KftError, one_line
+from kft.errors import ConfigError, KftError
 from kft.exclude import find, listed
+from kft.messages import one_line
 from kft.misfits import refuse_phases
 from kft.output import refuse_used
 from kft.plan import plan_phases

@@ -4,7 +4,6 @@ A config names a component by its ``kind``; the other keys are its fields. Makin
 the settings. Disk, network and TensorFlow wait for the method that does the work.
 """
 
-import difflib
 import importlib
 import inspect
 import json
@@ -33,6 +32,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 from kft.bounds import LONGEST_NAME, LONGEST_PATH
 from kft.catalog import CATALOG
 from kft.faults import MOST_FAULTS
+from kft.messages import closest
 from kft.strict_json import shortened
 
 
@@ -109,29 +109,6 @@ def suggest_key(fault: Mapping[str, Any], keys: Iterable[str]) -> InitErrorDetai
 def repeated(names: Iterable[str]) -> list[str]:
     """Returns the names that occur more than once, in order."""
     return [name for name, count in Counter(names).items() if count > 1]
-
-
-# More names than these are not listed in a message, but a few of them.
-MANY = 40
-A_FEW = 10
-# To look for names like another takes time: of more or longer ones, only an equal one is found.
-COMPARED = 10_000
-LONGEST_COMPARED = 200
-
-
-def closest(word: str, known: Iterable[str]) -> str:
-    """Returns ``. Did you mean 'x'?``, or ``. Known: …`` where nothing known is near `word`."""
-    choices = sorted(known)
-    if not choices:
-        return ""
-    near = [name for name in choices if name.casefold() == word.casefold()]
-    if not near and len(choices) <= COMPARED and len(word) <= LONGEST_COMPARED:
-        near = difflib.get_close_matches(word, choices, n=1)
-    if near:
-        return f". Did you mean {near[0]!r}?"
-    if len(choices) <= MANY:
-        return f". Known: {', '.join(choices)}"
-    return f". Known: {', '.join(choices[:A_FEW])} and {len(choices) - A_FEW} more"
 
 
 class Component(Settings):

@@ -1,7 +1,5 @@
 """Errors a user can fix. Anything else is a bug and keeps its traceback."""
 
-import re
-
 
 class KftError(Exception):
     """Base of every error kft raises on purpose.
@@ -43,12 +41,3 @@ class TrainingError(KftError):
 
 class ExportError(KftError):
     """The trained model cannot be written, or answers differently when read back."""
-
-
-def one_line(error: Exception) -> str:
-    """Returns the message of `error` on one line of at most 300 letters, without a full stop.
-
-    TensorFlow tells with it of the node and op that failed, which no user knows.
-    """
-    told = re.sub(r"\{\{.*?\}\} |\[Op:\w+\] name:", "", " ".join(str(error).split()))
-    return told[:300].rstrip(". ")

@@ -17,8 +17,8 @@ from matplotlib.ticker import MaxNLocator
 
 from kft.data import Target
 from kft.finder.found_rate import FoundRate
+from kft.messages import shortened
 from kft.run_dir import METRICS
-from kft.visible import shortened
 
 if TYPE_CHECKING:
     import numpy as np

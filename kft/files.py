@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import errno
 import importlib
-import math
 import os
 import stat
 from collections.abc import Iterable
@@ -14,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kft.bounds import MOST_EXAMPLE_BYTES, MOST_TABLE_BYTES
-from kft.errors import DataError, one_line
+from kft.errors import DataError
+from kft.messages import in_words, one_line
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -99,13 +99,6 @@ def local_bytes(path: str | Path, most: int = MOST_EXAMPLE_BYTES) -> bytes:
     size = local_size(path, most)
     with Path(path).open("rb") as file:
         return file.read(size)  # no more: the files in /proc say 0 and may have no end
-
-
-def in_words(size: int) -> str:
-    """Returns a number of bytes for people, such as ``5.1 MB``."""
-    power = min(4, int(math.log10(max(size, 1)) // 3))
-    unit = ("bytes", "kB", "MB", "GB", "TB")[power]
-    return f"{size} {unit}" if power == 0 else f"{size / 1000**power:.1f} {unit}"
 
 
 def read_bytes(path: str, where: str, most: int = MOST_EXAMPLE_BYTES) -> bytes:

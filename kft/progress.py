@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
-from kft.errors import one_line
+from kft.messages import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console

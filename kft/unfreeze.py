@@ -12,8 +12,9 @@ from pydantic import Field, PositiveInt, model_validator
 from pydantic_core import PydanticCustomError
 
 from kft.backbone import Backbone, Stage
-from kft.component import Component, Pattern, closest
+from kft.component import Component, Pattern
 from kft.errors import ConfigError
+from kft.messages import closest
 
 
 class Unfreeze(Component):

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Self
 from pydantic import ConfigDict, Field, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
-from kft.component import Settings, closest, import_name, trusted_or_fault
+from kft.component import Settings, import_name, trusted_or_fault
 from kft.errors import ConfigError
+from kft.messages import closest
 from kft.run_dir import CALLBACKS
 
 # The setting of each that names the file or folder that it writes, and what it is if left out.

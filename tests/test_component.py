@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from kft.component import Settings, absolute, closest, find_component
+from kft.component import Settings, absolute, find_component
 from kft.data import DataSource
 from kft.head import Head
 from kft.heads.classifier import Classifier
+from kft.messages import closest
 from kft.optimizer import Adam, Optimizer
 from kft.sources.folder import Folder
 from kft.unfreeze import Unfreeze

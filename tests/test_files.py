@@ -5,7 +5,8 @@ import socket
 import pytest
 
 from kft.errors import DataError
-from kft.files import csv_reader, in_words, local_bytes, local_fault, read_text
+from kft.files import csv_reader, local_bytes, local_fault, read_text
+from kft.messages import in_words
 
 
 @pytest.fixture

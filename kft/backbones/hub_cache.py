@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kft.errors import BackboneError, one_line
+from kft.errors import BackboneError
+from kft.messages import one_line
 from kft.offline import is_offline
 
 KAGGLE = re.compile(r"[\w-]+/[\w.-]+/(?i:tensorflow[12])/[\w.-]+/\d+")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from kft.backbones.graph_safety import unsafe_ops
 from kft.backbones.saved_graph import written_variables
-from kft.errors import BackboneError, one_line
+from kft.errors import BackboneError
+from kft.messages import one_line
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -12,8 +12,9 @@ from pydantic_core import PydanticCustomError
 
 from kft.backbone import Backbone, BackboneSource, layer_stages
 from kft.backbones.ends import Pooling, inlined, pooled, scaled
-from kft.component import checked_absolute, closest
-from kft.errors import BackboneError, one_line
+from kft.component import checked_absolute
+from kft.errors import BackboneError
+from kft.messages import closest, one_line
 
 if TYPE_CHECKING:
     import keras

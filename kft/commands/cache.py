@@ -43,7 +43,7 @@ def clear() -> None:
     """Remove all that is kept; a run that uses it now goes on."""
     from kft.features.store import clear as remove_all
     from kft.features.store import directory, entries
-    from kft.files import in_words
+    from kft.messages import in_words
 
     kept = entries()
     removed = remove_all()
@@ -62,7 +62,7 @@ def clear() -> None:
 def kept_table(kept: Sequence[Entry]) -> RenderableType:
     """Returns what is kept, one row each."""
     from kft.commands.show import table
-    from kft.files import in_words
+    from kft.messages import in_words
 
     shown = table("of", "examples", "shape", "view", "size", "last used", right=("examples",))
     for entry in kept:

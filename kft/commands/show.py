@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kft.files import in_words
+from kft.messages import in_words
 from kft.run_dir import SAVED_MODEL
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import re
 import shutil
 from typing import TYPE_CHECKING
 
-from kft.errors import ConfigError, one_line
+from kft.errors import ConfigError
+from kft.messages import one_line
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -19,7 +19,8 @@ from kft.distribute.cluster import replicas
 from kft.distribute.lost_worker import named
 from kft.distribute.slurm import in_step, slurm_resolver
 from kft.distribute.tf_config import described_by
-from kft.errors import ConfigError, one_line
+from kft.errors import ConfigError
+from kft.messages import one_line
 from kft.progress import say
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from kft.component import closest
 from kft.data import Split, Target
 from kft.errors import ConfigError
+from kft.messages import closest
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kft.distribute.cluster import least
 from kft.features import passes, store
-from kft.files import in_words
+from kft.messages import in_words
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from kft.backbone import Backbone, BackboneSource, layer_stages
 from kft.backbones.ends import Pooling
-from kft.component import checked_absolute, closest
+from kft.component import checked_absolute
 from kft.errors import BackboneError, ConfigError
 from kft.image import application_graph
 from kft.image.application import Application, applications
@@ -22,6 +22,7 @@ from kft.image.pretrained_weights import (
     find_weights,
     load_weights,
 )
+from kft.messages import closest
 
 if TYPE_CHECKING:
     import tensorflow as tf

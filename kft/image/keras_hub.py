@@ -12,8 +12,9 @@ from pydantic import field_validator
 from kft.backbone import Backbone, BackboneSource, layer_stages
 from kft.backbones.ends import inlined, pooled
 from kft.component import checked_absolute
-from kft.errors import BackboneError, ConfigError, one_line
+from kft.errors import BackboneError, ConfigError
 from kft.image.hugging_face import FILE, scale_and_offset
+from kft.messages import one_line
 from kft.offline import is_offline
 
 if TYPE_CHECKING:

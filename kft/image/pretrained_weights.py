@@ -7,7 +7,8 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kft.errors import BackboneError, one_line
+from kft.errors import BackboneError
+from kft.messages import one_line
 from kft.offline import is_offline
 
 if TYPE_CHECKING:

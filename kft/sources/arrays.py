@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from kft.component import AbsolutePath
 from kft.data import DataSource, Splits, TargetKind
 from kft.errors import DataError
+from kft.messages import quoted
 from kft.sources.labelled import Labelled, labelled_splits
 from kft.sources.labels import predicted_in
-from kft.sources.layout import quoted
 from kft.sources.npz import read_npz
 from kft.sources.rows import fetch_with
 from kft.sources.split_names import SPLITS, SplitName, one_each

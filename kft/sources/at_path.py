@@ -12,7 +12,7 @@ from typing import Any
 
 from kft.errors import DataError
 from kft.files import is_remote
-from kft.sources.layout import quoted
+from kft.messages import quoted
 from kft.sources.listing import TABLES
 from kft.sources.record_files import RecordFiles
 from kft.sources.records import features_of, sort_of

@@ -7,8 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from kft.sources.layout import quoted
-from kft.sources.names import printable
+from kft.messages import printable, quoted
 from kft.sources.split_rule import SplitRule
 
 # The square of a difference of such values is still finite as float32.

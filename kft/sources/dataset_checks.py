@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from kft.data import Split, Target
 from kft.errors import DataError
+from kft.messages import printable
 from kft.scoring import scoring_of
-from kft.sources.names import printable
 
 if TYPE_CHECKING:
     import tensorflow as tf

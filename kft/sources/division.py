@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from kft.data import Split, Splits, Target
 from kft.errors import DataError
 from kft.input import Input
-from kft.sources.layout import listed, natural, quoted
+from kft.messages import canonical, listed, natural, quoted
 from kft.sources.manifest import read_manifest
-from kft.sources.names import alike_notes, canonical, told_apart
+from kft.sources.names import alike_notes, told_apart
 from kft.sources.split_names import SPLITS
 from kft.sources.split_rule import SplitRule, assign, require_every_class
 

@@ -10,12 +10,13 @@ from kft.component import AbsolutePath
 from kft.data import DataSource, Split, Splits, Target
 from kft.errors import DataError
 from kft.files import join
+from kft.messages import natural, printable, quoted
 from kft.sources.division import Examples, divide
 from kft.sources.folder_notes import count_endings, listing_notes
 from kft.sources.folder_splits import refuse_splits
-from kft.sources.layout import Example, Layout, find_layout, inner_folders, natural, quoted
+from kft.sources.layout import Example, Layout, find_layout, inner_folders
 from kft.sources.listing import Listing, list_below
-from kft.sources.names import known_as, printable
+from kft.sources.names import known_as
 from kft.sources.split_rule import SplitRule
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from kft.sources.layout import Layout, inner_folders, natural, quoted
+from kft.messages import natural, quoted
+from kft.sources.layout import Layout, inner_folders
 from kft.sources.listing import Listing
 from kft.sources.split_names import usual_split
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from kft.errors import DataError
-from kft.sources.layout import Layout, quoted
+from kft.messages import quoted
+from kft.sources.layout import Layout
 from kft.sources.split_names import SplitName, folded, one_each
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from kft.component import closest
 from kft.data import TargetKind
 from kft.errors import DataError
+from kft.messages import closest, natural, printable
 from kft.sources.cells import LARGEST
 from kft.sources.dataset_checks import check_names
-from kft.sources.layout import natural
-from kft.sources.names import printable
 from kft.sources.predicted import Predicted
 
 if TYPE_CHECKING:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from kft.sources.names import canonical, printable
+from kft.messages import printable
 
 if TYPE_CHECKING:
     from kft.sources.split_rule import SplitRule
@@ -90,29 +89,3 @@ def inner_folders(tops: Sequence[str], paths: Sequence[str]) -> dict[str, set[st
         if len(folders) > 1:
             inner[folders[0]].add(folders[1])
     return inner
-
-
-def natural(name: str) -> tuple[list[str | int], str]:
-    """Returns a sorting key by which ``b2`` comes before ``B10``, on every system alike.
-
-    Runs of the digits 0 to 9 count as numbers; letters go by code point, whatever their case and
-    Unicode form.
-    """
-    parts = re.split("([0-9]+)", canonical(name.casefold()))
-    return [int(part) if number % 2 else part for number, part in enumerate(parts)], name
-
-
-def quoted(names: Sequence[str] | Mapping[str, object], most: int = 10) -> str:
-    """Returns `names` for a message, cut after `most` of them."""
-    return listed([*map(repr, names)], most)
-
-
-def listed(texts: Sequence[str], most: int = 10) -> str:
-    """Returns `texts` for a message, cut after `most` of them."""
-    more = len(texts) - most
-    return ", ".join(texts[:most]) + (f" and {more} more" if more > 0 else "")
-
-
-def counted(number: int, noun: str) -> str:
-    """Returns such as ``1 file`` or ``2 files``."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from kft.errors import DataError
 from kft.files import is_remote, join, reason, require_reader
-from kft.sources.names import canonical
+from kft.messages import canonical
 
 # What systems and archives leave behind; with the hidden names, no work of the user's.
 LITTER = {"__macosx", "thumbs.db", "@eadir", "desktop.ini"}

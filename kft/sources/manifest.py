@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from kft.errors import DataError
 from kft.files import read_text
-from kft.sources.layout import quoted
-from kft.sources.names import canonical, printable
+from kft.messages import canonical, printable, quoted
 from kft.sources.split_names import usual_split
 
 NEEDED = ("path", "split")

@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from unicodedata import category, combining, normalize
 
-# Surrogates by which Python does not stand for a byte of a file name.
-UNPAIRED = re.compile(r"[\ud800-\udc7f\udd00-\udfff]")
-# Control characters, and all at which `str.splitlines` begins a line.
-CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+from kft.messages import canonical
+
 # Notes of names that look alike.
 NOTED = 10
-
-
-def printable(name: str) -> str:
-    r"""`name` on one line that any file can hold; the rest is escaped, such as ``\n``."""
-    if name.isprintable():
-        return name
-    text = UNPAIRED.sub(escape, name)
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return CONTROLS.sub(escape, text)
-
-
-def escape(match: re.Match[str]) -> str:
-    """The escapes of the characters that were found."""
-    return match[0].encode("unicode_escape").decode()
-
-
-def canonical(name: str) -> str:
-    """`name` as every system has it: printable, with letters and their accents composed.
-
-    macOS may hand them out apart.
-    """
-    return normalize("NFC", printable(name))
 
 
 def spelled_out(name: str) -> str:

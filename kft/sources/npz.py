@@ -8,8 +8,9 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kft.errors import DataError, one_line
+from kft.errors import DataError
 from kft.files import is_remote, read_bytes
+from kft.messages import one_line
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from kft.data import Target, TargetKind
 from kft.errors import DataError
+from kft.messages import natural, printable, quoted
 from kft.sources.cells import flag_in, labels_in, number_in, text_in
-from kft.sources.layout import natural, quoted
-from kft.sources.names import printable
 from kft.sources.table_file import Fault, Rows
 
 if TYPE_CHECKING:

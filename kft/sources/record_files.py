@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from kft.errors import DataError, one_line
+from kft.errors import DataError
 from kft.files import read_part
+from kft.messages import one_line
 from kft.sources.records import PASS_SIZE
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from kft.component import Settings, closest
+from kft.component import Settings
 from kft.data import TargetKind
-from kft.errors import DataError, one_line
+from kft.errors import DataError
+from kft.messages import closest, one_line
 from kft.sources.rows import fetch_with
 
 if TYPE_CHECKING:

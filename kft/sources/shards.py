@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from kft.errors import DataError
 from kft.files import is_remote, require_reader
-from kft.sources.layout import natural, quoted
+from kft.messages import natural, quoted
 
 NUMBERED = re.compile(r"(.*)-(\d{5})-of-(\d{5})(.*)")
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from kft.errors import DataError
-from kft.sources.layout import quoted
-from kft.sources.names import canonical
+from kft.messages import canonical, quoted
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")

@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from kft.component import AbsolutePath, Pattern, Settings
 from kft.errors import DataError
-from kft.sources.names import canonical
+from kft.messages import canonical
 from kft.sources.split_names import SplitName, own_split, usual_split
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from kft.component import AbsolutePath, repeated
 from kft.data import DataSource, Split, Splits, Target
 from kft.errors import DataError
 from kft.files import is_remote, join, require_reader
+from kft.messages import counted, natural, printable, quoted
 from kft.sources.cells import group_in, split_in, text_in, weight_in
 from kft.sources.division import Examples, divide
-from kft.sources.layout import counted, natural, quoted
 from kft.sources.listing import near_miss
-from kft.sources.names import known_as, printable
+from kft.sources.names import known_as
 from kft.sources.predicted import Predicted, class_in, labels_flagged, labels_listed, values_in
 from kft.sources.split_rule import SplitRule
 from kft.sources.table_file import Fault, Rows, read_table

@@ -10,8 +10,8 @@ from typing import Any, Literal, NamedTuple
 from kft.component import absolute
 from kft.errors import DataError
 from kft.files import is_file, is_remote
+from kft.messages import quoted
 from kft.sources.cells import flag_in
-from kft.sources.layout import quoted
 from kft.sources.listing import near_miss
 from kft.sources.split_names import SPLITS, own_split, usual_split
 from kft.sources.table import file_of

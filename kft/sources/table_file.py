@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from kft.component import closest
 from kft.errors import DataError
 from kft.files import read_text
-from kft.sources.layout import counted, quoted
+from kft.messages import closest, counted, quoted
 
 JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 TOLD = 10

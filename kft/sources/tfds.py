@@ -10,9 +10,9 @@ from pydantic import Field
 from kft.component import AbsolutePath
 from kft.data import DataSource, Splits, TargetKind
 from kft.errors import DataError
+from kft.messages import quoted
 from kft.sources.labelled import Labelled, labelled_splits
 from kft.sources.labels import predicted_in, text_of
-from kft.sources.layout import quoted
 from kft.sources.records import FeatureMap
 from kft.sources.split_names import one_each
 from kft.sources.split_rule import SplitRule

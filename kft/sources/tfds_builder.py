@@ -7,11 +7,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kft.component import closest
-from kft.errors import DataError, one_line
+from kft.errors import DataError
 from kft.files import is_remote, join
+from kft.messages import closest, one_line, quoted
 from kft.offline import is_offline
-from kft.sources.layout import quoted
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds

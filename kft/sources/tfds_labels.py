@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kft.component import closest
 from kft.data import TargetKind
 from kft.errors import DataError
-from kft.sources.layout import quoted
-from kft.sources.names import printable
+from kft.messages import closest, printable, quoted
 from kft.sources.records import FeatureMap, lists_of
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ import tensorflow as tf
 from kft.data import Target
 from kft.errors import DataError
 from kft.input import Input, Signature
+from kft.messages import natural
 from kft.report import write_beginning
 from kft.sources.folder import Folder
-from kft.sources.layout import natural
 from kft.sources.split_rule import SplitRule
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from kft.sources.names import alike_notes, canonical, known_as, printable, spelled_out
+from kft.messages import canonical, printable
+from kft.sources.names import alike_notes, known_as, spelled_out
 
 COMPOSED, APART = "caf\u00e9", "cafe\u0301"
 

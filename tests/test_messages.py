@@ -1,6 +1,6 @@
 import pytest
 
-from kft.visible import shortened, visible
+from kft.messages import printable, shortened
 
 
 @pytest.mark.parametrize(
@@ -8,13 +8,13 @@ from kft.visible import shortened, visible
     [
         ("café 日本 $5_$10", "café 日本 $5_$10"),
         ("a\nb\tc\x00\x1b[31m", "a\\nb\\tc\\x00\\x1b[31m"),
-        ("\udcff.png", "\\udcff.png"),
+        ("\udcff.png", "\\xff.png"),
         ("one\u2028two", "one\\u2028two"),
     ],
     ids=["letters", "control", "surrogate", "separator"],
 )
 def test_what_cannot_be_seen_is_written_out(text, seen):
-    assert visible(text) == seen
+    assert printable(text) == seen
 
 
 def test_a_long_text_loses_its_middle():
