@@ -178,7 +178,7 @@ class Component(Settings):
 
 
 def paths_in(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Yields the absolute paths of what is there among settings, with where they stand."""
+    """Yields the paths of what is there among settings, with where they stand."""
     inside: Iterable[tuple[Any, Any]] = ()
     if isinstance(value, Component):
         inside = value.dependencies().items()
@@ -186,18 +186,16 @@ def paths_in(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         inside = value.items()
     elif isinstance(value, list | tuple):
         inside = enumerate(value)
-    elif isinstance(value, str | PurePath) and is_somewhere(str(value)):
+    elif isinstance(value, str | PurePath) and is_read(str(value)):
         yield name, str(value)
     for key, each in inside:
         yield from paths_in(each, f"{name}.{key}" if name else str(key))
 
 
-def is_somewhere(path: str) -> bool:
-    """Says whether `path` is absolute and something is there, other than all files there are."""
-    try:
-        return os.path.isabs(path) and os.path.exists(path) and os.path.dirname(path) != path  # noqa: PTH110, PTH117, PTH120
-    except ValueError:
-        return False
+def is_read(path: str) -> bool:
+    """Says whether `path` is that of a file, or the absolute one of a folder, but not of all."""
+    is_folder = os.path.isabs(path) and os.path.isdir(path)  # noqa: PTH112, PTH117
+    return os.path.isfile(path) or (is_folder and os.path.dirname(path) != path)  # noqa: PTH113, PTH120
 
 
 def kind_schema(cls: type[Component], schema: JsonSchemaValue) -> JsonSchemaValue:

@@ -76,9 +76,9 @@ def add_weights(directory: Path) -> None:
 
 def add_export(directory: Path, path: Path) -> None:
     """Adds the digest of an export at `path`, if it lies in the directory of the run."""
-    found = read_model(directory)
-    if found and path.is_relative_to(directory):
-        name = path.relative_to(directory).as_posix()
+    found, path = read_model(directory), path.resolve()
+    if found and path.is_relative_to(directory.resolve()):
+        name = path.relative_to(directory.resolve()).as_posix()
         write(
             directory, {**found, "exports": {**found["exports"], **digests_of({name: str(path)})}}
         )
@@ -154,7 +154,7 @@ def read_model(directory: Path) -> Digests:
 def write(directory: Path, found: Digests) -> None:
     """Writes ``model.json`` beside its place, and puts it there."""
     partial = directory / f"{MODEL}.partial"
-    partial.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     partial.replace(directory / MODEL)
 
 

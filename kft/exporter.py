@@ -28,7 +28,7 @@ ASKED = 64
 TOLERANCE = 1e-5
 # Of a model with layers that compute in these.
 LOOSER = {"float16": 5e-3, "bfloat16": 5e-2}
-PARTIAL = "partial"
+PARTIAL = ".{output}.kft-partial"
 
 
 def tolerance_of(task: Task) -> float:
@@ -101,7 +101,7 @@ class Exporter(Component):
         path = directory / self.output
         if not replace:
             self.refuse_existing(directory)
-        partial = directory / PARTIAL
+        partial = directory / PARTIAL.format(output=self.output)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:

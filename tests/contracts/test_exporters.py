@@ -1,13 +1,18 @@
 """What every exporter promises. A new kind joins by one line in EXPORTERS."""
 
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hub_modules import save_words
 from tiny import Ramp, Texts, TinyDense, TinyWords
 
+from kft.backbone import Backbone, layer_stages
+from kft.backbones.tf_hub import TfHub
 from kft.data import Target
 from kft.errors import ExportError
 from kft.evaluate import evaluate
@@ -36,6 +41,24 @@ class Pixels(TinyDense):
         return replace(inner, model=model)
 
 
+class LookedUp(TinyWords):
+    """Finds words in a table."""
+
+    def load(self, input_spec, pretrained=True):
+        inputs = keras.Input(input_spec.shape, dtype="string")
+        numbers = keras.layers.StringLookup(vocabulary=["low", "middle"])(inputs)
+        model = keras.Model(inputs, keras.layers.Embedding(9, 6, name="words")(numbers))
+        return Backbone("listed", model, layer_stages(model), self.batch_norm)
+
+
+class ModuleOfWords(TinyWords):
+    """A SavedModel with a table inside."""
+
+    def load(self, input_spec, pretrained=True):
+        handle = save_words(Path(tempfile.mkdtemp()))
+        return TfHub(handle=handle, output="default").load(input_spec)
+
+
 class Prices(Ramp):
     """Two values far from 0, of scales far apart."""
 
@@ -52,6 +75,8 @@ class Prices(Ramp):
 DATA = {
     "vectors": (Ramp(), TinyDense(), Classifier()),
     "strings": (Texts(), TinyWords(), Classifier()),
+    "tables": (Texts(), LookedUp(), Classifier()),
+    "modules": (Texts(), ModuleOfWords(), Classifier()),
     "pictures": (Digits(input={"kind": "image", "size": [16, 16]}), Pixels(), Classifier()),
     "values": (Prices(), TinyDense(), Regressor()),
 }
@@ -123,15 +148,17 @@ def test_a_model_that_cannot_be_loaded_is_an_error(exporter, asked, tmp_path):
 @pytest.mark.parametrize("asked", ["vectors"], indirect=True)
 def test_an_export_that_was_killed_is_not_in_the_way_of_the_next(exporter, asked, tmp_path):
     task, answers = asked
-    (tmp_path / PARTIAL / exporter.output).mkdir(parents=True)
-    (tmp_path / PARTIAL / exporter.output / "half").touch()
+    half = tmp_path / PARTIAL.format(output=exporter.output) / exporter.output
+    half.mkdir(parents=True)
+    (half / "half").touch()
 
     path, _ = exporter.export(task, answers, tmp_path)
 
     assert not (path / "half").exists()
+    assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("asked", ["vectors", "pictures"], indirect=True)
+@pytest.mark.parametrize("asked", ["vectors", "pictures", "modules"], indirect=True)
 def test_a_saved_model_holds_every_weight_once(asked, tmp_path):
     task, answers = asked
 
