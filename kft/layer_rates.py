@@ -6,17 +6,15 @@ stages shall learn more slowly.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from kft.errors import ConfigError
 from kft.precision import unscaled
+from kft.update_step import RateFactors, add_transform, by_key
 
 if TYPE_CHECKING:
     import keras
-    import tensorflow as tf
 
 NOT_PROPORTIONAL = ("Adafactor", "Ftrl", "MultiOptimizer")
 
@@ -57,8 +55,7 @@ def scale_updates(
     Raises:
         ConfigError: The steps of this kind of optimizer are not in proportion to its rate.
     """
-    optimizer = unscaled(optimizer)
-    kind = type(optimizer).__name__
+    kind = type(unscaled(optimizer)).__name__
     if kind in NOT_PROPORTIONAL:
         raise ConfigError(
             where=f"optimizer {kind}",
@@ -66,64 +63,4 @@ def scale_updates(
             "cannot be given shares of it",
             fix="Take another optimizer, such as AdamW",
         )
-    by_key = {optimizer._var_key(variable): float(factor) for variable, factor in factors}
-    inner = optimizer.update_step
-    inner = inner.inner if isinstance(inner, ScaledStep) else inner
-    optimizer.update_step = ScaledStep(optimizer, inner, by_key)
-    optimizer._apply_weight_decay = ScaledDecay(optimizer, by_key)
-
-
-class ScaledStep:
-    """Stands in for the ``update_step`` of an optimizer.
-
-    Attributes:
-        inner: What it stands in for.
-    """
-
-    def __init__(
-        self,
-        optimizer: keras.optimizers.Optimizer,
-        inner: Any,
-        factors: Mapping[str, float],
-    ) -> None:
-        self.inner = inner
-        self._optimizer = optimizer
-        self._factors = factors
-
-    def __call__(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: Any) -> Any:
-        """Updates `variable` at its share of `learning_rate`."""
-        factor = self._factors.get(self._optimizer._var_key(variable), 1.0)
-        return self.inner(gradient, variable, learning_rate * factor)
-
-
-class ScaledDecay:
-    """Stands in for the ``_apply_weight_decay`` of an optimizer.
-
-    Keras 3.15 takes the rate of the decay from the optimizer and not from the update, so scaling
-    the latter alone would pull the slowest layers hardest against what they learn.
-    """
-
-    def __init__(self, optimizer: keras.optimizers.Optimizer, factors: Mapping[str, float]) -> None:
-        self._optimizer = optimizer
-        self._factors = factors
-
-    def __call__(self, variables: Sequence[keras.Variable]) -> None:
-        """Decays each variable at its share of the rate."""
-        groups = defaultdict(list)
-        for variable in variables:
-            groups[self._factors.get(self._optimizer._var_key(variable), 1.0)].append(variable)
-        for factor, group in groups.items():
-            with rate_times(self._optimizer, factor):
-                type(self._optimizer)._apply_weight_decay(self._optimizer, group)
-
-
-@contextmanager
-def rate_times(optimizer: keras.optimizers.Optimizer, factor: float) -> Iterator[None]:
-    """Makes ``optimizer.learning_rate`` answer a share of itself."""
-    optimizer._get_current_learning_rate = lambda: (
-        type(optimizer)._get_current_learning_rate(optimizer) * factor
-    )
-    try:
-        yield
-    finally:
-        del optimizer._get_current_learning_rate
+    add_transform(optimizer, RateFactors(by_key(optimizer, factors)))

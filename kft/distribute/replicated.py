@@ -32,6 +32,7 @@ from kft.distribute.shares import Tally
 from kft.errors import TrainingError
 from kft.precision import unscaled
 from kft.progress import say
+from kft.update_step import chain_of
 
 # The Keras that what stands here is made for; the tests say what of it a later one still needs.
 MADE_FOR = "3.15"
@@ -162,11 +163,10 @@ def take_sums(optimizer: keras.optimizers.Optimizer) -> None:
     """
     if replicas() == 1:
         return
-    bare = unscaled(optimizer)
-    if not hasattr(bare, "_all_reduce_sum_gradients"):
+    if not hasattr(unscaled(optimizer), "_all_reduce_sum_gradients"):
         raise TrainingError(
             where="distribute",
             problem=f"Keras {keras.__version__} adds gradients up in a way of its own",
             fix=f"Install Keras {MADE_FOR}, or set distribute.strategy to 'none'",
         )
-    bare._all_reduce_sum_gradients = list
+    chain_of(optimizer).take_sums()

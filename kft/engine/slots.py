@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import keras
-import tensorflow as tf
 from keras.optimizers import Optimizer
 
 from kft.engine.phase_rate import rate_of
 from kft.precision import unscaled
+from kft.update_step import StepCounts, add_transform, transforms_of
 
 
 def hand_on(old: Optimizer, new: Optimizer) -> None:
@@ -42,7 +42,7 @@ def hand_on(old: Optimizer, new: Optimizer) -> None:
 def count_apart(optimizer: Optimizer, ahead: Mapping[str, int]) -> None:
     """Lets each variable, by its key, be so many steps `ahead` of `optimizer`."""
     if any(ahead.values()):
-        optimizer.update_step = OwnSteps(optimizer, ahead)
+        add_transform(optimizer, StepCounts(ahead))
 
 
 def go_on(old: Optimizer, new: Optimizer) -> None:
@@ -68,33 +68,9 @@ def slots(optimizer: Optimizer) -> dict[str, list[keras.Variable]]:
     }
 
 
-class OwnSteps:
-    """Stands in for the ``update_step`` of an optimizer, to let each variable count for itself.
-
-    Attributes:
-        ahead: How many steps more than the optimizer each variable has taken, by its key.
-    """
-
-    def __init__(self, optimizer: Optimizer, ahead: Mapping[str, int]) -> None:
-        self.ahead = ahead
-        self._optimizer = optimizer
-        self._step = optimizer.update_step
-
-    def __call__(self, gradient: tf.Tensor, variable: tf.Variable, rate: tf.Tensor) -> None:
-        """Updates `variable` while the optimizer shows its count."""
-        common = self._optimizer._iterations
-        shown = vars(self._optimizer)  # not by assignment, which Keras would track
-        shown["_iterations"] = common + self.ahead[self._optimizer._var_key(variable)]
-        try:
-            self._step(gradient, variable, rate)
-        finally:
-            shown["_iterations"] = common
-
-
 def steps_ahead(optimizer: Optimizer) -> list[int]:
     """Returns how many steps more than `optimizer` each of its variables has taken, in order."""
-    step = unscaled(optimizer).update_step
-    return list(step.ahead.values()) if isinstance(step, OwnSteps) else []
+    return list(counts_of(optimizer).values())
 
 
 def set_steps_ahead(optimizer: Optimizer, ahead: Sequence[int]) -> None:
@@ -106,7 +82,10 @@ def set_steps_ahead(optimizer: Optimizer, ahead: Sequence[int]) -> None:
 
 def steps_taken(optimizer: Optimizer, key: str) -> int:
     """Returns how many steps the variable of `key` has taken."""
-    step = optimizer.update_step
-    return int(optimizer.iterations.numpy()) + (
-        step.ahead[key] if isinstance(step, OwnSteps) else 0
-    )
+    return int(optimizer.iterations.numpy()) + counts_of(optimizer).get(key, 0)
+
+
+def counts_of(optimizer: Optimizer) -> Mapping[str, int]:
+    """Returns how many steps more than `optimizer` each variable has taken, by its key."""
+    counts = (each for each in transforms_of(optimizer) if isinstance(each, StepCounts))
+    return next((each.ahead for each in counts), {})

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kft.backbone import Backbone
 from kft.errors import ConfigError
 from kft.layer_rates import depth_factors, scale_updates
 from kft.phase import Phase
 from kft.task import Task
+from kft.update_step import L2SP, add_transform, by_key
 
 if TYPE_CHECKING:
     import keras
@@ -50,38 +51,11 @@ def adapt(
     flat = [variable for variable in trained if len(variable.shape) < 2]
     optimizer.exclude_from_weight_decay(var_list=[*flat, *pulled])
     if pulled:
-        pull(optimizer, [(v, pretrained[id(v)]) for v in pulled], phase.l2_sp)
+        anchors = by_key(optimizer, [(v, pretrained[id(v)]) for v in pulled])
+        add_transform(optimizer, L2SP(anchors, phase.l2_sp))
     factors = variable_factors(phase, task)
     if factors:
         scale_updates(optimizer, factors)
-
-
-def pull(
-    optimizer: keras.optimizers.Optimizer,
-    anchors: Iterable[tuple[keras.Variable, tf.Tensor]],
-    strength: float,
-) -> None:
-    """Makes every step of `optimizer` also take ``rate * strength * (variable - anchor)`` off.
-
-    For plain SGD that is the gradient of the L2-SP penalty, half of `strength` times the squared
-    distance (Li et al. 2018, arXiv 1802.01483). Others apply it beside their own step, as AdamW
-    does weight decay and for its reason: Adam would weaken the pull where gradients are large
-    (Loshchilov and Hutter 2019). The loss stays that of the head. Call it before `scale_updates`,
-    so that the pull follows the rate of each variable.
-    """
-    by_key = {optimizer._var_key(variable): anchor for variable, anchor in anchors}
-    step = optimizer.update_step
-
-    def pulled_step(gradient: tf.Tensor, variable: tf.Variable, learning_rate: Any) -> None:
-        import tensorflow as tf
-
-        anchor = by_key.get(optimizer._var_key(variable))
-        if anchor is not None:
-            share = tf.cast(learning_rate * strength, variable.dtype)
-            variable.assign_sub(share * (variable - anchor))
-        step(gradient, variable, learning_rate)
-
-    optimizer.update_step = pulled_step
 
 
 def variable_factors(phase: Phase, task: Task) -> list[tuple[keras.Variable, float]]:

@@ -7,10 +7,9 @@ import tensorflow as tf
 from tiny import Ramp, Vectors, assert_same_weights, tiny_task, training, values
 
 from kft.engine.train import train
-from kft.engine.updates import adapt, pull, stage_factors
+from kft.engine.updates import adapt, stage_factors
 from kft.errors import ConfigError
 from kft.heads.classifier import Classifier
-from kft.layer_rates import scale_updates
 from kft.optimizer import Adam, AdamW, Sgd
 from kft.phase import Phase
 from kft.unfreeze import UnfreezeAll, UnfreezeTop
@@ -86,29 +85,6 @@ def test_a_phase_moves_each_stage_by_its_share(splits):
     for scaled, whole, factor in zip(moves[0.5], moves[None], (0.25, 0.5, 1.0), strict=True):
         np.testing.assert_allclose(scaled, factor * whole, atol=2e-7)
         assert np.abs(whole).max() > 1e-4
-
-
-def test_l2_sp_is_the_gradient_of_half_the_squared_distance_times_the_strength():
-    """With plain SGD, at the rate of the variable."""
-    near, far = keras.Variable([2.0, 3.0]), keras.Variable([2.0, 3.0])
-    optimizer = keras.optimizers.SGD(0.1)
-    pull(optimizer, [(near, tf.constant([1.0, 1.0]))], 0.5)
-    scale_updates(optimizer, [(near, 0.2)])
-
-    optimizer.apply([tf.constant([1.0, -1.0])] * 2, [near, far])
-
-    np.testing.assert_allclose(near, [2 - 0.02 * (1 + 0.5), 3 - 0.02 * (-1 + 1.0)], rtol=1e-6)
-    np.testing.assert_allclose(far, [2 - 0.1, 3 + 0.1], rtol=1e-6)
-
-
-def test_an_adaptive_optimizer_does_not_rescale_the_pull():
-    variable, other = keras.Variable([2.0]), keras.Variable([2.0])
-    optimizer = keras.optimizers.Adam(0.1)
-    pull(optimizer, [(variable, tf.constant([1.0]))], 0.5)
-
-    optimizer.apply([tf.constant([100.0])] * 2, [variable, other])
-
-    assert float(other[0]) - float(variable[0]) == pytest.approx(0.1 * 0.5 * 1.0, rel=1e-5)
 
 
 def test_l2_sp_pulls_to_the_pretrained_weights_and_not_to_those_the_phase_began_with(task, splits):
