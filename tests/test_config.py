@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from small_configs import BACKBONE, DATA, SMALL, fault
 
 from kft.catalog import CATALOG
 from kft.config import load_config, shipped_configs
@@ -12,22 +13,12 @@ from kft.errors import ConfigError
 from kft.phase import two_phase_recipe
 from kft.sources.folder import Folder
 
-DATA = {"kind": "folder", "path": "photos", "input": {"kind": "image"}}
-BACKBONE = {"kind": "keras_application", "name": "MobileNetV2", "weights": None}
-SMALL = {"data": DATA, "backbone": BACKBONE}
 HEAD_PHASE = {
     "name": "a",
     "epochs": 1,
     "optimizer": {"kind": "adam"},
     "unfreeze": {"kind": "none"},
 }
-
-
-def fault(settings, *overrides, trust=None) -> str:
-    """The message that loading `settings` ends with."""
-    with pytest.raises(ConfigError) as caught:
-        load_config(settings, overrides, trust)
-    return str(caught.value)
 
 
 def test_a_config_says_no_more_than_data_and_backbone():

@@ -2,7 +2,7 @@
 
 import keras
 import pytest
-from test_config import SMALL, fault
+from small_configs import SMALL, fault
 
 from kft.config import load_config
 from kft.errors import ConfigError

@@ -81,10 +81,9 @@ def test_an_example_is_told_by_its_numbers_their_shape_and_their_type():
     assert len(digests) == 4
 
 
-@pytest.mark.parametrize(
-    ("split", "input"), [(vector_split(7), Vectors()), (word_split(7), Words())]
-)
-def test_reading_tells_the_examples_apart(split, input):
+@pytest.mark.parametrize(("make", "input"), [(vector_split, Vectors()), (word_split, Words())])
+def test_reading_tells_the_examples_apart(make, input):
+    split = make(7)
     decoded = decode_all(split, input, "Reading").decoded
 
     np.testing.assert_array_equal(decoded.digests, digests_of(split, 3))
