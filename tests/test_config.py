@@ -177,7 +177,7 @@ def test_all_faults_are_told_at_once_with_their_paths():
         ({"seed": 2**32}, "seed: should be less than 4294967296 (got 4294967296)"),
         ({"seed": float("nan")}, "seed: should be a finite number"),
         (
-            {"exporters": [{"kind": "saved_model"}] * 2},
+            {**SMALL, "exporters": [{"kind": "saved_model"}] * 2},
             "exporters: two write export/saved_model. Leave one out",
         ),
         ({"exporters": [{"kind": "saved_model", "x": 1}]}, "exporters[0].x: unknown key (got 1)"),
