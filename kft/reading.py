@@ -15,6 +15,7 @@ from kft.distribute.cluster import is_chief
 from kft.errors import DataError
 from kft.features.key import digest_each
 from kft.features.passes import PASS_SIZE, fits, from_memory
+from kft.features.unchanged import verified
 from kft.input import Input
 from kft.prepared import Prepared, RowsOnDisk, prepared_of, row_of
 from kft.progress import say, track
@@ -126,7 +127,7 @@ def decode_all(
     good = digests.any(axis=1)
     kept = np.flatnonzero(good)
     raw = split if good.all() else split.take(kept.tolist())
-    decoded = replace(raw, **decoded_fetch(rows, kept, raw, input), digests=digests[kept])
+    decoded = replace(raw, **decoded_fetch(rows, kept, raw, decode), digests=digests[kept])
     bad = {split.names[i]: why_bad(split, input, i) for i in np.flatnonzero(~good).tolist()}
     return SplitPass(raw, decoded, bad)
 
@@ -199,14 +200,18 @@ def rows_of(
 
 
 def decoded_fetch(
-    rows: np.ndarray | RowsOnDisk, kept: np.ndarray, split: Split, input: Input
+    rows: np.ndarray | RowsOnDisk,
+    kept: np.ndarray,
+    split: Split,
+    decode: Callable[[tf.Tensor], tf.Tensor],
 ) -> dict[str, Any]:
     """Returns how a split fetches decoded examples: the rows `kept`, or by decoding them again."""
     if isinstance(rows, RowsOnDisk):
         return {"fetch": rows.fetch(kept), "fetches_many": True}
     if "input" in (rows.dtype.names or ()):
         return {"fetch": from_memory(rows["input"][kept]), "fetches_many": True}
-    return {"fetch": lambda index: input.decode(split.fetch(index)), "fetches_many": False}
+    fetch = verified(lambda index: decode(split.fetch(index)), rows["digest"][kept])
+    return {"fetch": fetch, "fetches_many": False}
 
 
 def why_bad(split: Split, input: Input, index: int) -> str:

@@ -26,10 +26,11 @@ from kft.engine.selection import (
     validator,
 )
 from kft.engine.train import PhaseResult, train
-from kft.errors import ConfigError, TrainingError
+from kft.errors import ConfigError, DataError, TrainingError
 from kft.evaluate import Answers, evaluate
 from kft.exclude import left_out
 from kft.features.keep import Keeper
+from kft.features.unchanged import changes_told
 from kft.output import found_by_all, own_directory, private_directory
 from kft.progress import say
 from kft.reading import Reading, read
@@ -169,13 +170,13 @@ def train_and_keep(
     )
     weights = state.directory / BEST_WEIGHTS
     try:
-        with lost_worker_told():
+        with lost_worker_told(), changes_told(*reading.decoded.by_name().values()):
             phases = train(context, config.phases)
         if config.select == "interpolate":
             selected = interpolated(config, task, reading, best, keeper)
         else:
             selected = keep_epoch(config.select, best, phases[-1].epochs[-1])
-    except (TrainingError, KeyboardInterrupt):
+    except (DataError, TrainingError, KeyboardInterrupt):
         if best.record is not None:
             best.restore()
             save_weights(task, weights)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kft.data import Split
 from kft.distribute.cluster import by_replica, least, replicas, shared_out
 from kft.distribute.shares import Shares
+from kft.features.unchanged import changes_told
 from kft.progress import track
 from kft.untuned import untuned
 
@@ -93,12 +94,13 @@ def output_batches(
     count = -(-split.size // PASS_SIZE)
     batches = shared_out(lambda shares: pass_batches(split, shares, vary))
     done = 0
-    for numbers, inputs in track(batches, title, -(-count // replicas())):
-        given = {int(number[0]): out for number, out in by_replica((numbers, infer(inputs)))}
-        while done in given:
-            size = min(PASS_SIZE, split.size - done * PASS_SIZE)
-            yield [output.numpy()[:size] for output in given[done]]
-            done += 1
+    with changes_told(split):
+        for numbers, inputs in track(batches, title, -(-count // replicas())):
+            given = {int(number[0]): out for number, out in by_replica((numbers, infer(inputs)))}
+            while done in given:
+                size = min(PASS_SIZE, split.size - done * PASS_SIZE)
+                yield [output.numpy()[:size] for output in given[done]]
+                done += 1
 
 
 def pass_batches(split: Split, shares: Shares, vary: Vary | None) -> tf.data.Dataset:
