@@ -264,6 +264,49 @@ def test_the_command_wants_to_know_which_run(tmp_path):
     assert "says no output_dir, so each run has a new one" in done.output
 
 
+def die_before_replacement(monkeypatch, number):
+    """Kills a run before it puts so many files in their place: it changes nothing from then on."""
+    left = [None] * number
+
+    def die_if_last(change, counts):
+        def changed(*args, **options):
+            if not left:
+                raise Killed
+            if counts:
+                left.pop()
+            return change(*args, **options)
+
+        return changed
+
+    monkeypatch.setattr(Path, "replace", die_if_last(Path.replace, counts=True))
+    for owner, name in ((Path, "unlink"), (Path, "mkdir"), (shutil, "rmtree")):
+        monkeypatch.setattr(owner, name, die_if_last(getattr(owner, name), counts=False))
+
+
+@pytest.mark.slow
+def test_a_run_killed_before_each_of_its_files_in_turn_ends_as_one_that_never_was(
+    tmp_path, whole, monkeypatch
+):
+    monkeypatch.setattr("kft.engine.saving.SPARED", 0)
+    config = load_config(settings(tmp_path / "run", epoch=99))
+    kills, result = 0, None
+
+    while result is None:
+        with monkeypatch.context() as patch:
+            die_before_replacement(patch, kills)
+            try:
+                result = run(config, resume=True)
+            except Killed:
+                kills += 1
+
+    assert kills > 10
+    assert untimed(result.scores) == untimed(whole.scores)
+    lines = (result.directory / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
+    names = {path.name for path in (result.directory / "checkpoints").iterdir()}
+    assert names == {"best.weights.h5"}
+
+
 NO_DROPOUT = {"head": {"kind": "classifier", "dropout": 0.0}}
 
 
