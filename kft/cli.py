@@ -3,10 +3,9 @@
 It imports inside functions: ``kft --help`` must not wait for TensorFlow.
 """
 
-import json
-import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -25,11 +24,23 @@ from kft.commands.command import (
     with_config,
 )
 from kft.commands.ending import exit_code, requests_to_end
+from kft.commands.streams import (
+    console_on,
+    make_writable,
+    progress_stream,
+    show_error,
+    show_json,
+)
 from kft.errors import KftError
 
 
 class KftGroup(click.Group):
     """Shows a KftError as one message and its exit code. A bug keeps its traceback."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Runs the command line."""
+        make_writable()
+        return super().main(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> object:
         """Runs the command."""
@@ -43,23 +54,19 @@ class KftGroup(click.Group):
 
     def run(self, ctx: click.Context) -> object:
         """Runs the command, and says what was wrong with it."""
-        from rich.console import Console
-
         from kft.progress import shown_on
 
         try:
-            # A copy of standard error, since TensorFlow's noise is taken off the real one.
-            terminal = os.fdopen(os.dup(2), "w", encoding="utf-8")
-            with terminal, shown_on(Console(file=terminal)):
+            with progress_stream() as terminal, shown_on(console_on(terminal)):
                 return super().invoke(ctx)
         except KftError as error:
-            click.echo(f"Error: {error}", err=True)
+            show_error(error)
             ctx.exit(error.exit_code)
         except OSError as error:
             # Of a file that the user named, such as one in a folder that may not be written to.
             if error.filename is None:
                 raise
-            click.echo(f"Error: {error.filename}: {error.strerror}. Name another.", err=True)
+            show_error(f"{error.filename}: {error.strerror}. Name another.")
             ctx.exit(1)
 
 
@@ -191,11 +198,11 @@ def predict(model: str, files: tuple[str, ...], as_json: bool, top: int) -> None
     predictions = predict_each(model, files)
     if as_json:
         for prediction in predictions.found:
-            click.echo(prediction_line(prediction))
+            show_json(prediction_line(prediction), indent=None)
     elif predictions.found:
         show(prediction_table(predictions.found, top))
     for name, why in predictions.bad.items():
-        click.echo(f"Error: {name}: cannot be read: {why}.", err=True)
+        show_error(f"{name}: cannot be read: {why}.")
     click.get_current_context().exit(1 if predictions.bad else 0)
 
 
@@ -213,7 +220,7 @@ def evaluate(run_dir: str, data: str | None, as_json: bool, trust: tuple[str, ..
 
     scores = evaluate_run(run_dir, data)
     if as_json:
-        click.echo(json.dumps(scores, indent=2))
+        show_json(scores)
     else:
         show(score_table(scores))
 
@@ -238,7 +245,7 @@ def schema() -> None:
     """Print the JSON Schema of a config, for editors."""
     from kft.schema import json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2))
+    show_json(json_schema())
 
 
 @main.command()

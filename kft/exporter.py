@@ -169,7 +169,9 @@ def in_clean_process(script: Path, arguments: Sequence[str | Path], path: Path) 
     """
     command = [sys.executable, "-P", script, *arguments]
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(command, env=quiet, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=quiet, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
     if done.returncode:
         raise ExportError(
             where=str(path),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from kft.commands.command import show
+from kft.commands.streams import show_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -31,7 +31,7 @@ def backbones(size: int, sort: str | None, as_json: bool) -> None:
 
     listed = list_backbones(size, sort)
     if as_json:
-        click.echo(json.dumps(listed, indent=2))
+        show_json(listed)
     else:
         show(backbone_table(listed, size))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from kft.commands.command import show
+from kft.commands.streams import show_json
 from kft.errors import KftError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def list_kept(as_json: bool) -> None:
 
     kept = entries()
     if as_json:
-        click.echo(json.dumps([entry.in_json() for entry in kept], indent=2))
+        show_json([entry.in_json() for entry in kept])
     elif kept:
         show(kept_table(kept))
     else:

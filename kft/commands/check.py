@@ -1,11 +1,11 @@
 """``kft check``: what a careful person would look at before a run."""
 
-import json
 from pathlib import Path
 
 import click
 
 from kft.commands.command import load, show, start_tensorflow, with_config
+from kft.commands.streams import show_json
 
 
 @click.command()
@@ -48,7 +48,7 @@ def check(  # noqa: PLR0913
 
     result = check_and_write(loaded, None if report in (None, "-") else Path(str(report)), excluded)
     if report == "-":
-        click.echo(json.dumps(result.in_json(), indent=2, ensure_ascii=False))
+        show_json(result.in_json())
     else:
         show(check_summary(result))
     click.get_current_context().exit(0 if result.is_fine else 1)

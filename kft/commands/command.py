@@ -106,9 +106,9 @@ def collecting_rarely() -> Iterator[None]:
 
 def show(thing: Any) -> None:
     """Prints a rich renderable; where it goes to a file or a pipe, without breaking its lines."""
-    from rich.console import Console
+    from kft.commands.streams import console_on
 
-    console = Console(markup=False, emoji=False, highlight=False)
+    console = console_on()
     if not console.is_terminal:
         console.width = 10_000
     console.print(thing)

@@ -83,4 +83,4 @@ def rates(learning_rates: Sequence[float]) -> str:
 
 def stage_list(plan: Plan) -> RenderableType:
     """Returns the names of all stages, input side first."""
-    return "\n".join(plan.stages)
+    return Group(*plan.stages)

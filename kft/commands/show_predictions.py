@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -72,8 +71,8 @@ def plain(prediction: Prediction) -> dict[str, Any]:
     return dict(zip(names, answer["values"].tolist(), strict=True))
 
 
-def prediction_line(prediction: Prediction) -> str:
-    """Returns a prediction as one line of JSON."""
+def prediction_line(prediction: Prediction) -> dict[str, Any]:
+    """Returns a prediction, ready for JSON."""
     line: dict[str, Any] = {"file": prediction.name}
     if "classes" in prediction.answer:
         ranked = ranking(prediction, "classes")
@@ -84,4 +83,4 @@ def prediction_line(prediction: Prediction) -> str:
         line |= {"prediction": there, "scores": dict(ranked)}
     else:
         line["prediction"] = plain(prediction)
-    return json.dumps(line, ensure_ascii=False)
+    return line

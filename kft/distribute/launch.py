@@ -53,10 +53,11 @@ def start(arguments: Sequence[str], environment: Mapping[str, str]) -> subproces
     """Starts one ``kft`` whose output goes to a pipe."""
     return subprocess.Popen(
         [sys.executable, "-m", "kft", *arguments],
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
+        errors="backslashreplace",
         start_new_session=True,  # else an interrupt from the keyboard comes twice
     )
 
