@@ -176,6 +176,7 @@ def lr_find(
 
 
 @main.command()
+@TRUST
 @click.argument("model")
 @click.argument("files", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
@@ -186,7 +187,9 @@ def lr_find(
     show_default=True,
     help="Classes to show of each.",
 )
-def predict(model: str, files: tuple[str, ...], as_json: bool, top: int) -> None:
+def predict(
+    model: str, files: tuple[str, ...], as_json: bool, top: int, trust: tuple[str, ...]
+) -> None:
     """Predict FILES with the model of a run.
 
     MODEL is the directory of a run, or a SavedModel.
@@ -194,8 +197,9 @@ def predict(model: str, files: tuple[str, ...], as_json: bool, top: int) -> None
     start_tensorflow()
     from kft.commands.show_predictions import prediction_line, prediction_table
     from kft.predict import predict_each
+    from kft.saved_model.safety import SAVED_MODEL
 
-    predictions = predict_each(model, files)
+    predictions = predict_each(model, files, SAVED_MODEL in trust)
     if as_json:
         for prediction in predictions.found:
             show_json(prediction_line(prediction), indent=None)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from kft.digests import refuse_changed_export
 from kft.errors import ConfigError, DataError
 from kft.run_dir import SAVED_MODEL
+from kft.saved_model.safety import SAVED_MODEL as TRUST
+from kft.saved_model.safety import every_signature, refuse_unsafe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,16 +44,20 @@ class Predictions:
     bad: Mapping[str, str]
 
 
-def predict(model: str | Path, examples: Sequence[str | Path | np.ndarray]) -> list[Prediction]:
+def predict(
+    model: str | Path, examples: Sequence[str | Path | np.ndarray], trust: bool = False
+) -> list[Prediction]:
     """Returns a prediction for each of `examples`: paths of files, or arrays of one example each.
 
-    `model` is the directory of a run or of a SavedModel. An array goes to the signature of the
-    model that takes its dtype and number of dimensions.
+    `model` is the directory of a run or of a SavedModel. A SavedModel is a program: one whose graph
+    reaches Python, the network or files is run only on `trust`. An array goes to the signature of
+    the model that takes its dtype and number of dimensions.
 
     Raises:
+        ConfigError: There is no SavedModel, or it would need trust.
         DataError: Some cannot be read; names all of them.
     """
-    predictions = predict_each(model, examples)
+    predictions = predict_each(model, examples, trust)
     if predictions.bad:
         listed = "; ".join(f"{name} ({why})" for name, why in predictions.bad.items())
         raise DataError(
@@ -62,11 +68,18 @@ def predict(model: str | Path, examples: Sequence[str | Path | np.ndarray]) -> l
     return list(predictions.found)
 
 
-def predict_each(model: str | Path, examples: Sequence[str | Path | np.ndarray]) -> Predictions:
+def predict_each(
+    model: str | Path, examples: Sequence[str | Path | np.ndarray], trust: bool = False
+) -> Predictions:
     """As `predict`, but returns what could not be read beside the predictions."""
     import tensorflow as tf
 
     path = saved_model_of(Path(model))
+    if not trust:
+        fix = (
+            f"If you trust its maker with this machine, add --trust {TRUST} (in Python, trust=True)"
+        )
+        refuse_unsafe(path, every_signature, str(path), fix, ConfigError)
     served = tf.saved_model.load(str(path))
     found: list[Prediction] = []
     bad: dict[str, str] = {}

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kft.backbones.graph_safety import unsafe_ops
-from kft.backbones.saved_graph import written_variables
 from kft.errors import BackboneError
 from kft.messages import one_line
+from kft.saved_model.graph import written_variables
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -47,26 +46,6 @@ class HubModule:
     def names(self) -> list[str]:
         """Returns the names of the variables, without the number of the output."""
         return [variable.name.split(":")[0] for variable in self.variables]
-
-
-def refuse_unsafe(directory: Path, signature: str | None, where: str) -> None:
-    """Raises BackboneError if the graph reaches Python, the network or files, or is damaged."""
-    from google.protobuf.message import DecodeError
-
-    try:
-        found = unsafe_ops(directory, signature)
-    except DecodeError as error:
-        raise BackboneError(
-            where, f"its saved_model.pb is damaged: {error}", "Download it again, or give another"
-        ) from error
-    if found:
-        raise BackboneError(
-            where=where,
-            problem=f"its graph reaches out of TensorFlow, or has ops not known here: "
-            f"{', '.join(found)}",
-            fix="Set backbone.trust to true if you trust its maker with this machine; a "
-            "SavedModel is a program",
-        )
 
 
 def open_module(directory: Path, signature: str | None, where: str) -> HubModule:

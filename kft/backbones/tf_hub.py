@@ -7,17 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from kft.backbone import Backbone, BackboneSource, BatchNorm
 from kft.backbones.ends import Pooling, pooled, scaled
 from kft.backbones.hub_cache import address, check_sum, find_module
-from kft.backbones.hub_module import HubModule, open_module, refuse_unsafe
+from kft.backbones.hub_module import HubModule, open_module
 from kft.backbones.variable_stages import batch_norm_members, ranks_of, variable_stages
 from kft.component import Pattern, checked_absolute
 from kft.distribute.cluster import replicas
 from kft.errors import BackboneError
+from kft.saved_model.safety import SAVED_MODEL, one_signature, refuse_unsafe
 
 if TYPE_CHECKING:
     import keras
@@ -42,7 +43,8 @@ class TfHub(BackboneSource):
             keep the statistics, an unfrozen module that has any runs without its dropout;
             ``train`` runs its training trace whole; ``recalibrate`` is refused. A module without
             statistics runs its training trace.
-        trust: Loads it even if its graph reaches Python, the network or files.
+        trust: Loads it even if its graph reaches Python, the network or files. Since a config may
+            be another's, the command line wants ``--trust saved_model`` with it.
     """
 
     handle: str
@@ -82,6 +84,18 @@ class TfHub(BackboneSource):
     def dependencies(self) -> Mapping[str, str]:
         return {"handle": str(find_module(self.handle, may_download=False))}
 
+    @field_validator("trust")
+    @classmethod
+    def _check_trust(cls, trust: bool, info: ValidationInfo) -> bool:
+        trusted = (info.context or {}).get("trust")
+        if trust and trusted is not None and SAVED_MODEL not in trusted:
+            raise PydanticCustomError(
+                "not_trusted",
+                "would run a SavedModel whatever it does, and a config may be another's. If you "
+                f"trust its maker with this machine, add --trust {SAVED_MODEL}",
+            )
+        return trust
+
     def load(self, input_spec: tf.TensorSpec, pretrained: bool = True) -> Backbone:
         """Returns the module as a backbone.
 
@@ -96,7 +110,10 @@ class TfHub(BackboneSource):
         directory = find_module(self.handle, may_download=pretrained)
         check_sum(directory, self.sha256)
         if not self.trust:
-            refuse_unsafe(directory, self.signature, where)
+            called = one_signature(self.signature)
+            fix = "Set backbone.trust to true if you trust its maker with this machine; a "
+            fix += "SavedModel is a program"
+            refuse_unsafe(directory, called, where, fix, BackboneError)
         module = open_module(directory, self.signature, where)
         may_train, noise = self._training_of(module)
         inputs = keras.Input(input_spec.shape, dtype=input_spec.dtype.name, name="inputs")

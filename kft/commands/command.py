@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 RESUME = click.option(
     "--resume", is_flag=True, help="Go on with the run in output_dir, if one was killed there."
 )
-TRUST = click.option("--trust", multiple=True, metavar="PACKAGE", help="Run its code.")
+TRUST = click.option(
+    "--trust",
+    multiple=True,
+    metavar="PACKAGE",
+    help="Run its code; saved_model: run a SavedModel whatever it does.",
+)
 
 
 def with_config(command: Callable[..., None]) -> Callable[..., None]:

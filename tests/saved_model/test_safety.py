@@ -1,12 +1,18 @@
+import json
 from pathlib import Path
 
 import hub_modules
+import numpy as np
 import pytest
 import tensorflow as tf
+from click.testing import CliRunner
 
-from kft.backbones.graph_safety import unsafe_ops
 from kft.backbones.tf_hub import TfHub
-from kft.errors import BackboneError
+from kft.cli import main
+from kft.config import load_config
+from kft.errors import BackboneError, ConfigError
+from kft.predict import predict
+from kft.saved_model.safety import one_signature, unsafe_ops
 
 
 def runs_python(x):
@@ -69,7 +75,7 @@ def test_a_gradient_is_followed(tmp_path):
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
     path = hub_modules.save_doubles(tmp_path, runs_python_in_its_gradient, options)
 
-    assert unsafe_ops(Path(path), None) == ["EagerPyFunc"]
+    assert unsafe_ops(Path(path), one_signature(None)) == ["EagerPyFunc"]
 
 
 class Opening(tf.saved_model.experimental.TrackableResource):
@@ -89,7 +95,7 @@ def test_what_runs_at_loading_is_followed(tmp_path):
     module.resource = Opening()
     tf.saved_model.save(module, str(tmp_path))
 
-    assert unsafe_ops(tmp_path, None) == ["ReadFile"]
+    assert unsafe_ops(tmp_path, one_signature(None)) == ["ReadFile"]
 
 
 def test_what_is_saved_but_never_run_is_passed_over(tmp_path):
@@ -98,7 +104,7 @@ def test_what_is_saved_but_never_run_is_passed_over(tmp_path):
     module.unused = tf.function(runs_python, input_signature=[tf.TensorSpec((None, 8))])
     tf.saved_model.save(module, str(tmp_path))
 
-    assert unsafe_ops(tmp_path, None) == []
+    assert unsafe_ops(tmp_path, one_signature(None)) == []
 
 
 def test_a_vocabulary_may_be_read_only_inside_the_module(tmp_path):
@@ -119,8 +125,10 @@ def test_a_vocabulary_may_be_read_only_inside_the_module(tmp_path):
     module.__call__ = call
     tf.saved_model.save(module, str(tmp_path / "outside"))
 
-    assert unsafe_ops(Path(inside), None) == []
-    assert unsafe_ops(tmp_path / "outside", None) == ["InitializeTableFromTextFileV2"]
+    assert unsafe_ops(Path(inside), one_signature(None)) == []
+    assert unsafe_ops(tmp_path / "outside", one_signature(None)) == [
+        "InitializeTableFromTextFileV2"
+    ]
 
 
 def test_an_asset_with_a_path_is_refused(tmp_path):
@@ -131,7 +139,7 @@ def test_an_asset_with_a_path_is_refused(tmp_path):
     saved.meta_graphs[0].asset_file_def[0].filename = "../../secret"
     (path / "saved_model.pb").write_bytes(saved.SerializeToString())
 
-    assert unsafe_ops(path, None) == ["an asset at '../../secret'"]
+    assert unsafe_ops(path, one_signature(None)) == ["an asset at '../../secret'"]
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -139,7 +147,7 @@ def test_an_asset_with_a_path_is_refused(tmp_path):
 def test_a_graph_of_tensorflow_1_is_followed_from_its_outputs(does, found, tmp_path):
     path = hub_modules.save_first_generation(tmp_path, does)
 
-    assert unsafe_ops(Path(path), None) == found
+    assert unsafe_ops(Path(path), one_signature(None)) == found
 
 
 def test_a_signature_is_followed_when_it_is_called(tmp_path):
@@ -148,5 +156,79 @@ def test_a_signature_is_followed_when_it_is_called(tmp_path):
     serve = tf.function(lambda x: {"y": reads_a_file(x)}, input_signature=[spec])
     tf.saved_model.save(module, str(tmp_path), signatures={"serve": serve})
 
-    assert unsafe_ops(tmp_path, "serve") == ["ReadFile"]
-    assert unsafe_ops(tmp_path, None) == []
+    assert unsafe_ops(tmp_path, one_signature("serve")) == ["ReadFile"]
+    assert unsafe_ops(tmp_path, one_signature(None)) == []
+
+
+class Served(tf.Module):
+    """Answers in its signatures, one of which writes a file."""
+
+    def __init__(self, file):
+        super().__init__()
+        self.file = file
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)])
+    def harmless(self, image_bytes):
+        size = tf.shape(image_bytes)[0]
+        return {"classes": tf.fill((size, 1), "cat"), "scores": tf.ones((size, 1))}
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 8), tf.float32)])
+    def writing(self, numbers):
+        tf.io.write_file(self.file, "written")
+        return {"probabilities": numbers}
+
+
+@pytest.fixture
+def writing(tmp_path):
+    """A SavedModel that writes a file if one of its signatures is called, and that file."""
+    file = tmp_path / "written"
+    module = Served(str(file))
+    signatures = {"serving_default": module.harmless, "other": module.writing}
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures=signatures)
+    file.unlink(missing_ok=True)
+    return tmp_path / "model", file
+
+
+def test_predicting_refuses_a_program_that_reaches_out_in_any_signature(writing):
+    model, file = writing
+    example = np.zeros(8, "float32")
+
+    with pytest.raises(ConfigError, match="out of TensorFlow.*WriteFile.*--trust saved_model"):
+        predict(model, [example])
+
+    assert not file.exists()
+    assert len(predict(model, [example], trust=True)) == 1
+    assert file.exists()
+
+
+def test_the_command_line_takes_trust_to_predict(writing):
+    model, file = writing
+    words = ["predict", str(model), str(model / "fingerprint.pb"), "--json"]
+
+    refused = CliRunner().invoke(main, words)
+    trusted = CliRunner().invoke(main, [*words, "--trust", "saved_model"])
+
+    assert (refused.exit_code, trusted.exit_code) == (2, 0)
+    assert "add --trust saved_model" in refused.output
+    assert json.loads(trusted.stdout)["prediction"] == "cat"
+    assert not file.exists()
+
+
+def test_predicting_with_a_damaged_program_says_so(writing):
+    model, _ = writing
+    (model / "saved_model.pb").write_bytes(b"\xff" * 99)
+
+    with pytest.raises(ConfigError, match="its saved_model.pb is damaged"):
+        predict(model, [])
+
+
+def test_a_config_cannot_vouch_for_its_own_program(tmp_path):
+    path = hub_modules.save_doubles(tmp_path, writes_a_file)
+    backbone = {"kind": "tf_hub", "handle": str(path), "trust": True}
+    settings = {"data": {"kind": "digits"}, "backbone": backbone}
+
+    with pytest.raises(ConfigError, match="backbone.trust: would run .* add --trust saved_model"):
+        load_config(settings, trust=())
+
+    assert load_config(settings, trust=("saved_model",)).backbone.trust
+    assert load_config(settings).backbone.trust

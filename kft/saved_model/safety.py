@@ -8,12 +8,13 @@ function.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kft.backbones.saved_graph import (
+from kft.errors import KftError
+from kft.saved_model.graph import (
     bound_objects,
     calls,
     children,
@@ -44,22 +45,67 @@ REACHES_OUT = re.compile(
     r"|(Save|Restore)\w*"
 )
 READS_TABLE = ("InitializeTableFromTextFile", "InitializeTableFromTextFileV2")
+# What `--trust` calls them.
+SAVED_MODEL = "saved_model"
 RUN_AT_LOADING = ("_create_resource", "_initialize", "_destroy_resource")
 INITIALISERS = ("table_initializer", "legacy_init_op", "saved_model_main_op")
 
 
-def unsafe_ops(directory: Path, signature: str | None) -> list[str]:
+# Says which objects of a SavedModel are called.
+Called = Callable[["SavedObjectGraph"], list[int | None]]
+
+
+def refuse_unsafe(
+    directory: Path, called: Called, where: str, fix: str, error: type[KftError]
+) -> None:
+    """Raises `error` if the graph reaches Python, the network or files, or is damaged."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        found = unsafe_ops(directory, called)
+    except DecodeError as damage:
+        problem = f"its saved_model.pb is damaged: {damage}"
+        raise error(where, problem, "Download it again, or give another") from damage
+    if found:
+        problem = f"its graph reaches out of TensorFlow, or has ops not known here: {listed(found)}"
+        raise error(where, problem, fix)
+
+
+def listed(names: list[str]) -> str:
+    """Returns `names` as one line; whoever made the file chose them."""
+    shown = ", ".join(name[:80] for name in names[:10])
+    return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"
+
+
+def one_signature(signature: str | None) -> Called:
+    """Says that a `signature` is called, or if it is None, the object itself and its losses."""
+
+    def called(objects: SavedObjectGraph) -> list[int | None]:
+        root = children(objects, 0)
+        if signature is None:
+            losses = children(objects, root.get("regularization_losses")).values()
+            return [root.get("__call__"), *losses]
+        return [children(objects, root.get("signatures")).get(signature)]
+
+    return called
+
+
+def every_signature(objects: SavedObjectGraph) -> list[int | None]:
+    """Says that any signature may be called."""
+    return list(children(objects, children(objects, 0).get("signatures")).values())
+
+
+def unsafe_ops(directory: Path, called: Called) -> list[str]:
     """Returns the names of ops that reach Python, the network or files, or are not known.
 
-    Looks at what is run when the SavedModel in `directory` is loaded and called: its `signature`
-    if given, else its ``__call__`` and regularisation losses. A vocabulary that lies in the
-    SavedModel may be read.
+    Looks at what is run when the SavedModel in `directory` is loaded, and what is `called`
+    afterwards. A vocabulary that lies in the SavedModel may be read.
     """
     found: set[str] = set()
     for graph in read_graph(directory).meta_graphs:
         walk = Walk(graph)
         if graph.object_graph_def.nodes:
-            walk.objects(signature)
+            walk.objects(called)
         else:
             walk.first_generation()
         found |= walk.found
@@ -87,10 +133,10 @@ class Walk:
             for gradient in self.graph.graph_def.library.registered_gradients
         }
 
-    def objects(self, signature: str | None) -> None:
+    def objects(self, called: Called) -> None:
         """Walks from what loading and calling an object of TensorFlow 2 runs."""
         objects = self.graph.object_graph_def
-        for name in functions_run(objects, signature):
+        for name in functions_run(objects, called(objects)):
             bound = bound_objects(objects, name, self._functions[name]).items()
             assets = [a for a, number in bound if objects.nodes[number].HasField("asset")]
             self.function(name, frozenset(assets))
@@ -151,20 +197,14 @@ def reaches_out(node: NodeDef, assets: frozenset[str]) -> bool:
     return bool(known.is_stateful) and not HARMLESS_STATE.fullmatch(node.op)
 
 
-def functions_run(objects: SavedObjectGraph, signature: str | None) -> Iterator[str]:
+def functions_run(objects: SavedObjectGraph, called: list[int | None]) -> Iterator[str]:
     """Yields the names of the concrete functions that loading and calling run."""
     for number in range(len(objects.nodes)):
         for name, child in children(objects, number).items():
             if name in RUN_AT_LOADING:
                 yield from traces(objects, child)
-    root = children(objects, 0)
-    if signature is None:
-        losses = children(objects, root.get("regularization_losses")).values()
-        wanted = [root.get("__call__"), *losses]
-    else:
-        wanted = [children(objects, root.get("signatures")).get(signature)]
-    for called in wanted:
-        yield from traces(objects, called)
+    for each in called:
+        yield from traces(objects, each)
 
 
 def starting_points(graph: MetaGraphDef) -> Iterator[str]:

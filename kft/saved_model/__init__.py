@@ -1,0 +1,1 @@
+"""SavedModels as data: what is in one, and whether it may be loaded."""
