@@ -8,6 +8,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+__version__ = "0.1.0"
+
 _HOMES = {
     "load_config": "kft.config",
     "RunConfig": "kft.config",

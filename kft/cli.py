@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from kft import __version__
 from kft.commands.backbones import backbones
 from kft.commands.cache import cache
 from kft.commands.check import check
@@ -73,7 +74,7 @@ class KftGroup(click.Group):
 @click.group(cls=KftGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--verbose", is_flag=True, help="Show what TensorFlow says while it starts.")
 @click.option("--offline", is_flag=True, help="Download nothing; KFT_OFFLINE=1 does the same.")
-@click.version_option(package_name="kft")
+@click.version_option(__version__, prog_name="kft")
 def main(verbose: bool, offline: bool) -> None:
     """Fine-tune a pretrained Keras model in phases, as one JSON file says."""
     if offline:

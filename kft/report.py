@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kft import __version__
 from kft.atomic import remove, replacing, write_text
 from kft.data import Splits, Target
 from kft.progress import for_people
@@ -60,14 +61,13 @@ def write_csv(path: Path, head: Sequence[str], rows: Any) -> None:
 def environment() -> dict[str, Any]:
     """Returns the versions and devices a run depends on."""
     import platform
-    from importlib.metadata import version
 
     import keras
     import numpy as np
     import tensorflow as tf
 
     return {
-        "kft": version("kft"),
+        "kft": __version__,
         "keras": keras.__version__,
         "tensorflow": tf.__version__,
         "numpy": np.__version__,

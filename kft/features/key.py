@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kft import __version__
 from kft.untuned import untuned
 
 if TYPE_CHECKING:
@@ -104,8 +105,6 @@ def nameless(value: Any, names: dict[str, int], key: str = "") -> Any:
 
 def key_of(model: ModelDigest, examples: np.ndarray, rest: Mapping[str, Any]) -> str:
     """Returns 40 hexadecimal digits for features of `examples`, digests uint8 ``(size, 16)``."""
-    from importlib.metadata import version
-
     import keras
     import tensorflow as tf
 
@@ -113,7 +112,7 @@ def key_of(model: ModelDigest, examples: np.ndarray, rest: Mapping[str, Any]) ->
         "layers": model.layers,
         "weights": model.weights,
         "examples": hashlib.blake2b(examples.tobytes(), digest_size=20).hexdigest(),
-        "versions": [version("kft"), keras.__version__, tf.__version__],
+        "versions": [__version__, keras.__version__, tf.__version__],
         **rest,
     }
     text = json.dumps(parts, sort_keys=True)

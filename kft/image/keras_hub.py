@@ -17,13 +17,16 @@ from kft.image.hugging_face import FILE, scale_and_offset
 from kft.messages import one_line
 from kft.offline import is_offline
 
+# The extra `keras-hub`, which only whoever knows the folder of kft can name to pip.
+NEEDS = ("keras-hub>=0.32,<1", "tensorflow-text>=2.21.1", "safetensors>=0.4")
+
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
 
 
 class KerasHub(BackboneSource):
-    """An image backbone of KerasHub. Needs ``pip install 'kft[keras-hub]'``.
+    """An image backbone of KerasHub. Needs the packages of the extra ``keras-hub``.
 
     A plan and a run that is opened again fetch its description too, of a few kilobytes, unless it
     is a directory.
@@ -156,6 +159,6 @@ def import_keras_hub() -> ModuleType:
         raise BackboneError(
             where="backbone.kind 'keras_hub'",
             problem=f"keras_hub cannot be imported: {error}",
-            fix="`pip install 'kft[keras-hub]'`",
+            fix=f"`pip install {' '.join(map(repr, NEEDS))}`",
         ) from error
     return keras_hub  # type: ignore[no-any-return]

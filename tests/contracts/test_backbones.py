@@ -53,7 +53,7 @@ SOURCES = {
 }
 # To train and export one takes seconds, and half a minute if it is deep.
 SLOW_TO_RUN = {"mobilenet_v3", "efficientnet", "tf_hub_with_noise"}
-# Needs an extra that comes with `kft[dev]` alone, for its size.
+# Needs an extra that comes with the extra `dev` alone, for its size.
 SLOW = {"keras_hub"}
 
 

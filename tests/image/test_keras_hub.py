@@ -1,9 +1,10 @@
-"""What needs keras_hub is slow, since importing it is, and `kft[dev]` alone brings it."""
+"""What needs keras_hub is slow, since importing it is, and the extra `dev` alone brings it."""
 
 from __future__ import annotations
 
 import json
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from keras_hub_presets import save_hugging_face, save_preset, save_transformer
 from kft.errors import BackboneError, ConfigError
 from kft.image.hugging_face import scale_and_offset
 from kft.image.keras_hub import KerasHub
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +40,14 @@ def pictures(side):
 def test_without_the_extra_the_message_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_hub", None)
 
-    with pytest.raises(BackboneError, match=r"cannot be imported.*pip install .kft\[keras-hub\]"):
+    with pytest.raises(
+        BackboneError, match="cannot be imported.*pip install 'keras-hub>="
+    ) as found:
         KerasHub(preset="resnet_18_imagenet").load(spec(32))
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    for package in project["optional-dependencies"]["keras-hub"]:
+        assert repr(package) in str(found.value)
 
 
 def test_offline_only_a_directory_will_do(monkeypatch):
