@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kft.visible import visible
+from kft.messages import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,7 +75,7 @@ def console_on(stream: Any = None) -> Console:
 
     class Literal(Console):
         def render_str(self, text: str, **named: Any) -> Text:
-            return super().render_str(visible(text), **named)
+            return super().render_str(printable(text), **named)
 
         def render(self, *arguments: Any, **named: Any) -> Iterable[Segment]:
             for segment in super().render(*arguments, **named):
@@ -85,8 +85,8 @@ def console_on(stream: Any = None) -> Console:
 
 
 def seen(text: str) -> str:
-    """Returns `text` with its lines, each `visible`."""
-    return "\n".join(map(visible, text.split("\n")))
+    """Returns `text` with its lines, each `printable`."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def show_error(message: object) -> None:
