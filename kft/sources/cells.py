@@ -27,13 +27,29 @@ def number_in(cell: Any) -> float:
     """Returns the number in a cell, of no more than `LARGEST`."""
     text = text_in(cell)
     try:
-        number = float(text)
+        number = as_float(text)
     except ValueError:
         number = float("nan")
     if not abs(number) < LARGEST:
         hint = ", which needs a point for its comma" if text.count(",") == 1 else ""
         raise ValueError(f"is {text!r}, no number that can be learned{hint}")
     return number
+
+
+def as_float(text: str) -> float:
+    """Returns the number that `text` is, or raises ValueError.
+
+    Python would take ``1_0``, which is rather a name, for 10.
+    """
+    return float("nan" if "_" in text else text)
+
+
+def is_number(text: str) -> bool:
+    """Says whether a cell is a number."""
+    try:
+        return as_float(text) == as_float(text)
+    except ValueError:
+        return False
 
 
 def weight_in(cell: Any) -> float:

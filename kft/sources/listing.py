@@ -212,5 +212,7 @@ def near_miss(path: str) -> str:
     siblings = {sibling.lower(): sibling for sibling in sorted(os.listdir(parent))}  # noqa: PTH208
     likely = siblings if len(siblings) <= COMPARED else {name.lower()} & {*siblings}
     near = difflib.get_close_matches(name.lower(), likely, n=3)
-    found = ", ".join(repr(siblings[sibling]) for sibling in near)
-    return f"{parent!r} has no {name!r}" + (f", but {found}" if near else "")
+    ended = [sibling for sibling in siblings if sibling.startswith(f"{name.lower()}.")][:3]
+    found = ", ".join(repr(siblings[sibling]) for sibling in ended or near)
+    but = f", but{' with an ending' if ended else ''} {found}" if found else ""
+    return f"{parent!r} has no {name!r}{but}"

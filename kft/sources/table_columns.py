@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from kft.component import absolute
 from kft.errors import DataError
-from kft.files import is_file, is_remote
 from kft.messages import quoted
-from kft.sources.cells import flag_in
-from kft.sources.listing import near_miss
+from kft.sources.cells import flag_in, is_number
 from kft.sources.split_names import SPLITS, own_split, usual_split
-from kft.sources.table import file_of
 from kft.sources.table_file import Rows, read_table
+from kft.sources.table_paths import column_of_files
 
 TARGETS = ("class_column", "label_columns", "value_columns")
 # What people call the column to predict, where others could be it too.
 USUAL = {"label", "class", "category", "target", "labels", "tags", "y"}
-LOOKED_AT = 20
 # So many different whole numbers that repeat are taken for classes, more for values.
 MOST_CODES = 20
 
@@ -45,7 +41,7 @@ def recognise(path: str, given: Mapping[str, Any]) -> Recognised:
     rows.require(columns_in(given))
     found = Recognised({}, {})
     if "path_column" not in given:
-        found.settings["path_column"] = column_of_files(rows, path)
+        found.settings["path_column"] = column_of_files(rows, path, free(rows, given, found))
         found.reasons["data.path_column"] = "its cells name files that are there"
     words = (given.get("split") or {}).get("names")
     splits = [name for name in free(rows, given, found) if says_splits(rows.cells(name), words)]
@@ -73,59 +69,6 @@ def free(rows: Rows, given: Mapping[str, Any], found: Recognised) -> list[str]:
     """Returns the columns with a name that no setting has yet."""
     taken = {*columns_in(given), *columns_in(found.settings)}
     return [name for name in rows.columns if name and name not in taken]
-
-
-def column_of_files(rows: Rows, path: str) -> str:
-    """Returns the only column of which at least half of the cells name files, or ``path``."""
-    step = max(1, len(rows.rows) // LOOKED_AT)
-    texts = {
-        name: [cell for cell in rows.cells(name)[::step] if isinstance(cell, str) and cell]
-        for name in rows.columns
-        if name
-    }
-    found = [
-        name
-        for name, cells in texts.items()
-        if 2 * sum(is_file(file_of(path, cell)) for cell in cells) >= max(1, len(cells))
-    ]
-    if headless := [name for name in found if is_file(file_of(path, name))]:
-        raise DataError(
-            rows.where,
-            f"has no line of column names: its first is about the file {headless[0]!r}",
-            "Write one above it, such as path,class",
-        )
-    if len(found) == 1:
-        return found[0]
-    if "path" in found:
-        return "path"
-    likely = max(texts, key=lambda name: looks_like_files(texts[name]), default="NAME")
-    fix = f"name the column, such as --set data.path_column={[*found, likely][0]}"
-    if found:
-        raise DataError(
-            rows.where, f"has several columns that name files: {quoted(found)}", f"Say which: {fix}"
-        )
-    raise DataError(
-        rows.where,
-        f"has no column whose cells name files{missed(likely, texts.get(likely, ()), path)}",
-        f"Write paths that start from the folder of the table, or {fix}",
-    )
-
-
-def missed(column: str, cells: Sequence[str], path: str) -> str:
-    """Returns what the first of `cells` says, and what is there instead."""
-    if not cells:
-        return ""
-    file = file_of(path, cells[0])
-    missing = f"there is no {file!r}" if is_remote(file) else near_miss(file)
-    return f": {column!r} says {cells[0]!r}, and {missing}"
-
-
-def looks_like_files(cells: Sequence[str]) -> int:
-    """Returns how much the first of `cells` looks like the path of a file."""
-    if not cells or is_number(cells[0]):
-        return 0
-    has_ending = bool(os.path.splitext(cells[0])[1])  # noqa: PTH122
-    return 1 + has_ending + any(mark in cells[0] for mark in "/\\")
 
 
 def says_splits(cells: Sequence[Any], words: Any) -> bool:
@@ -218,11 +161,3 @@ def is_flag(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def is_number(text: str) -> bool:
-    """Says whether a cell is a number."""
-    try:
-        return float(text) == float(text)
-    except ValueError:
-        return False

@@ -159,12 +159,46 @@ def test_paths_that_lead_nowhere_are_shown(tmp_path):
 
 
 def test_a_table_without_paths_is_told_so():
-    Path("a.csv").write_text("id,breed\n1,cat\n2,dog\n")
+    Path("a.csv").write_text("id,breed\nx1,cat\nx2,dog\n")
 
     with pytest.raises(
-        DataError, match="no column whose cells name files: 'breed' says 'cat', and"
+        DataError, match="no column whose cells name files, of 'id', 'breed'. Write the path of"
     ):
         recognise("a.csv", {})
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+@pytest.mark.parametrize("folder", ["", "train"])
+@pytest.mark.parametrize("ids", [["0_0", "0_1", "1_0", "1_1"], [107, 108, 109, 110]])
+def test_names_without_their_endings_are_told_with_those_of_the_files(tmp_path, name, folder, ids):
+    rows = [
+        {"id": each, "number": 1 + at % 3, "breed": "ab"[at % 2]} for at, each in enumerate(ids)
+    ]
+    csv = "\n".join(["id,number,breed", *(",".join(map(str, row.values())) for row in rows)])
+    Path(name).write_text(csv if name == "a.csv" else "\n".join(map(json.dumps, rows)))
+    (tmp_path / folder).mkdir(exist_ok=True)
+    for row in rows:
+        (tmp_path / folder / f"{row['id']}.jpg").touch()
+        (tmp_path / folder / f"{row['id']}.txt").touch()
+    file = f"{folder}/{ids[0]}.jpg".lstrip("/")
+
+    with pytest.raises(DataError) as caught:
+        recognise(name, {})
+
+    assert str(caught.value).endswith(
+        f"has no column whose cells name files: those of 'id' have no ending, such as '{ids[0]}', "
+        f"and the file there is called '{file}'. Write the names of the files into 'id' as they "
+        f"are, such as '{file}'."
+    )
+
+
+def test_what_cannot_be_a_path_is_not_proposed_as_one():
+    Path("a.csv").write_text("id,breed,where\nx1,st. bernard,a/b.png\nx2,owl,a/c.png\n")
+
+    with pytest.raises(DataError, match="'where' says 'a/b.png', and .* data.path_column=where"):
+        recognise("a.csv", {})
+    with pytest.raises(DataError, match="name files, of 'id', 'breed'. Write the path of each"):
+        recognise("a.csv", {"class_column": "where"})
 
 
 def test_a_table_without_column_names_is_told_so():
