@@ -20,6 +20,7 @@ MOST_CELLS = 50_000_000
 MOST_LABEL_BYTES = 4096 * MIB
 # Of the values in a config. As float32, larger numbers overflow as soon as they are squared.
 DEEPEST = 32
+MOST_VALUES = 200_000
 LONGEST_NAME = 255  # bytes of one part of a path, on the disks of Linux and macOS
 LONGEST_PATH = 4096
 LONGEST_TEXT = 100_000

@@ -32,8 +32,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError
 from kft.bounds import LONGEST_NAME, LONGEST_PATH
 from kft.catalog import CATALOG
 from kft.faults import MOST_FAULTS
-from kft.messages import closest
-from kft.strict_json import shortened
+from kft.messages import closest, short_repr
 
 
 def absolute(path: str) -> str:
@@ -67,7 +66,7 @@ def regular_expression(text: str) -> str:
             re.compile(text)
     except NO_PATTERN as error:
         raise PydanticCustomError(
-            "pattern", f"{shortened(text)} is no regular expression: {error}"
+            "pattern", f"{short_repr(text)} is no regular expression: {error}"
         ) from error
     return text
 

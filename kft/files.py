@@ -81,10 +81,10 @@ def refuse_size(size: int, most: int, path: str | Path) -> None:
         raise OSError(errno.EFBIG, problem, str(path))
 
 
-def local_fault(path: str) -> str | None:
+def local_fault(path: str, most: int = MOST_EXAMPLE_BYTES) -> str | None:
     """Returns why what is at `path` on this machine is no file that can be read, or None."""
     try:
-        local_size(path)
+        local_size(path, most)
     except OSError as error:
         return str(error.strerror)
     return None

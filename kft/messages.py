@@ -18,28 +18,43 @@ A_FEW = 10
 # To look for names like another takes time: of more or longer ones, only an equal one is found.
 COMPARED = 10_000
 LONGEST_COMPARED = 200
+# Characters of a name in a message.
+LONGEST_NAMED = 300
 # Letters of a class name in a figure.
 LONGEST = 31
 
 
-def natural(name: str) -> tuple[list[str | int], str]:
+def natural(name: str) -> tuple[list[str | tuple[int, str]], str]:
     """A sorting key by which ``b2`` comes before ``B10``, on every system alike.
 
     Runs of the digits 0 to 9 count as numbers; letters go by code point, whatever their case and
     Unicode form.
     """
     parts = re.split("([0-9]+)", canonical(name.casefold()))
-    return [int(part) if number % 2 else part for number, part in enumerate(parts)], name
+    return [by_value(part) if number % 2 else part for number, part in enumerate(parts)], name
+
+
+def by_value(digits: str) -> tuple[int, str]:
+    """A sorting key of a number; Python's `int` takes no more than 4,300 digits."""
+    significant = digits.lstrip("0")
+    return len(significant), significant
 
 
 def quoted(names: Sequence[str] | Mapping[str, object], most: int = 10) -> str:
     """Names in quotes, cut after `most` of them."""
-    return listed([*map(repr, names)], most)
+    first = list(names)[:most]
+    return listed([short_repr(name, LONGEST_NAMED) for name in first], most, len(names))
 
 
-def listed(texts: Sequence[str], most: int = 10) -> str:
-    """Texts, cut after `most` of them."""
-    more = len(texts) - most
+def short_repr(value: object, most: int = 60) -> str:
+    """`value` as Python writes it, cut after so many characters."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def listed(texts: Sequence[str], most: int = 10, count: int | None = None) -> str:
+    """Texts, cut after `most` of them; there are `count` if these are but the first."""
+    more = (len(texts) if count is None else count) - most
     return ", ".join(texts[:most]) + (f" and {more} more" if more > 0 else "")
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from kft.errors import ConfigError
-from kft.strict_json import oddity_in, parse, shortened
+from kft.messages import short_repr
+from kft.strict_json import oddity_in, parse
 
 
 def apply_override(
@@ -58,7 +59,7 @@ def step_into(node: Any, key: str, override: str) -> Any:
     inner = {} if there is None else there
     if not isinstance(inner, list | dict):
         raise ConfigError(
-            f"--set {override}", f"{key!r} is {shortened(inner)}, not an object", "Correct it"
+            f"--set {override}", f"{key!r} is {short_repr(inner)}, not an object", "Correct it"
         )
     node[place] = inner
     return inner

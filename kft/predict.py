@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from kft.digests import refuse_changed_export
 from kft.errors import ConfigError, DataError
+from kft.files import local_bytes
 from kft.run_dir import SAVED_MODEL
 from kft.saved_model.safety import SAVED_MODEL as TRUST
 from kft.saved_model.safety import every_signature, refuse_unsafe
@@ -131,7 +132,7 @@ def named(examples: Sequence[Any]) -> Iterator[tuple[str, Any]]:
             yield str(number), tf.convert_to_tensor(example)
             continue
         try:
-            yield str(example), tf.constant(Path(example).read_bytes())
+            yield str(example), tf.constant(local_bytes(example))
         except OSError as error:
             yield str(example), str(error.strerror)
 

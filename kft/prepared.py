@@ -20,6 +20,7 @@ from kft import __version__
 from kft.data import Split
 from kft.features import store
 from kft.features.key import DIGEST_BYTES
+from kft.features.passes import has_size
 from kft.features.row_file import DamagedError
 from kft.input import Input
 from kft.progress import say
@@ -99,7 +100,7 @@ class Prepared:
 def prepared_of(split: Split, input: Input) -> Prepared | None:
     """Returns where decoded examples are kept; None if they cannot be, or be found again."""
     spec = input.spec
-    if not (spec.shape.is_fully_defined() and (spec.dtype.is_floating or spec.dtype.is_integer)):
+    if not has_size(spec):
         return None
     row = row_of(spec)
     files = stamps(split.files or ())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kft.data import Split, Splits
@@ -16,6 +17,7 @@ from kft.errors import DataError
 from kft.features.key import digest_each
 from kft.features.passes import PASS_SIZE, fits, from_memory
 from kft.features.unchanged import verified
+from kft.files import is_remote, local_fault
 from kft.input import Input
 from kft.prepared import Prepared, RowsOnDisk, prepared_of, row_of
 from kft.progress import say, track
@@ -100,8 +102,21 @@ def decoder_of(input: Input) -> Callable[[tf.Tensor], tf.Tensor]:
 
     # kft's own inputs are ops alone; to look for Python conditions in them takes another second.
     own = type(input).__module__.startswith("kft.")
-    decoder: Callable[[tf.Tensor], tf.Tensor] = tf.function(input.decode, autograph=not own)
+    decoder: Callable[[tf.Tensor], tf.Tensor] = tf.function(
+        partial(decoded, input), autograph=not own
+    )
     return decoder
+
+
+def decoded(input: Input, raw: tf.Tensor) -> tf.Tensor:
+    """Returns what `input` makes of a raw example, which must have the shape that it says.
+
+    Raises:
+        tf.errors.InvalidArgumentError: It has another, or is damaged.
+    """
+    import tensorflow as tf
+
+    return tf.ensure_shape(input.decode(raw), input.spec.shape)
 
 
 def decode_all(
@@ -218,8 +233,12 @@ def why_bad(split: Split, input: Input, index: int) -> str:
     """Returns the reason why an example cannot be read, in one line."""
     import tensorflow as tf
 
+    file = split.files[index] if split.files else None
+    fault = None if file is None or is_remote(file) else local_fault(file)
+    if fault is not None:
+        return fault
     try:
-        input.decode(split.fetch(tf.constant(index, "int64")))
+        decoded(input, split.fetch(tf.constant(index, "int64")))
     except tf.errors.OpError as error:
         told = str(error.message).splitlines()[0].split("{{")[-1].split("}} ")[-1]
         told = told.split(" [Op:")[0]  # what TensorFlow adds where it runs eagerly

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from kft.bounds import DEEPEST, LARGEST_NUMBER, LONGEST_TEXT
+from kft.bounds import DEEPEST, LARGEST_NUMBER, LONGEST_TEXT, MOST_VALUES
+from kft.messages import short_repr
 
 TOO_DEEP = f"is nested more than {DEEPEST} deep"
 
@@ -29,7 +30,7 @@ def object_of(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for key, value in pairs:
         if key in made:
-            raise ValueError(f"an object has the key {shortened(key)} twice")
+            raise ValueError(f"an object has the key {short_repr(key)} twice")
         made[key] = value
     return made
 
@@ -37,8 +38,12 @@ def object_of(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 def oddity_in(settings: Any) -> str | None:
     """Returns what no setting can be, with its place, such as ``phases[0].name: holds …``."""
     pending: list[tuple[str, int, Any]] = [("", 0, settings)]
+    count = 0
     while pending:
         place, depth, value = pending.pop()
+        count += 1
+        if count > MOST_VALUES:
+            return f"holds more than {MOST_VALUES} keys and values"
         problem = TOO_DEEP if depth > DEEPEST else problem_of(value)
         if problem is not None:
             return f"{place.removeprefix('.')}: {problem}" if place else problem
@@ -54,7 +59,7 @@ def inside(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield "", key
-            yield f".{key}" if str(key).isidentifier() else f"[{shortened(key)}]", inner
+            yield f".{key}" if str(key).isidentifier() else f"[{short_repr(key)}]", inner
     elif isinstance(value, list | tuple):
         yield from ((f"[{number}]", inner) for number, inner in enumerate(value))
 
@@ -74,15 +79,9 @@ def problem_of_text(text: str) -> str | None:
     if len(text) > LONGEST_TEXT:
         return f"has {len(text)} characters, expected up to {LONGEST_TEXT}"
     if "\0" in text:
-        return f"holds the character NUL: {shortened(text)}"
+        return f"holds the character NUL: {short_repr(text)}"
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        return f"holds half a character, {text[error.start]!r}: {shortened(text)}"
+        return f"holds half a character, {text[error.start]!r}: {short_repr(text)}"
     return None
-
-
-def shortened(value: object, most: int = 60) -> str:
-    """Returns `value` as Python writes it, for a message, cut after so many characters."""
-    text = repr(value)
-    return text if len(text) <= most else f"{text[:most]}…"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from kft.atomic import replacing
 from kft.backbone import Backbone
 from kft.data import Target
+from kft.errors import ConfigError
 from kft.head import Head
 from kft.input import Input
 
@@ -38,9 +39,20 @@ class Task:
 
 
 def assemble(backbone: Backbone, head: Head, target: Target, input: Input) -> Task:
-    """Returns the task that maps decoded examples of `input` to predictions of `target`."""
+    """Returns the task that maps decoded examples of `input` to predictions of `target`.
+
+    Raises:
+        ConfigError: Examples have no one shape, so that no batch could hold them.
+    """
     import keras
 
+    if not input.spec.shape.is_fully_defined():
+        raise ConfigError(
+            where="data.input",
+            problem=f"gives examples of the shape {input.spec.shape}, which may vary, and those of "
+            "a batch have one",
+            fix="Pad or cut them to one shape in its decode, and say so in its spec",
+        )
     features = keras.Input(backbone.model.output_shape[1:], dtype="float32", name="features")
     head_model = keras.Model(features, head.outputs(features, target), name="head")
     inputs = keras.Input(input.spec.shape, dtype=input.spec.dtype.name, name="inputs")

@@ -46,6 +46,7 @@ def test_an_object_of_many_keys_is_parsed_at_once():
         ({"a": 10**5000}, "a: is 1.00e+5000, expected a number up to 1e+18"),
         ({"a": -1e300}, "a: is -1.00e+300, expected a number up to 1e+18"),
         (deep(2000), "is nested more than 32 deep"),
+        ([0] * 200_000, "holds more than 200000 keys and values"),
     ],
 )
 def test_what_no_setting_can_be_is_named_with_its_place(settings, problem):

@@ -41,15 +41,18 @@ def memory_budget() -> int:
     return int(psutil.virtual_memory().available) // 4
 
 
+def has_size(spec: tf.TensorSpec) -> bool:
+    """Says whether it is known beforehand how large a tensor of `spec` is, as of no string."""
+    numbers = spec.dtype.is_floating or spec.dtype.is_integer or spec.dtype.is_bool
+    return bool(spec.shape.is_fully_defined() and numbers)
+
+
 def fits(size: int, *specs: tf.TensorSpec) -> bool:
     """Says whether `size` tensors of each of `specs` may be kept in memory.
 
     Those whose size is not known beforehand may not.
     """
-    if not all(
-        spec.shape.is_fully_defined() and (spec.dtype.is_floating or spec.dtype.is_integer)
-        for spec in specs
-    ):
+    if not all(map(has_size, specs)):
         return False
     each = sum(spec.shape.num_elements() * spec.dtype.size for spec in specs)
     return bool(size * each <= least(memory_budget()))

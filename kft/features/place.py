@@ -95,9 +95,7 @@ def row_dtype(specs: Sequence[tf.TensorSpec], stored: CacheDtype) -> np.dtype[An
 
     fields = []
     for number, spec in enumerate(specs):
-        if not (
-            spec.shape.is_fully_defined() and (spec.dtype.is_floating or spec.dtype.is_integer)
-        ):
+        if not passes.has_size(spec):
             return None
         halved = stored == "float16" and spec.dtype.is_floating and spec.dtype.size > 2
         kind = np.float16 if halved else spec.dtype.as_numpy_dtype

@@ -9,6 +9,7 @@ from typing import Any
 
 from kft.messages import printable, quoted
 from kft.sources.split_rule import SplitRule
+from kft.strict_json import problem_of_text
 
 # The square of a difference of such values is still finite as float32.
 LARGEST = 1e18
@@ -20,7 +21,15 @@ def text_in(cell: Any) -> str:
         raise ValueError("is empty")
     if isinstance(cell, list | dict):
         raise ValueError(f"is {json.dumps(cell)[:60]}, expected one text")
-    return str(cell)
+    return checked(str(cell))
+
+
+def checked(text: str) -> str:
+    """Returns `text` if it can be a name or a path."""
+    problem = problem_of_text(text)
+    if problem is not None:
+        raise ValueError(problem)
+    return text
 
 
 def number_in(cell: Any) -> float:
@@ -95,7 +104,7 @@ def labels_in(separator: str) -> Callable[[Any], tuple[str, ...]]:
         if cell in ("", None, []):
             return ()
         listed = cell if isinstance(cell, list) else text_in(cell).split(separator)
-        labels = [printable(text.strip()) for text in map(str, listed)]
+        labels = [printable(checked(str(label).strip())) for label in listed]
         if "" in labels:
             raise ValueError(f"is {cell!r}, in which a label is empty")
         return tuple(dict.fromkeys(labels))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from kft.sources.folder_splits import refuse_splits
 from kft.sources.layout import Example, Layout, find_layout, inner_folders
 from kft.sources.listing import Listing, list_below
 from kft.sources.names import known_as
+from kft.sources.rows import fetch_files
 from kft.sources.split_rule import SplitRule
 
 if TYPE_CHECKING:
@@ -149,16 +149,13 @@ class Folder(DataSource):
 
     def _split(self, examples: Sequence[Example], classes: Sequence[str]) -> Split:
         import numpy as np
-        import tensorflow as tf
 
         numbers = {label: number for number, label in enumerate(classes)}
         labels: np.ndarray = np.array([numbers[example.label] for example in examples], "int32")
         files = [join(self.path, example.name) for example in examples]
-        # Bytes, since a name on disk need not be UTF-8.
-        paths = tf.constant([os.fsencode(file) for file in files])
         return Split(
             names=[printable(example.name) for example in examples],
             labels=labels,
-            fetch=lambda index: tf.io.read_file(tf.gather(paths, index)),
+            fetch=fetch_files(files),
             files=files,
         )

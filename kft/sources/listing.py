@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from kft.errors import DataError
-from kft.files import is_remote, join, reason, require_reader
+from kft.files import is_remote, join, local_fault, reason, require_reader
 from kft.messages import canonical
 
 # What systems and archives leave behind; with the hidden names, no work of the user's.
@@ -206,6 +206,8 @@ def near_miss(path: str) -> str:
     """Returns why there is no file at an absolute `path`: what is missing, and names like it."""
     if os.path.isdir(path):  # noqa: PTH112
         return f"{path!r} is a folder"
+    if os.path.lexists(path):
+        return f"of {path!r} the system says: {local_fault(path)}"
     parent, name = os.path.split(path.rstrip("/"))
     while not os.path.isdir(parent):  # noqa: PTH112
         parent, name = os.path.split(parent)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from kft.component import repeated
 from kft.errors import DataError
 from kft.files import read_text
 from kft.messages import canonical, printable, quoted
 from kft.sources.split_names import usual_split
+from kft.sources.table_file import Fault, Rows, csv_rows
 
 NEEDED = ("path", "split")
 
@@ -63,8 +62,9 @@ def read_manifest(path: str) -> Manifest:
         DataError: It cannot be read, lacks a column, or a line of it is wrong.
     """
     where = f"data.split.manifest {path!r}"
-    rows = csv.DictReader(io.StringIO(read_text(path, "data.split.manifest"), newline=""))
-    head = rows.fieldnames or ()
+    faults: list[Fault] = []
+    text = read_text(path, "data.split.manifest")
+    head, rows = csv_rows(text, where, faults, clean=str)  # a name may end in a blank
     missing = [name for name in NEEDED if name not in head]
     if missing:
         raise DataError(
@@ -72,28 +72,21 @@ def read_manifest(path: str) -> Manifest:
             problem=f"has no column {quoted(missing)}; it has {quoted(head) or 'none'}",
             fix="Give the split.csv of a run, or a CSV whose first line names these columns",
         )
-    splits, groups = {}, {}
-    names: Counter[str] = Counter()
-    for row in rows:
-        name = printable(row["path"] or "")
-        names[name] += 1
-        splits[name] = split_in(row["split"] or "", f"{where}, line {rows.line_num}")
-        groups[name] = row.get("group") or ""
-    twice = [name for name, count in names.items() if count > 1]
+    names = [printable(row.cells["path"]) for row in rows]
+    table = Rows(where, head, rows)
+    splits = table.read("split", split_in, faults)
+    table.refuse(faults)
+    groups = [row.cells.get("group", "") for row in rows]
+    twice = repeated(names)
     if twice:
         raise DataError(where, f"lists {quoted(twice, 3)} more than once", "Keep one line of each")
-    return Manifest(where, splits, groups)
+    by_name = dict(zip(names, splits, strict=True)), dict(zip(names, groups, strict=True))
+    return Manifest(where, *by_name)
 
 
-def split_in(text: str, where: str) -> str:
-    """Returns the split that `text` names by one of the usual words.
-
-    Raises:
-        DataError: It names none.
-    """
-    split = usual_split(text)
+def split_in(cell: str) -> str:
+    """The split that a cell names by one of the usual words; any other is a ValueError."""
+    split = usual_split(cell)
     if split is None:
-        raise DataError(
-            where, f"has the split {text!r}, expected train, validation or test", "Correct it there"
-        )
+        raise ValueError(f"is {cell!r}, expected train, validation or test")
     return split

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
+import tokenize
 import zipfile
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kft.errors import DataError
-from kft.files import is_remote, read_bytes
-from kft.messages import one_line
+from kft.files import is_remote, local_size, read_bytes
+from kft.messages import in_words, one_line
 
 if TYPE_CHECKING:
     import numpy as np
 
+# What Python and NumPy raise of an archive or an array that is damaged, encrypted or too large.
+UNREADABLE = (
+    *(OSError, ValueError, EOFError, MemoryError, OverflowError, RecursionError, RuntimeError),
+    *(SyntaxError, TypeError, KeyError, struct.error, tokenize.TokenError, zlib.error),
+    zipfile.BadZipFile,
+)
 LOCAL_HEADER = 30  # bytes before the name of a member of a ZIP archive (APPNOTE 6.3.10, 4.3.7)
 
 
@@ -28,25 +38,37 @@ def read_npz(path: str, where: str) -> dict[str, np.ndarray]:
         DataError: It cannot be read, is no such file, or holds Python objects.
     """
     import numpy as np
+    import psutil
 
-    held = io.BytesIO(read_bytes(path, where)) if is_remote(path) else None
+    free = int(psutil.virtual_memory().available)
+    held = io.BytesIO(read_bytes(path, where, free)) if is_remote(path) else None
     try:
+        if held is None:
+            local_size(path, sys.maxsize)
         with zipfile.ZipFile(held or path) as archive, np.load(held or path) as arrays:
             stored = {
                 member.filename.removesuffix(".npy"): member
                 for member in archive.infolist()
                 if member.compress_type == zipfile.ZIP_STORED and held is None
             }
+            refuse_bomb([each for each in archive.infolist() if each not in stored.values()], free)
             return {
                 name: mapped(path, stored[name]) if name in stored else arrays[name]
                 for name in arrays.files
             }
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise DataError(
             where=f"{where} {path!r}",
             problem=f"cannot be read: {getattr(error, 'strerror', None) or one_line(error)}",
             fix="Give a file that numpy.savez or savez_compressed wrote, of plain arrays",
         ) from error
+
+
+def refuse_bomb(members: Sequence[zipfile.ZipInfo], free: int) -> None:
+    """Raises ValueError if the `members` of an archive, unpacked, take more bytes than are free."""
+    needed = sum(member.file_size for member in members)
+    if needed > free:
+        raise ValueError(f"it takes {in_words(needed)} unpacked, and {in_words(free)} are free")
 
 
 def mapped(path: str, member: zipfile.ZipInfo) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from kft.bounds import MOST_LABEL_BYTES
 from kft.data import Target, TargetKind
 from kft.errors import DataError
 from kft.messages import natural, printable, quoted
@@ -14,6 +15,9 @@ from kft.sources.table_file import Fault, Rows
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +66,14 @@ class Predicted:
         if len(self.names) < least:
             what = f"only the class {quoted(self.names)}" if self.names else "no label in any line"
             raise DataError(where, f"has {what}", "Add lines with others")
+        numbers = len(self.names) * len(self.shown)
+        if self.kind == "multilabel" and FLOAT_BYTES * numbers > MOST_LABEL_BYTES:
+            raise DataError(
+                where,
+                f"has {len(self.names)} labels for {len(self.shown)} examples, which are {numbers} "
+                f"numbers, expected up to {MOST_LABEL_BYTES // FLOAT_BYTES}",
+                "Leave out rare labels, or look whether it is labels that the column holds",
+            )
         there = {name for shown in self.shown for name in shown}
         if absent := [name for name in self.names if name not in there]:
             raise DataError(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import glob
 import os
 import re
+import sys
 from collections.abc import Sequence
 
 from kft.errors import DataError
-from kft.files import is_remote, require_reader
+from kft.files import is_remote, local_fault, require_reader
 from kft.messages import natural, quoted
 
 NUMBERED = re.compile(r"(.*)-(\d{5})-of-(\d{5})(.*)")
@@ -22,6 +23,8 @@ def find_shards(pattern: str, where: str) -> dict[str, str]:
     """
     files = glob_remote(pattern, where) if is_remote(pattern) else glob.glob(pattern)  # noqa: PTH207
     files = [file for file in files if not os.path.isdir(file)]  # noqa: PTH112
+    for file in files:
+        refuse_unread(file, where)
     if not files:
         inside = os.path.isdir(pattern)  # noqa: PTH112
         raise DataError(
@@ -33,6 +36,13 @@ def find_shards(pattern: str, where: str) -> dict[str, str]:
     refuse_gaps(files, f"{where} {pattern!r}")
     open_from = len(re.split(r"[*?\[]", pattern)[0].rpartition("/")[0]) + 1
     return {file[open_from:]: file for file in sorted(files, key=natural)}
+
+
+def refuse_unread(file: str, where: str) -> None:
+    """Raises DataError if a `file` of this machine is none that can be read, such as a pipe."""
+    fault = None if is_remote(file) else local_fault(file, sys.maxsize)
+    if fault is not None:
+        raise DataError(f"{where} {file!r}", f"cannot be read: {fault}", "Take it away from there")
 
 
 def glob_remote(pattern: str, where: str) -> list[str]:

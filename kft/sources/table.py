@@ -20,6 +20,7 @@ from kft.sources.division import Examples, divide
 from kft.sources.listing import near_miss
 from kft.sources.names import known_as
 from kft.sources.predicted import Predicted, class_in, labels_flagged, labels_listed, values_in
+from kft.sources.rows import fetch_files
 from kft.sources.split_rule import SplitRule
 from kft.sources.table_file import Fault, Rows, read_table
 
@@ -182,16 +183,14 @@ class Table(DataSource):
         self, files: Sequence[str], labels: np.ndarray, weights: Sequence[float] | None
     ) -> Split:
         import numpy as np
-        import tensorflow as tf
 
         for file in files:
             if is_remote(file):
                 require_reader(file, self.path_column)
-        paths = tf.constant([os.fsencode(file) for file in files])
         return Split(
             names=[self._name(file) for file in files],
             labels=labels,
-            fetch=lambda index: tf.io.read_file(tf.gather(paths, index)),
+            fetch=fetch_files(files),
             weights=None if weights is None else np.array(weights, "float32"),
             files=files,
         )

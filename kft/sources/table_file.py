@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
+from kft.bounds import MOST_CELLS
+from kft.component import repeated
 from kft.errors import DataError
-from kft.files import read_text
+from kft.files import csv_reader, read_text
 from kft.messages import closest, counted, quoted
+from kft.strict_json import parse
 
 JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 TOLD = 10
+LONGEST_FAULT = 300
 
 T = TypeVar("T")
 
@@ -52,12 +55,14 @@ class Rows:
 
     def require(self, columns: Iterable[str]) -> None:
         """Raises DataError if there is no row, or one of the `columns` is not there."""
-        missing = [name for name in dict.fromkeys(columns) if name not in self.columns]
+        there = {*self.columns}
+        missing = [name for name in dict.fromkeys(columns) if name not in there]
         if missing:
             raise DataError(
                 self.where,
                 "; ".join(
-                    f"has no column {name!r}{closest(name, self.columns)}" for name in missing
+                    f"has no column {name!r}{closest(name, self.columns)}"
+                    for name in missing[:TOLD]
                 ),
                 "Correct the name, here or in the table",
             )
@@ -87,7 +92,10 @@ class Rows:
     def refuse(self, faults: Sequence[Fault]) -> None:
         """Raises DataError if there are `faults`; it names the first of them."""
         if faults:
-            told = [f"line {fault.line}: {fault.problem}" for fault in sorted(faults)[:TOLD]]
+            told = [
+                f"line {fault.line}: {fault.problem[:LONGEST_FAULT]}"
+                for fault in sorted(faults)[:TOLD]
+            ]
             more = f"; and {len(faults) - TOLD} more" if len(faults) > TOLD else ""
             count = counted(len(faults), "fault")
             raise DataError(
@@ -115,7 +123,7 @@ def read_table(path: str) -> Rows:
             "Write JSON lines, such as pandas does with orient='records' and lines=True",
         )
     if is_json:
-        rows = tuple(json_rows(text, faults))
+        rows = tuple(json_rows(text, where, faults))
         columns = tuple(dict.fromkeys(name for row in rows for name in row.cells))
     else:
         columns, rows = csv_rows(text, where, faults)
@@ -124,35 +132,41 @@ def read_table(path: str) -> Rows:
     return table
 
 
-def json_rows(text: str, faults: list[Fault]) -> Iterator[Row]:
+def json_rows(text: str, where: str, faults: list[Fault]) -> Iterator[Row]:
     """Yields a row for each line of `text`, and adds what is no object to `faults`."""
+    count = 0
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            cells = json.loads(line)
+            cells = parse(line)
         except ValueError as error:
             faults.append(Fault(number, f"is no JSON: {error}"))
             continue
         if isinstance(cells, dict):
+            count += len(cells)
+            refuse_too_many(count, where)
             yield Row(number, {name: plain(cell) for name, cell in cells.items()})
         else:
             faults.append(Fault(number, 'is no JSON object, such as {"path": "1.jpg"}'))
 
 
-def csv_rows(text: str, where: str, faults: list[Fault]) -> tuple[tuple[str, ...], tuple[Row, ...]]:
-    """Returns the columns and rows of a CSV, and adds lines that are too short to `faults`."""
+def csv_rows(
+    text: str, where: str, faults: list[Fault], clean: Callable[[str], str] = str.strip
+) -> tuple[tuple[str, ...], tuple[Row, ...]]:
+    """Returns the columns and rows of a CSV, and adds lines that are too short to `faults`.
+
+    `clean` makes a cell of what stands between two commas.
+    """
     lines = csv_lines(text)
     rows = []
     try:
-        columns = tuple(name.strip() for name in next(lines, []))
-        twice = [name for name in dict.fromkeys(columns) if name and columns.count(name) > 1]
-        if twice:
-            raise DataError(where, f"has two columns {quoted(twice)}", "Rename one")
+        columns = columns_of(next(lines, []), where)
         for cells in lines:
             if len(cells) == len(columns):
-                cleaned = map(str.strip, cells)
+                cleaned = map(clean, cells)
                 rows.append(Row(lines.line_num, dict(zip(columns, cleaned, strict=True))))
+                refuse_too_many(len(rows) * len(columns), where)
             elif any(cells):
                 problem = f"has {len(cells)} fields, but there are {len(columns)} columns"
                 faults.append(Fault(lines.line_num, problem))
@@ -163,11 +177,30 @@ def csv_rows(text: str, where: str, faults: list[Fault]) -> tuple[tuple[str, ...
     return columns, tuple(rows)
 
 
+def columns_of(cells: Sequence[str], where: str) -> tuple[str, ...]:
+    """Returns the names of the columns that the first line of a CSV names."""
+    columns = tuple(name.strip() for name in cells)
+    twice = [name for name in repeated(columns) if name]
+    if twice:
+        raise DataError(where, f"has two columns {quoted(twice)}", "Rename one")
+    return columns
+
+
+def refuse_too_many(cells: int, where: str) -> None:
+    """Raises DataError of more cells than memory is for."""
+    if cells > MOST_CELLS:
+        raise DataError(
+            where,
+            f"has more than {MOST_CELLS} cells",
+            "Leave out the columns that no setting names, or divide it",
+        )
+
+
 def csv_lines(text: str) -> Any:
     """Returns what reads a CSV from its line of column names on."""
     first = text.partition("\n")[0].removeprefix("sep=")
     delimiter = next((mark for mark in ",;\t" if mark in first), ",")
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines = csv_reader(io.StringIO(text, newline=""), delimiter, strict=True)
     if text.startswith("sep="):
         next(lines)
     return lines

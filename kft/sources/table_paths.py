@@ -18,20 +18,25 @@ from kft.sources.table_file import Rows
 
 # Cells of a column, columns, and folders beside the table.
 LOOKED_AT = 20
+# Cells of all columns together.
+MOST_LOOKED_AT = 40_000
 
 
 def column_of_files(rows: Rows, path: str, columns: Sequence[str]) -> str:
     """Returns the only one of `columns` of which half of the cells name files, or ``path``."""
-    step = max(1, len(rows.rows) // LOOKED_AT)
+    looked_at = max(2, min(LOOKED_AT, MOST_LOOKED_AT // max(1, len(columns))))
+    step = max(1, len(rows.rows) // looked_at)
     texts = {
         name: [str(cell) for cell in rows.cells(name)[::step] if is_text(cell)] for name in columns
     }
+    # The cells of many columns may be the same.
+    names_file = functools.cache(lambda cell: is_file(file_of(path, cell)))
     found = [
         name
         for name, cells in texts.items()
-        if 2 * sum(is_file(file_of(path, cell)) for cell in cells) >= max(1, len(cells))
+        if 2 * sum(map(names_file, cells)) >= max(1, len(cells))
     ]
-    if headless := [name for name in found if is_file(file_of(path, name))]:
+    if headless := [name for name in found if names_file(name)]:
         raise DataError(
             rows.where,
             f"has no line of column names: its first is about the file {headless[0]!r}",

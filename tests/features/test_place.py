@@ -77,6 +77,10 @@ def test_features_of_unknown_size_are_computed_anew():
     assert "not known beforehand" in place_for(Keeping(), None, 5, True).told
 
 
+def test_booleans_have_a_size():
+    assert row_dtype([tf.TensorSpec((2,), tf.bool)], "float16").itemsize == 2
+
+
 def test_only_long_floats_are_stored_as_short_ones():
     specs = [tf.TensorSpec((2,), dtype) for dtype in (tf.float32, tf.bfloat16, tf.int32)]
 

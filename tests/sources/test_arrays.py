@@ -1,6 +1,9 @@
 import io
+import os
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import tensorflow as tf
 
@@ -253,3 +256,36 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path):
 def test_a_missing_file_is_refused():
     with pytest.raises(DataError, match="cannot be read: No such file or directory. Give a file"):
         Arrays(path="/nowhere.npz", input=Tensors(shape=(2,))).load(0)
+
+
+def test_what_would_unpack_to_more_than_the_memory_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "data.npz"
+    np.savez_compressed(path, x=np.zeros((1000, 1000)), y=LABELS)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**20))
+
+    with pytest.raises(DataError, match=r"it takes 8.0 MB unpacked, and 1.0 MB are free"):
+        read_npz(str(path), "data.path")
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_damaged_file_is_read_or_refused_in_words(tmp_path, seed):
+    chance = np.random.default_rng(seed)
+    path = tmp_path / "data.npz"
+    [np.savez, np.savez_compressed][seed % 2](path, x=ROWS, y=LABELS)
+    data = bytearray(path.read_bytes())
+    for place in chance.integers(0, len(data), 1 + seed % 4):
+        data[place] = chance.integers(0, 256)
+    path.write_bytes(data)
+
+    try:
+        assert read_npz(str(path), "data.path")
+    except DataError as error:
+        problem = str(error)
+        assert str(path) in problem  # noqa: PT017
+
+
+def test_a_pipe_is_no_file_of_arrays(tmp_path):
+    os.mkfifo(tmp_path / "data.npz")
+
+    with pytest.raises(DataError, match="cannot be read: Is a pipe, expected a file"):
+        read_npz(str(tmp_path / "data.npz"), "data.path")

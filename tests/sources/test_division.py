@@ -9,6 +9,7 @@ from kft.data import Split, Target
 from kft.errors import DataError
 from kft.report import write_beginning
 from kft.sources.division import Examples, divide
+from kft.sources.manifest import read_manifest
 from kft.sources.split_rule import SplitRule
 from kft.sources.tensors import Tensors
 
@@ -245,7 +246,10 @@ ALL = [("cats/00", "train"), ("dogs/00", "train"), ("cats/01", "val"), ("dogs/01
         (ALL[:3], "does not list 'dogs/01' of the data: 1 too few, 0 too many. Take the same"),
         ([*ALL, ("eels/1", "test")], "lists 'eels/1', which the data does not have: 0 too few, 1"),
         ([*ALL, ALL[0]], "lists 'cats/00' more than once. Keep one line"),
-        ([*ALL[:3], ("dogs/01", "de")], "m.csv', line 5: has the split 'de', expected train, v"),
+        (
+            [*ALL[:3], ("dogs/01", "de")],
+            "m.csv': has 1 fault: line 5: 'split' is 'de', expected",
+        ),
         ([(name, "train") for name, _ in ALL], "has no example for validation among its 4"),
     ],
 )
@@ -274,3 +278,26 @@ def test_a_manifest_that_is_no_text_is_refused(tmp_path):
 
     with pytest.raises(DataError, match="is no text in UTF-8: its byte 4 is 255. Save it as UTF-8"):
         splits_of(examples(2), SplitRule(manifest=str(tmp_path / "m.csv")))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,split\na\n", "has 1 fault: line 2: has 1 fields, but there are 2 columns"),
+        ("path,path,split\na,b,train\n", "has two columns 'path'"),
+        ('path,split\n"a,train\n', "is no CSV: unexpected end of data"),
+        ("", "has no column 'path', 'split'; it has none"),
+    ],
+)
+def test_a_manifest_that_is_no_table_is_refused(tmp_path, text, message):
+    (tmp_path / "m.csv").write_text(text, encoding="utf-8")
+
+    with pytest.raises(DataError, match=message):
+        splits_of(examples(2), SplitRule(manifest=str(tmp_path / "m.csv")))
+
+
+def test_a_name_in_a_manifest_may_end_in_a_blank_and_be_long(tmp_path):
+    long = "x" * 200_000
+    (tmp_path / "m.csv").write_text(f"path,split\na ,train\n{long},test\n", encoding="utf-8")
+
+    assert read_manifest(str(tmp_path / "m.csv")).splits == {"a ": "train", long: "test"}

@@ -1,6 +1,7 @@
 """A table of files: what it says, and what is wrong with it, in words."""
 
 import json
+import os
 from pathlib import Path
 from unicodedata import normalize
 
@@ -12,6 +13,7 @@ from pydantic import ValidationError
 from kft.data import Target
 from kft.errors import DataError
 from kft.image.input import ImageInput
+from kft.reading import decode_all
 from kft.sources.table import Table
 
 INPUT = ImageInput(size=(8, 8))
@@ -134,10 +136,10 @@ def test_classes_labels_and_columns_are_one_line_each():
     assert [source.load(0).target.names for source in named] == expected
 
 
-def test_a_path_that_is_no_text_is_told_as_one_that_is_not_there():
+def test_a_path_that_is_no_text_is_refused_with_its_line():
     rows = json_lines(lambda n: []).replace("pics/3.png", r"pics/\ud800\u0000.png")
 
-    assert r"1 file not there, of 20: 'pics/\\ud800\\x00.png'" in fault(rows, "table.jsonl")
+    assert "line 4: 'path' holds the character NUL" in fault(rows, "table.jsonl")
 
 
 def test_absolute_paths_are_taken_as_they_are_and_named_from_the_table(tmp_path):
@@ -473,3 +475,90 @@ def test_the_list_of_a_run_divides_the_same_table_again(files):
     assert {part: set(split.names) for part, split in again.by_name().items()} == {
         part: set(split.names) for part, split in first.by_name().items()
     }
+
+
+WIDE = 100_000
+
+
+def wide(head):
+    """Two lines of many cells, 1 and 0."""
+    names = ",".join(f"c{number}" for number in range(WIDE))
+    rows = (f"pics/{n}.png,{breeds(n)}" + f",{n % 2}" * WIDE for n in range(2))
+    return "\n".join([f"{head},{names}", *rows]) + "\n"
+
+
+def test_a_table_of_many_columns_is_read_at_once(files):
+    # Each name was looked for among all others: 75 s for so many.
+    assert "has no column 'breed'. Known: bread, c0, c1" in fault(wide("path,bread"))
+    flags = tuple(f"c{number}" for number in range(WIDE))
+    found = table(wide("path,breed"), label_columns=flags).whole(Target("multilabel", flags))
+
+    assert found.labels.sum(axis=1).tolist() == [0, WIDE]
+
+
+def test_a_table_with_a_cell_longer_than_any_name_says_so():
+    long = "x" * 100_001
+
+    assert "line 22: 'path' has 100001 characters, expected up to" in fault(
+        lines(breeds) + f"{long},cat\n"
+    )
+    assert len(fault(lines(lambda number: "1" * 9999), value_columns=("breed",))) < 4000
+
+
+def test_a_class_may_be_a_number_of_any_length():
+    # Python's `int` takes no more than 4,300 digits.
+    splits = table(lines(lambda number: "21"[number % 2] * 5000)).load(0)
+
+    assert splits.target.names == ("1" * 5000, "2" * 5000)
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ('{"path": "\\ud800.png", "breed": "cat"}', r"'path' holds half a character, '\ud800'"),
+        ('{"path": "pics/0.png", "breed": "\\ud800"}', r"'breed' holds half a character"),
+        ('{"path": "a\\u0000b.png", "breed": "cat"}', "'path' holds the character NUL"),
+        ('{"path": "pics/0.png", "breed": "a", "breed": "b"}', "an object has the key 'breed' tw"),
+        ('{"path": ' + "[" * 9999 + "]" * 9999 + "}", "is no JSON: is nested more than 32 deep"),
+    ],
+)
+@pytest.mark.parametrize("on_bad_input", ["stop", "skip"])
+def test_json_that_holds_what_no_name_can_be_is_told(line, problem, on_bad_input):
+    rows = [json.dumps({"path": f"pics/{n}.png", "breed": breeds(n)}) for n in range(1, 20)]
+
+    assert problem in fault("\n".join([*rows, line]), "t.jsonl", on_bad_input=on_bad_input)
+
+
+def test_more_labels_than_memory_is_for_are_refused(monkeypatch):
+    monkeypatch.setattr("kft.sources.predicted.MOST_LABEL_BYTES", 100)
+
+    told = fault(lines(lambda number: "cat|dog"), label_columns="breed")
+
+    assert "has 2 labels for 20 examples, which are 40 numbers, expected up to 25" in told
+
+
+def test_more_cells_than_memory_is_for_are_refused(monkeypatch):
+    monkeypatch.setattr("kft.sources.table_file.MOST_CELLS", 39)
+
+    assert "has more than 39 cells" in fault(lines(breeds))
+    rows = "\n".join(json.dumps({"path": f"pics/{n}.png", "breed": "a"}) for n in range(20))
+    assert "has more than 39 cells" in fault(rows, "t.jsonl")
+
+
+def test_a_pipe_in_a_table_is_never_opened(files):
+    os.mkfifo(files / "pics/pipe.png")
+    rows = lines(breeds) + "pics/pipe.png,cat\n/dev/zero,dog\n"
+
+    assert "names 2 files not there, of 22: 'pics/pipe.png', '/dev/zero'" in fault(rows)
+    assert "pics/pipe.png' the system says: Is a pipe, expected a file" in fault(rows)
+    whole = table(rows, on_bad_input="skip").whole(Target("class", ("cat", "dog")))
+    bad = decode_all(whole, INPUT, "").bad
+    assert bad["pics/pipe.png"] == "Is a pipe, expected a file"
+    assert bad["/dev/zero"] == "Is a device, expected a file"
+
+
+def test_a_pipe_or_a_device_is_no_table(files):
+    os.mkfifo(files / "pipe.csv")
+
+    with pytest.raises(DataError, match=r"pipe.csv': cannot be read: Is a pipe, expected a file"):
+        Table(path="pipe.csv", class_column="breed", input=INPUT).load(0)

@@ -1,4 +1,5 @@
 import gzip
+import os
 
 import numpy as np
 import pytest
@@ -296,3 +297,11 @@ def test_labels_are_int32(tmp_path):
     write(tmp_path, 20)
 
     assert source(tmp_path).load(0).train.labels.dtype == np.int32
+
+
+def test_a_pipe_among_the_files_is_refused(tmp_path):
+    write(tmp_path, 20)
+    os.mkfifo(tmp_path / "data-pipe")
+
+    with pytest.raises(DataError, match="data-pipe': cannot be read: Is a pipe, expected a file"):
+        source(tmp_path).load(0)
