@@ -19,6 +19,7 @@ from kft.engine.train import train
 from kft.engine.updates import pretrained_values
 from kft.errors import ConfigError
 from kft.features.keep import Keeper
+from kft.features.unchanged import changes_told
 from kft.finder.found_rate import FoundRate
 from kft.phase import Phase
 from kft.progress import for_people
@@ -71,10 +72,11 @@ def lr_find(config: RunConfig, phase: str | None = None) -> LrFindResult:
             # What l2_sp pulls to is not what the phases before leave.
             pretrained=pretrained_values(task, config.phases),
         )
-        earlier = train(context, config.phases[:number])
-        epoch = earlier[-1].epochs[-1]["epoch"] if earlier else 0
         chosen = config.phases[number]
-        found = find_rate(context, chosen, epoch)
+        with changes_told(*context.splits.by_name().values()):
+            earlier = train(context, config.phases[:number])
+            epoch = earlier[-1].epochs[-1]["epoch"] if earlier else 0
+            found = find_rate(context, chosen, epoch)
     return LrFindResult(chosen.name, number, chosen.optimizer.learning_rate, found)
 
 

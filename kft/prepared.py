@@ -94,6 +94,10 @@ class Prepared:
         except OSError as error:
             say(f"Cannot keep decoded examples: {error.strerror}. The next run decodes them again")
             return False
+        if key_of(stamps(self.split.files or ()), self.input) != self.key:
+            # A file was written to meanwhile; should it come back as it was, it is another.
+            store.remove(store.path_of(self.key))
+            return False
         return True
 
 

@@ -172,10 +172,10 @@ def train_and_keep(
     try:
         with lost_worker_told(), changes_told(*reading.decoded.by_name().values()):
             phases = train(context, config.phases)
-        if config.select == "interpolate":
-            selected = interpolated(config, task, reading, best, keeper)
-        else:
-            selected = keep_epoch(config.select, best, phases[-1].epochs[-1])
+            if config.select == "interpolate":
+                selected = interpolated(config, task, reading, best, keeper)
+            else:
+                selected = keep_epoch(config.select, best, phases[-1].epochs[-1])
     except (DataError, TrainingError, KeyboardInterrupt):
         if best.record is not None:
             best.restore()

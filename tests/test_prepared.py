@@ -10,6 +10,7 @@ from tiny import Vectors
 
 from kft.data import Split
 from kft.features import passes, store
+from kft.prepared import prepared_of
 from kft.reading import decode_all
 
 
@@ -164,3 +165,14 @@ def test_what_another_run_removes_at_that_moment_is_decoded_again(split, room, m
 
     assert decoded
     np.testing.assert_array_equal(again.decoded.fetch(tf.constant(5, tf.int64)), values(first)[5])
+
+
+def test_what_changes_while_it_is_read_is_not_kept_under_what_it_was(split):
+    prepared = prepared_of(split, Numbers())
+
+    def rows():
+        write(split.files[5], "changed")
+        yield np.zeros(split.size, prepared.row)
+
+    assert not prepared.write(rows())
+    assert not store.path_of(prepared.key).exists()
