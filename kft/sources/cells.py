@@ -70,7 +70,7 @@ def weight_in(cell: Any) -> float:
 
 
 def split_in(rule: SplitRule) -> Callable[[Any], str]:
-    """Returns what reads the split in a cell, as `rule` names it."""
+    """A reader of the split in a cell, which `rule` names."""
     split_called = functools.cache(rule.split_called)
 
     def read(cell: Any) -> str:

@@ -13,7 +13,7 @@ from kft.errors import DataError
 from kft.input import Input
 from kft.messages import canonical, listed, natural, quoted
 from kft.sources.manifest import read_manifest
-from kft.sources.names import alike_notes, told_apart
+from kft.sources.names import alike_notes, quoted_apart
 from kft.sources.split_names import SPLITS
 from kft.sources.split_rule import SplitRule, assign, require_every_class
 
@@ -213,7 +213,7 @@ def refuse_strays(where: str, classes: Mapping[str, set[str]]) -> None:
     """Refuses classes that only validation or test has: nothing could learn them."""
     trained = classes["train"]
     everything = sorted(set().union(*classes.values()), key=natural)
-    shown = dict(zip(everything, told_apart(everything), strict=True))
+    shown = dict(zip(everything, quoted_apart(everything), strict=True))
     strays = [
         f"{split} has {shown[label]}"
         for split in sorted(classes)

@@ -27,7 +27,7 @@ def appearance(name: str) -> str:
     return " ".join("".join(char for char in text if category(char) != "Cf").split())
 
 
-def told_apart(names: Sequence[str]) -> list[str]:
+def quoted_apart(names: Sequence[str]) -> list[str]:
     """`names` in quotes; spelled out if some of them could not be told apart otherwise."""
     forms = {normalize("NFKC", name) for name in names}
     return [*map(repr if len(forms) == len(names) else spelled_out, names)]
@@ -39,7 +39,7 @@ def alike_notes(names: Iterable[str]) -> Iterator[str]:
     for name in names:
         groups.setdefault(appearance(name), []).append(name)
     for group in [group for group in groups.values() if len(group) > 1][:NOTED]:
-        yield f"{' and '.join(told_apart(group))} look alike: are they the same?"
+        yield f"{' and '.join(quoted_apart(group))} look alike: are they the same?"
 
 
 def known_as(labels: Iterable[str], names: Sequence[str]) -> Mapping[str, str]:

@@ -45,7 +45,7 @@ def test_both_forms_and_the_bytes_of_a_name_are_canonically_the_same():
         (["カ\u3099", "\u30ac"], r"'カ\u3099' and '\u30ac' look alike: are they the same?"),
     ],
 )
-def test_names_that_look_alike_are_noted_so_that_they_can_be_told_apart(names, note):
+def test_names_that_look_alike_are_noted_so_that_they_can_be_quoted_apart(names, note):
     assert list(alike_notes(names)) == [note]
 
 

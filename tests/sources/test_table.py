@@ -380,17 +380,17 @@ def test_a_file_that_is_not_there_is_told_with_the_names_like_it(tmp_path):
     assert told.endswith('start from the folder of the table, or set data.on_bad_input to "skip".')
 
 
-def test_files_named_without_their_ending_are_told_with_it(tmp_path):
-    told = fault(lines(breeds).replace(".png", ""))
+def test_files_named_without_their_ending_are_shown_with_it(tmp_path):
+    message = fault(lines(breeds).replace(".png", ""))
 
-    assert "names 20 files not there, of 20: 'pics/0', " in told
-    assert f"'{tmp_path}/pics' has no '0', but with an ending '0.png'. Correct" in told
+    assert "names 20 files not there, of 20: 'pics/0', " in message
+    assert f"'{tmp_path}/pics' has no '0', but with an ending '0.png'. Correct" in message
 
 
 def test_a_number_has_no_underscore():
-    told = fault(lines(lambda n: f"{n}_0" if n == 1 else n), value_columns=["breed"])
+    message = fault(lines(lambda n: f"{n}_0" if n == 1 else n), value_columns=["breed"])
 
-    assert "line 3: 'breed' is '1_0', no number that can be learned" in told
+    assert "line 3: 'breed' is '1_0', no number that can be learned" in message
 
 
 def test_a_folder_in_the_place_of_a_file_is_told_as_one(tmp_path):

@@ -170,7 +170,9 @@ def test_a_table_without_paths_is_told_so():
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
 @pytest.mark.parametrize("folder", ["", "train"])
 @pytest.mark.parametrize("ids", [["0_0", "0_1", "1_0", "1_1"], [107, 108, 109, 110]])
-def test_names_without_their_endings_are_told_with_those_of_the_files(tmp_path, name, folder, ids):
+def test_names_without_their_endings_are_shown_with_the_names_of_the_files(
+    tmp_path, name, folder, ids
+):
     rows = [
         {"id": each, "number": 1 + at % 3, "breed": "ab"[at % 2]} for at, each in enumerate(ids)
     ]
