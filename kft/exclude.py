@@ -50,7 +50,7 @@ def without(splits: Splits, path: str | None) -> Splits:
         return splits
     names = as_here(read_names(path), splits)
     kept = {
-        part: split.take([at for at, name in enumerate(split.names) if name not in names])
+        part: split.take([at for at in range(split.size) if not is_named(split, at, names)])
         for part, split in splits.by_name().items()
     }
     empty = [part for part, split in kept.items() if not split.size]
@@ -72,9 +72,15 @@ def without(splits: Splits, path: str | None) -> Splits:
 
 def as_here(names: Iterable[str], splits: Splits) -> set[str]:
     """Returns `names` in the Unicode form that `splits` have them in, where they do."""
-    there = {name for split in splits.by_name().values() for name in split.names}
+    parts = splits.by_name().values()
+    there = {name for split in parts for name in (*split.names, *(split.files or ()))}
     forms = {normalize("NFC", name): name for name in there}
     return {name if name in there else forms.get(normalize("NFC", name), name) for name in names}
+
+
+def is_named(split: Split, at: int, names: set[str]) -> bool:
+    """Says whether `names` has the example at a place, by its name or the path of its file."""
+    return split.names[at] in names or bool(split.files and split.files[at] in names)
 
 
 def left_out(whole: Splits, found: Splits) -> dict[str, str]:

@@ -242,6 +242,8 @@ def why_bad(split: Split, input: Input, index: int) -> str:
     except tf.errors.OpError as error:
         told = str(error.message).splitlines()[0].split("{{")[-1].split("}} ")[-1]
         told = told.split(" [Op:")[0]  # what TensorFlow adds where it runs eagerly
+        if split.files:
+            told = told.replace(split.files[index], split.names[index])
         asserted = re.fullmatch(r"assertion failed: \[(.*)\]", told)
         return told if asserted is None else asserted[1].replace("] [", " ")
     return "it failed once, and was read when tried again"

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
+from kft.engine.event_file import EventFile
 from kft.progress import for_people
 
 
@@ -16,7 +15,7 @@ class TensorBoard:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._writers: dict[str, Any] = {}
+        self._writers: dict[str, EventFile] = {}
         self._is_broken = False
         self._try(self._open)
 
@@ -38,15 +37,14 @@ class TensorBoard:
 
     def _open(self) -> None:
         for name in ("train", "validation"):
-            self._writers[name] = tf.summary.create_file_writer(str(self._folder / name))
+            self._writers[name] = EventFile(self._folder / name)
 
     def _add(self, record: Mapping[str, Any]) -> None:
-        for name in (key[4:] for key in record if key.startswith("val_")):
-            for writer, key in (("train", name), ("validation", f"val_{name}")):
-                with self._writers[writer].as_default():
-                    tf.summary.scalar(name, record[key], step=record["epoch"])
-        with self._writers["train"].as_default():
-            tf.summary.scalar("learning_rate", record["learning_rate"], step=record["epoch"])
+        names = [key[4:] for key in record if key.startswith("val_")]
+        of_training = {name: record[name] for name in (*names, "learning_rate")}
+        self._writers["train"].add(of_training, record["epoch"])
+        of_validation = {name: record[f"val_{name}"] for name in names}
+        self._writers["validation"].add(of_validation, record["epoch"])
 
     def _close(self) -> None:
         for writer in self._writers.values():

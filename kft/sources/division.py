@@ -30,6 +30,7 @@ class Examples:
         names: All different, and the same whenever the data is read.
         labels: The classes that each example shows: one, several, or none if it has a value.
         groups: What belongs together, such as the patient; empty is nothing. None is no groups.
+        files: The path of each, by which a manifest may call it, too; None is none.
         given: The split that the data itself says, ``train``, ``validation`` or ``test``; None
             where it says nothing.
     """
@@ -39,6 +40,7 @@ class Examples:
     labels: Sequence[tuple[str, ...]]
     groups: Sequence[str] | None = None
     given: Sequence[str | None] | None = None
+    files: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +94,7 @@ def divide(examples: Examples, rule: SplitRule, seed: int) -> Division:
     refuse_repeats(examples)
     if rule.manifest is not None:
         manifest = read_manifest(rule.manifest)
-        keys = manifest.keys_of(examples.names, examples.where)
+        keys = manifest.keys_of(examples.names, examples.where, examples.files)
         chosen = np.array([manifest.splits[key] for key in keys])
         return checked(examples, chosen, [manifest.groups[key] for key in keys])
     examples = replace(examples, names=[canonical(name) for name in examples.names])

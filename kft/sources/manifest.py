@@ -28,10 +28,12 @@ class Manifest:
     splits: Mapping[str, str]
     groups: Mapping[str, str]
 
-    def keys_of(self, names: Sequence[str], data: str) -> list[str]:
+    def keys_of(
+        self, names: Sequence[str], data: str, files: Sequence[str] | None = None
+    ) -> list[str]:
         """Returns what `names`, all examples of the `data`, are called here.
 
-        That may be in the other Unicode form.
+        That may be in the other Unicode form, or the path in `files`.
 
         Raises:
             DataError: An example is not listed, or what is listed is no example.
@@ -42,6 +44,9 @@ class Manifest:
             name if name in listed else forms.pop(canonical(name), name)
             for name in map(printable, names)
         ]
+        for at, file in enumerate(map(printable, files or ())):
+            if keys[at] not in self.splits and file in self.splits:
+                keys[at] = file
         new = [key for key in keys if key not in self.splits]
         gone = sorted({*self.splits} - {*keys})
         found = [f"does not list {quoted(new, 3)} of {data}"] if new else []

@@ -84,6 +84,7 @@ class Table(DataSource):
         examples = Examples(
             where=rows.where,
             names=[self._name(file) for file in files],
+            files=files,
             labels=predicted.shown,
             groups=rows.read_if_named(self.group_column, group_in, faults),
             given=rows.read_if_named(self.split_column, split_in(self.split), faults),
@@ -162,8 +163,15 @@ class Table(DataSource):
         return files
 
     def _name(self, file: str) -> str:
-        """Returns what a person calls `file`: its path from the table, if it lies below."""
-        return printable(file.removeprefix(join(folder_of(self.path), "")).replace(os.sep, "/"))
+        """Returns what a person calls `file`: its path from the table's folder.
+
+        It may lead out of there; only a URL, or another drive, has no such path.
+        """
+        folder = folder_of(self.path)
+        name = file.removeprefix(join(folder, ""))
+        if os.path.isabs(name) and os.path.splitdrive(name)[0] == os.path.splitdrive(folder)[0]:  # noqa: PTH117, PTH122
+            name = os.path.relpath(name, folder)
+        return printable(name.replace(os.sep, "/"))
 
     def _refuse_missing(self, rows: Rows, files: Sequence[str]) -> None:
         """Refuses files that are not there; at a URL, reading them shows it."""

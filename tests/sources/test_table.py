@@ -12,8 +12,10 @@ from pydantic import ValidationError
 
 from kft.data import Target
 from kft.errors import DataError
+from kft.exclude import find
 from kft.image.input import ImageInput
-from kft.reading import decode_all
+from kft.reading import decode_all, why_bad
+from kft.report import write_beginning
 from kft.sources.table import Table
 
 INPUT = ImageInput(size=(8, 8))
@@ -148,12 +150,52 @@ def test_absolute_paths_are_taken_as_they_are_and_named_from_the_table(tmp_path)
     assert told(table(text)) == told(table(lines(breeds)))
 
 
-def test_files_beside_the_folder_of_the_table_have_their_whole_path_as_a_name(tmp_path):
+@pytest.mark.parametrize("written_as", ["../pics/", "{}/pics/"], ids=["relative", "absolute"])
+def test_files_beside_the_folder_of_the_table_are_named_from_it_too(written_as, tmp_path):
     (tmp_path / "lists").mkdir()
 
-    source = table(lines(breeds).replace("pics/", "../pics/"), "lists/table.csv")
+    text = lines(breeds).replace("pics/", written_as.format(tmp_path))
 
-    assert f"{tmp_path}/pics/3.png" in told(source)
+    assert {*told(table(text, "lists/table.csv"))} == {f"../pics/{n}.png" for n in range(20)}
+
+
+def beside(tmp_path, **settings):
+    """A table of files that lie beside its folder."""
+    (tmp_path / "lists").mkdir(exist_ok=True)
+    return table(lines(breeds).replace("pics/", "../pics/"), "lists/table.csv", **settings)
+
+
+@pytest.mark.parametrize("folder", ["../pics", "{}/pics"], ids=["names", "whole paths"])
+def test_a_manifest_and_a_list_to_leave_out_may_give_whole_paths(folder, tmp_path):
+    named = [f"{folder.format(tmp_path)}/{number}.png" for number in range(20)]
+    rows = (f"{name},{'validation' if at < 4 else 'train'}\n" for at, name in enumerate(named))
+    written("path,split\n" + "".join(rows), "split.csv")
+    written(f"{named[7]}\t# blurred\n", "exclude.txt")
+    source = beside(tmp_path, split={"manifest": "split.csv"}, exclude="exclude.txt")
+
+    found = find(source, 0)
+
+    assert {*found.validation.names} == {f"../pics/{number}.png" for number in range(4)}
+    assert "../pics/7.png" not in found.train.names
+    assert found.sizes == {"train": 15, "validation": 4}
+
+
+def test_what_a_run_writes_of_its_data_holds_no_absolute_path(tmp_path):
+    (tmp_path / "pics/5.png").unlink()
+    splits = beside(tmp_path, on_bad_input="skip").load(0)
+    missing = {
+        part: split.names.index("../pics/5.png")
+        for part, split in splits.by_name().items()
+        if "../pics/5.png" in split.names
+    }
+    ((part, at),) = missing.items()
+
+    write_beginning(tmp_path, splits, {"../pics/5.png": why_bad(splits.by_name()[part], INPUT, at)})
+
+    assert str(tmp_path) not in (tmp_path / "split.csv").read_text()
+    skipped = (tmp_path / "skipped.csv").read_text()
+    assert "../pics/5.png,No such file" in skipped
+    assert str(tmp_path) not in skipped
 
 
 def json_lines(tags):
@@ -549,12 +591,13 @@ def test_a_pipe_in_a_table_is_never_opened(files):
     os.mkfifo(files / "pics/pipe.png")
     rows = lines(breeds) + "pics/pipe.png,cat\n/dev/zero,dog\n"
 
-    assert "names 2 files not there, of 22: 'pics/pipe.png', '/dev/zero'" in fault(rows)
+    assert "names 2 files not there, of 22: 'pics/pipe.png', '../" in fault(rows)
     assert "pics/pipe.png' the system says: Is a pipe, expected a file" in fault(rows)
     whole = table(rows, on_bad_input="skip").whole(Target("class", ("cat", "dog")))
     bad = decode_all(whole, INPUT, "").bad
     assert bad["pics/pipe.png"] == "Is a pipe, expected a file"
-    assert bad["/dev/zero"] == "Is a device, expected a file"
+    (device,) = [why for name, why in bad.items() if name.endswith("../dev/zero")]
+    assert device == "Is a device, expected a file"
 
 
 def test_a_pipe_or_a_device_is_no_table(files):
