@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kft.digests import refuse_changed_export
 from kft.errors import ConfigError, DataError
 from kft.files import local_bytes
+from kft.messages import one_line
 from kft.run_dir import SAVED_MODEL
 from kft.saved_model.safety import SAVED_MODEL as TRUST
 from kft.saved_model.safety import every_signature, refuse_unsafe
@@ -81,7 +82,7 @@ def predict_each(
             f"If you trust its maker with this machine, add --trust {TRUST} (in Python, trust=True)"
         )
         refuse_unsafe(path, every_signature, str(path), fix, ConfigError)
-    served = tf.saved_model.load(str(path))
+    served = loaded(path)
     found: list[Prediction] = []
     bad: dict[str, str] = {}
     for name, raw in named(examples):
@@ -93,6 +94,21 @@ def predict_each(
         except tf.errors.OpError as error:
             bad[name] = reason(str(error.message))
     return Predictions(tuple(found), bad)
+
+
+def loaded(path: Path) -> Any:
+    """Returns the SavedModel at `path`, ready to be asked.
+
+    Raises:
+        ConfigError: TensorFlow cannot load it.
+    """
+    import tensorflow as tf
+
+    try:
+        return tf.saved_model.load(str(path))
+    except (OSError, ValueError, RuntimeError, KeyError, tf.errors.OpError) as error:
+        problem = f"TensorFlow cannot load it: {one_line(error)}"
+        raise ConfigError(str(path), problem, "Give one that this TensorFlow can read") from error
 
 
 def reason(message: str) -> str:

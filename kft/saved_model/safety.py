@@ -102,9 +102,12 @@ def unsafe_ops(directory: Path, called: Called) -> list[str]:
     afterwards. A vocabulary that lies in the SavedModel may be read.
     """
     found: set[str] = set()
-    for graph in read_graph(directory).meta_graphs:
+    graphs = read_graph(directory).meta_graphs
+    # As TensorFlow tells them apart: one with more than one graph is loaded as of TensorFlow 1.
+    has_objects = len(graphs) == 1 and graphs[0].HasField("object_graph_def")
+    for graph in graphs:
         walk = Walk(graph)
-        if graph.object_graph_def.nodes:
+        if has_objects:
             walk.objects(called)
         else:
             walk.first_generation()
@@ -142,10 +145,11 @@ class Walk:
             self.function(name, frozenset(assets))
 
     def first_generation(self) -> None:
-        """Walks a graph of TensorFlow 1 from its outputs and initialisers, against its flow.
+        """Walks a graph of TensorFlow 1 from what loading and calling run, against its flow.
 
-        What only saves and restores is not reached.
+        What only saves is not reached; what restores may read the variables of this SavedModel.
         """
+        given = self.graph.saver_def.filename_tensor_name.split(":")[0]
         nodes = {node.name: node for node in self.graph.graph_def.node}
         assets = frozenset(a.tensor_info.name.split(":")[0] for a in self.graph.asset_file_def)
         waiting, seen = list(starting_points(self.graph)), set()
@@ -153,7 +157,8 @@ class Walk:
             name = waiting.pop().lstrip("^").split(":")[0]
             if name in nodes and name not in seen:
                 seen.add(name)
-                self.node(nodes[name], assets)
+                if not restores(nodes[name], given):
+                    self.node(nodes[name], assets)
                 waiting.extend(nodes[name].input)
 
     def function(self, name: str, assets: frozenset[str]) -> None:
@@ -174,6 +179,11 @@ class Walk:
         if "_gradient_op_type" in node.attr:
             gradient = node.attr["_gradient_op_type"].s.decode()
             self.function(self._gradients.get(gradient, ""), frozenset())
+
+
+def restores(node: NodeDef, given: str) -> bool:
+    """Says whether an op reads variables from where the loader, by the tensor `given`, says."""
+    return bool(node.op == "RestoreV2" and node.input[0].split(":")[0] == given)
 
 
 def copies(function: FunctionDef, assets: frozenset[str]) -> frozenset[str]:
@@ -212,6 +222,21 @@ def starting_points(graph: MetaGraphDef) -> Iterator[str]:
     for signature in graph.signature_def.values():
         for output in signature.outputs.values():
             yield output.name
+    yield graph.saver_def.restore_op_name
+    for held in (held for each in graph.collection_def.values() for held in each.bytes_list.value):
+        yield from initialisers_of(held)
     for name in INITIALISERS:
         if name in graph.collection_def:
             yield from graph.collection_def[name].node_list.value
+
+
+def initialisers_of(held: bytes) -> Iterator[str]:
+    """Yields the ops that give a variable its first value; of what is no variable, anything."""
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.framework.variable_pb2 import VariableDef
+
+    try:
+        variable = VariableDef.FromString(held)
+    except DecodeError:
+        return
+    yield from (variable.initializer_name, variable.initial_value_name, variable.snapshot_name)

@@ -232,3 +232,44 @@ def test_a_config_cannot_vouch_for_its_own_program(tmp_path):
 
     assert load_config(settings, trust=("saved_model",)).backbone.trust
     assert load_config(settings).backbone.trust
+
+
+def changed(path, change):
+    """Changes what a SavedModel says of itself."""
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    saved = SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    change(saved)
+    (path / "saved_model.pb").write_bytes(saved.SerializeToString())
+
+
+def restores_by_reading(saved):
+    (graph,) = saved.meta_graphs
+    node = graph.graph_def.node.add(name="name", op="Const")
+    node.attr["dtype"].type = tf.string.as_datatype_enum
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto("/etc/hostname"))
+    graph.graph_def.node.add(name="read", op="ReadFile").input.append("name")
+    graph.saver_def.restore_op_name = "read"
+
+
+def is_loaded_as_of_tensorflow_1(saved):
+    restores_by_reading(saved)
+    saved.meta_graphs[0].object_graph_def.nodes.add()
+    saved.meta_graphs.add()
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("change", [restores_by_reading, is_loaded_as_of_tensorflow_1])
+def test_what_restoring_a_graph_of_tensorflow_1_runs_is_followed(change, tmp_path):
+    path = Path(hub_modules.save_first_generation(tmp_path, tf.identity))
+    changed(path, change)
+
+    assert unsafe_ops(path, one_signature(None)) == ["ReadFile"]
+
+
+def test_a_program_that_cannot_be_loaded_is_one_message(writing):
+    model, _ = writing
+    (model / "variables/variables.index").unlink()
+
+    with pytest.raises(ConfigError, match="TensorFlow cannot load it"):
+        predict(model, [], trust=True)
