@@ -56,7 +56,10 @@ def differences_of(served: np.ndarray, expected: np.ndarray, target: Target) -> 
 
 
 class Exporter(Component):
-    """Writes a task in one format. A kind says how to write it and how to ask what was written."""
+    """Writes a task in one format.
+
+    A kind says how to write it and how to ask what was written; the rest is done here.
+    """
 
     role: ClassVar[str] = "exporter"
 

@@ -184,7 +184,8 @@ def full_before_the_weights(folder: Path) -> Command:
 
 
 def full_at_the_export(folder: Path) -> Command:
-    write(folder, **{**TINY, "exporters": [{"kind": "saved_model"}]})
+    large = {"backbone": {"kind": "tiny:TinyConstant"}, "exporters": [{"kind": "saved_model"}]}
+    write(folder, **{**TINY, **large})
     return Command("--trust", "tiny", full_at=60_000)
 
 

@@ -176,10 +176,6 @@ def test_all_faults_are_told_at_once_with_their_paths():
         ({"class_weights": "even"}, "class_weights: should be 'balanced' (got \"even\")"),
         ({"seed": 2**32}, "seed: should be less than 4294967296 (got 4294967296)"),
         ({"seed": float("nan")}, "seed: should be a finite number"),
-        (
-            {**SMALL, "exporters": [{"kind": "saved_model"}] * 2},
-            "exporters: two write export/saved_model. Leave one out",
-        ),
         ({"exporters": [{"kind": "saved_model", "x": 1}]}, "exporters[0].x: unknown key (got 1)"),
         ({"callbacks": [{"kind": "abc"}]}, "callbacks[0].kind: should match pattern"),
         ({"output_dir": "x" * 99, "seed": "y" * 99}, f'(got "{"y" * 59}…)'),
@@ -199,6 +195,14 @@ def test_phases_of_one_name_are_refused():
     ]
 
     assert "phases: two are named 'a'. Rename one" in fault({**SMALL, "phases": phases * 2})
+
+
+def test_exporters_that_write_at_one_place_are_refused():
+    twice = [{"kind": "saved_model"}] * 2
+
+    told = fault({**SMALL, "exporters": twice})
+
+    assert "exporters: two write export/saved_model. Leave one out" in told
 
 
 @pytest.mark.parametrize(

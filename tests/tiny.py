@@ -126,6 +126,18 @@ class TinyDense(BackboneSource):
         return Backbone("tiny", model, layer_stages(model), self.batch_norm)
 
 
+class TinyConstant(BackboneSource):
+    """Few weights in a graph that is large, since it holds numbers that are none."""
+
+    def load(self, input_spec, pretrained=True):
+        inputs = keras.Input(input_spec.shape, dtype=input_spec.dtype.name)
+        x = keras.layers.Dense(6, name="bottom")(inputs)
+        rows = np.random.default_rng(0).normal(0, 0.01, (6, 10_000)).astype("float32")
+        x = keras.ops.matmul(keras.ops.matmul(x, rows), rows.T)
+        model = keras.Model(inputs, x)
+        return Backbone("constant", model, layer_stages(model), self.batch_norm)
+
+
 class TinyWords(BackboneSource):
     """Looks words up by their hash."""
 

@@ -207,7 +207,8 @@ def test_a_run_can_be_opened_again_and_its_export_answers_the_same(name, made, t
     _, task = open_run(result.directory)
     batch = batch_of(read_by.spec)
     expected = task.model(batch).numpy()
-    path = SavedModelExporter().export(task, tmp_path)
+    path = tmp_path / "saved_model"
+    SavedModelExporter().write(task, path)
     answer = ask_in_process(path, read_by, batch)
     np.testing.assert_allclose(answer, expected, atol=1e-5)
     assert [told["name"] for told in result.scores["phases"]] == ["head", "finetune"]
