@@ -13,6 +13,9 @@ REPLACED: dict[signal.Signals, Any] = {
     signal.SIGTERM: signal.SIG_DFL,
 }
 
+# In so many seconds a signal is looked at again that came where none can end anything.
+SOON = 0.05
+
 
 @contextmanager
 def requests_to_end() -> Iterator[list[int]]:
@@ -21,15 +24,16 @@ def requests_to_end() -> Iterator[list[int]]:
     So what ends jobs finds the best weights written and the rest cleared up, as Ctrl-C does.
     """
     came: list[int] = []
+    again: list[threading.Timer] = []
 
     def end(number: int, frame: FrameType | None) -> None:
         came.append(number)
-        raise KeyboardInterrupt
+        if not is_deleting(frame):
+            raise KeyboardInterrupt
+        again.append(threading.Timer(SOON, signal.raise_signal, [number]))
+        again[-1].start()
 
-    if threading.current_thread() is not threading.main_thread():
-        yield came
-        return
-    ours = [kind for kind, before in REPLACED.items() if signal.getsignal(kind) == before]
+    ours = replaceable()
     for kind in ours:
         signal.signal(kind, end)
     try:
@@ -37,6 +41,27 @@ def requests_to_end() -> Iterator[list[int]]:
     finally:
         for kind in ours:
             signal.signal(kind, REPLACED[kind])
+        for timer in again:
+            timer.cancel()
+
+
+def replaceable() -> list[signal.Signals]:
+    """Returns the signals that nobody has taken; none in a thread, which cannot take any."""
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    return [kind for kind, before in REPLACED.items() if signal.getsignal(kind) == before]
+
+
+def is_deleting(frame: FrameType | None) -> bool:
+    """Says whether an object is being deleted, where Python lets no exception pass.
+
+    TensorFlow 2.21 deletes many while it exports, each within a bare ``except``.
+    """
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def exit_code(came: list[int]) -> int:

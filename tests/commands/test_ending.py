@@ -2,7 +2,8 @@
 
 import os
 import signal
-from threading import Thread
+from contextlib import suppress
+from threading import Event, Thread
 
 import pytest
 
@@ -18,6 +19,26 @@ def test_a_signal_ends_and_its_number_is_the_exit_code(kind):
 
     assert exit_code(came) == 128 + kind
     assert signal.getsignal(kind) == before
+
+
+class AsksToEnd:
+    """Asks its process to end as it is deleted, and swallows all there, as objects of others do."""
+
+    def __del__(self):
+        with suppress(BaseException):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_that_comes_where_an_object_is_deleted_ends_a_little_later():
+    with pytest.raises(KeyboardInterrupt), requests_to_end() as came:
+        delete_and_wait()
+
+    assert exit_code(came) == 143
+
+
+def delete_and_wait():
+    AsksToEnd()
+    Event().wait(10)
 
 
 def test_what_is_ignored_stays_so():
