@@ -53,11 +53,14 @@ class Input(Component):
     Attributes:
         file_endings: Of the files that hold one example each, in lower case, such as ``.jpg``.
         unused_by_decode: The settings that `decode` does not depend on, such as an augmentation.
+        decode_version: To be raised when `decode` gives other examples of the same files, so that
+            those that lie on disk are made again.
     """
 
     role: ClassVar[str] = "input"
     file_endings: ClassVar[tuple[str, ...]] = ()
     unused_by_decode: ClassVar[tuple[str, ...]] = ()
+    decode_version: ClassVar[int] = 1
 
     @property
     @abstractmethod

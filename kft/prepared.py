@@ -129,7 +129,7 @@ def key_of(files: Iterable[tuple[str, int, int]], input: Input) -> str:
     made = hashlib.blake2b(digest_size=20)
     settings = input.model_dump(mode="json", exclude=set(input.unused_by_decode))
     code = f"{type(input).__module__}:{type(input).__qualname__}"
-    parts = [code, settings, __version__, version("tensorflow")]
+    parts = [code, input.decode_version, settings, __version__, version("tensorflow")]
     made.update(json.dumps(parts, sort_keys=True).encode())
     for path, size, time in files:
         made.update(os.fsencode(f"{path}\0{size}\0{time}\0"))

@@ -84,8 +84,8 @@ def test_a_second_run_decodes_nothing_again_and_knows_what_is_bad(split, room):
     np.testing.assert_array_equal(first.decoded.digests, second.decoded.digests)
 
 
-@pytest.mark.parametrize("change", ["time", "content", "gone", "setting", "order"])
-def test_what_changed_is_decoded_again(split, change):
+@pytest.mark.parametrize("change", ["time", "content", "gone", "setting", "order", "decoder"])
+def test_what_changed_is_decoded_again(split, change, monkeypatch):
     read(split)
     settings = {"factor": 2.0} if change == "setting" else {}
     if change == "time":
@@ -96,6 +96,8 @@ def test_what_changed_is_decoded_again(split, change):
         Path(split.files[5]).unlink()
     elif change == "order":
         split = split.take([1, 0])
+    elif change == "decoder":
+        monkeypatch.setattr(Numbers, "decode_version", 2)
 
     found, decoded = read(split, **settings)
 

@@ -39,6 +39,7 @@ class ImageInput(Input):
         *(".png", ".gif", ".bmp", ".webp"),
     )
     unused_by_decode: ClassVar[tuple[str, ...]] = ("augmentations",)
+    decode_version: ClassVar[int] = 2
 
     size: tuple[Side, Side] = (224, 224)
     resize: Resize = "crop"

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from kft.image.decode import decode_image
+from kft.image.jpeg import lacks_adobe
 from kft.input import Fingerprints
 
 if TYPE_CHECKING:
@@ -29,29 +30,35 @@ HASHED, KEPT = 32, 8
 
 
 def measure(raw: tf.Tensor) -> tf.Tensor:
-    """Returns height, width and number in `FORMS` of an encoded picture, int64 ``(3,)``."""
+    """Returns height, width, number in `FORMS` and whether inks lack an Adobe segment, int64."""
     import tensorflow as tf
 
-    sides = tf.cond(
+    def of_jpeg() -> tuple[tf.Tensor, tf.Tensor]:
+        shape = tf.io.extract_jpeg_shape(raw)
+        return shape[:2], lacks_adobe(raw, shape)
+
+    sides, is_unclear = tf.cond(
         tf.io.is_jpeg(raw),
-        lambda: tf.io.extract_jpeg_shape(raw)[:2],
-        lambda: tf.shape(decode_image(raw))[:2],
+        of_jpeg,
+        lambda: (tf.shape(decode_image(raw))[:2], tf.constant(False)),
     )
     begins = tf.constant([start for start, _ in FORMS.values()])
     form = tf.argmax(tf.cast(tf.strings.substr(raw, 0, 2) == begins, tf.int32))
-    return tf.concat([tf.cast(sides, tf.int64), [form]], axis=0)
+    return tf.concat([tf.cast(sides, tf.int64), [form, tf.cast(is_unclear, tf.int64)]], axis=0)
 
 
 def remarks(
     names: Sequence[str], measures: np.ndarray, size: tuple[int, int]
 ) -> Iterator[tuple[str, str]]:
-    """Yields the name of a picture and what is odd about it, of `measures` ``(n, 3)``."""
+    """Yields the name of a picture and what is odd about it, of `measures` ``(n, 4)``."""
     forms = list(FORMS.items())
-    for name, (height, width, number) in zip(names, measures.tolist(), strict=True):
+    for name, (height, width, number, is_unclear) in zip(names, measures.tolist(), strict=True):
         form, (_, endings) = forms[number]
         ending = PurePath(name).suffix.lower()
         if ending and ending not in endings and any(ending in known for _, (_, known) in forms):
             yield name, f"is a {form}, whatever its name says"
+        if is_unclear:
+            yield name, "is a CMYK JPEG without an Adobe segment: its inks are read as inverted"
         target, short = min(size), min(height, width)
         if short * MUCH_SMALLER < target:
             yield name, f"is only {width}x{height} pixels, for a target of {size[1]}x{size[0]}"
