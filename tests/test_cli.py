@@ -210,8 +210,10 @@ def test_nothing_but_kft_is_on_the_path_without_trust(done, home):
 
 def test_predict_shows_a_table_of_what_it_can_read_and_names_what_it_cannot(kft, home):
     (home / "broken.png").write_text("no picture", encoding="utf-8")
+    os.mkfifo(home / "pipe.png")
+    files = ("photos/red/0.png", "broken.png", "gone.png", "photos", "pipe.png", "/dev/zero")
 
-    told = kft("predict", "run", "photos/red/0.png", "broken.png", "gone.png", "photos")
+    told = kft("predict", "run", *files)
 
     assert told.exit_code == 1
     assert re.search(r"^photos/red/0.png +(red|blue) +[\d.]+ %", told.stdout, re.MULTILINE)
@@ -220,6 +222,8 @@ def test_predict_shows_a_table_of_what_it_can_read_and_names_what_it_cannot(kft,
         "GIF, BMP, WebP required.",
         "Error: gone.png: cannot be read: No such file or directory.",
         "Error: photos: cannot be read: Is a directory.",
+        "Error: pipe.png: cannot be read: Is a pipe, expected a file.",
+        "Error: /dev/zero: cannot be read: Is a device, expected a file.",
     ]
 
 

@@ -1,11 +1,16 @@
 """What a plan says of the features that a run would keep."""
 
+import keras
 import pytest
+import tensorflow as tf
+from tiny import Vectors
 
+from kft.backbone import Backbone, BackboneSource
 from kft.config import load_config
 from kft.errors import ConfigError
 from kft.features import passes, store
-from kft.plan import plan
+from kft.phase import two_phase_recipe
+from kft.plan import learning_rates, plan
 
 PHASES = [
     {"name": "head", "epochs": 3, "optimizer": {"kind": "adam"}, "unfreeze": {"kind": "none"}},
@@ -194,3 +199,46 @@ def test_settings_that_change_nothing_are_noted(settings, note):
     config = {"data": {"kind": "tiny:Ramp"}, "backbone": {"kind": "tiny:TinyDense"}, **settings}
 
     assert plan(load_config(config)).notes == (() if note is None else (note,))
+
+
+def test_the_rates_of_as_many_epochs_as_a_phase_may_have_are_planned_at_once():
+    phase = two_phase_recipe()[1].model_copy(update={"epochs": 100_000})
+
+    rates = learning_rates(phase, 7)
+
+    assert len(rates) == 100_001
+    assert rates[1] == pytest.approx(phase.optimizer.learning_rate)
+    assert rates[-1] == pytest.approx(0, abs=1e-8)
+
+
+class Varying(Vectors):
+    """Any number of vectors."""
+
+    @property
+    def spec(self):
+        return tf.TensorSpec((None, 8), tf.float32)
+
+
+class Mean(BackboneSource):
+    """The mean of any number of vectors."""
+
+    def load(self, input_spec, pretrained=True):
+        inputs = keras.Input(input_spec.shape)
+        model = keras.Model(inputs, keras.layers.GlobalAveragePooling1D()(inputs))
+        return Backbone("mean", model, (), self.batch_norm)
+
+
+def test_an_input_whose_shape_may_vary_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"data.input: gives examples of the shape \(None, 8\)"):
+        planned(
+            tmp_path,
+            data={"kind": "tiny:Ramp", "input": {"kind": "test_plan:Varying"}},
+            backbone={"kind": "test_plan:Mean"},
+            phases=PHASES[:1],
+        )
+
+
+def test_features_of_booleans_are_kept(tmp_path):
+    told = planned(tmp_path, data={"kind": "tiny:Signs"}, backbone={"kind": "tiny:TinyFlags"})
+
+    assert "not known" not in "".join(told)

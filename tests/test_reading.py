@@ -69,3 +69,18 @@ def test_strings_are_read_though_they_have_no_fixed_size():
 
     assert not found.bad
     assert found.decoded.fetch(tf.constant(1)).numpy() == b"middle"
+
+
+def test_examples_of_another_shape_than_their_input_says_are_bad():
+    split = Ramp().load(0).train
+    long = tf.constant([3, 20], tf.int64)
+
+    def fetch(index):
+        is_long = tf.reduce_any(long == tf.cast(index, tf.int64))
+        return tf.repeat(split.fetch(index), tf.where(is_long, 2, 1), axis=0)
+
+    bad = decode_all(replace(split, fetch=fetch), Ramp().input, "").bad
+
+    assert {*bad} == {"train/3", "train/20"}
+    assert "[16]" in bad["train/3"]
+    assert "expected shape [8]" in bad["train/3"]

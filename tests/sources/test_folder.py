@@ -9,6 +9,7 @@ from kft.data import Target
 from kft.errors import DataError
 from kft.input import Input, Signature
 from kft.messages import natural
+from kft.reading import decode_all
 from kft.report import write_beginning
 from kft.sources.folder import Folder
 from kft.sources.split_rule import SplitRule
@@ -723,3 +724,14 @@ def test_a_folder_that_cannot_be_listed_is_refused(tmp_path, monkeypatch):
 
     with pytest.raises(DataError, match="cannot be listed: Permission denied. Give your user"):
         folder(tmp_path).load(0)
+
+
+def test_a_file_that_no_memory_holds_is_bad_and_not_opened(tmp_path):
+    write(tmp_path, "cats/a.bin", "dogs/b.bin")
+    with (tmp_path / "dogs/b.bin").open("wb") as file:
+        file.truncate(2**40)
+
+    whole = folder(tmp_path).whole(Target("class", ("cats", "dogs")))
+
+    bad = decode_all(whole, BytesInput(), "").bad
+    assert bad == {"dogs/b.bin": "Has 1.1 TB, expected up to 1.1 GB"}
