@@ -31,7 +31,7 @@ MOST_NUMBERS = 2**28
 Epochs = Annotated[int, Field(gt=0, le=100_000)]
 BatchSize = Annotated[int, Field(gt=0, le=1_000_000)]
 Side = Annotated[int, Field(gt=0, le=16_384)]
-Units = Annotated[int, Field(gt=0, le=16_384)]
+Units = Annotated[int, Field(gt=0, le=8_192)]
 Views = Annotated[int, Field(ge=0, le=1_000)]
 Operations = Annotated[int, Field(gt=0, le=100)]
 MOST_PHASES = 1_000

@@ -79,8 +79,9 @@ def given(class_weights: Mapping[str, float], target: Target) -> np.ndarray:
     """Returns the weights that a config gives, ``(k,)``; a name left out counts 1."""
     import numpy as np
 
+    known = {*target.names}
     for name in class_weights:
-        if name not in target.names:
+        if name not in known:
             raise ConfigError(
                 where="class_weights",
                 problem=f"there is no class {name!r}{closest(name, target.names)}",

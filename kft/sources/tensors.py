@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt, model_validator
+from pydantic_core import PydanticCustomError
 
+from kft.bounds import MOST_NUMBERS
 from kft.errors import DataError
 from kft.input import Input, Signature
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+
+Whole = Literal["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
+Broken = Literal["bfloat16", "float16", "float32", "float64", "complex64", "complex128"]
 
 
 class Tensors(Input):
@@ -21,8 +28,17 @@ class Tensors(Input):
         dtype: As TensorFlow calls it, such as ``float32``.
     """
 
-    shape: tuple[PositiveInt, ...]
-    dtype: str = "float32"
+    shape: Annotated[tuple[PositiveInt, ...], Field(max_length=8)]
+    dtype: Whole | Broken | Literal["bool", "string"] = "float32"
+
+    @model_validator(mode="after")
+    def _check_size(self) -> Self:
+        numbers = math.prod(self.shape)
+        if numbers > MOST_NUMBERS:
+            raise PydanticCustomError(
+                "shape", f"'shape' is of {numbers} numbers, expected up to {MOST_NUMBERS}"
+            )
+        return self
 
     @property
     def spec(self) -> tf.TensorSpec:
