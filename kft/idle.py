@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from kft.backbone import Backbone, batch_norm_variables
 from kft.config import RunConfig
-from kft.engine.updates import HEAD
+from kft.engine.step import HEAD
 from kft.phase import Phase
 from kft.schedule import Plateau
 

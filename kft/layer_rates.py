@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kft.errors import ConfigError
 from kft.precision import unscaled
-from kft.update_step import RateFactors, add_transform, by_key
+from kft.update_step import RateFactors, by_key, chain_of
 
 if TYPE_CHECKING:
     import keras
@@ -63,4 +63,4 @@ def scale_updates(
             "cannot be given shares of it",
             fix="Take another optimizer, such as AdamW",
         )
-    add_transform(optimizer, RateFactors(by_key(optimizer, factors)))
+    chain_of(optimizer).add(RateFactors(by_key(optimizer, factors)))

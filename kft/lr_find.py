@@ -15,8 +15,8 @@ from kft.engine.context import TrainingContext
 from kft.engine.prepare import before_training, prepare
 from kft.engine.random_state import kept_random_state
 from kft.engine.segments import segments_of
+from kft.engine.step import pretrained_values
 from kft.engine.train import train
-from kft.engine.updates import pretrained_values
 from kft.errors import ConfigError
 from kft.features.keep import Keeper
 from kft.features.unchanged import changes_told

@@ -12,8 +12,8 @@ from kft.data import Split, Splits
 from kft.engine.parts import Ahead, ahead_of, planned_features
 from kft.engine.prepare import steps_per_epoch
 from kft.engine.segments import Segment, segments_of
+from kft.engine.step import HEAD, stage_factors
 from kft.engine.train import parameters
-from kft.engine.updates import HEAD, stage_factors
 from kft.features.keep import Keeper
 from kft.idle import idle_notes
 from kft.phase import Phase

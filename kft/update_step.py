@@ -105,63 +105,40 @@ Transform = StepCounts | RateFactors | L2SP
 ORDER = (StepCounts, RateFactors, L2SP)
 
 
-def add_transform(optimizer: keras.optimizers.Optimizer, transform: Transform) -> None:
-    """Makes `optimizer` apply `transform`, in the place of another of its kind.
-
-    The optimizer keeps its class, so a model saved with it loads without kft, and then without
-    any transform. Call it before the optimizer is traced.
-    """
-    chain = chain_of(optimizer)
-    others = (each for each in chain.transforms if type(each) is not type(transform))
-    chain.transforms = sorted([*others, transform], key=lambda each: ORDER.index(type(each)))
-
-
-def chain_of(optimizer: keras.optimizers.Optimizer) -> Chain:
-    """Returns the chain of `optimizer`, which gets one if it has none.
-
-    Of one that scales the loss it is the optimizer inside.
-    """
-    bare = unscaled(optimizer)
-    step = bare.update_step
-    return step if isinstance(step, Chain) else Chain(bare)
-
-
-def transforms_of(optimizer: keras.optimizers.Optimizer) -> Sequence[Transform]:
-    """Returns what `optimizer` applies, in order."""
-    step = unscaled(optimizer).update_step
-    return step.transforms if isinstance(step, Chain) else ()
-
-
-def by_key(
-    optimizer: keras.optimizers.Optimizer, pairs: Iterable[tuple[keras.Variable, Value]]
-) -> dict[str, Value]:
-    """Returns the value of each variable by the key that `optimizer` knows the variable by."""
-    return {unscaled(optimizer)._var_key(variable): value for variable, value in pairs}
-
-
 class Chain:
-    """Stands in for methods of an optimizer; nothing else in kft replaces any.
+    """Stands in for methods of an optimizer, which keeps its class; nothing else in kft does.
+
+    So a model saved with it loads without kft, and then without any transform.
 
     Attributes:
-        transforms: In the order of ``ORDER``.
+        transforms: What is applied, one of a kind.
     """
 
     def __init__(self, optimizer: keras.optimizers.Optimizer) -> None:
-        self.transforms: list[Transform] = []
+        self.transforms: dict[type[Transform], Transform] = {}
         self._optimizer = optimizer
         self._update = optimizer.update_step
         self._decay = optimizer._apply_weight_decay
-        optimizer.update_step = self
-        optimizer._apply_weight_decay = self.decay
+
+    def add(self, transform: Transform) -> None:
+        """Applies `transform` too, in the place of another of its kind; before any tracing."""
+        self.transforms[type(transform)] = transform
+        self._optimizer.update_step = self
+        self._optimizer._apply_weight_decay = self.decay
+
+    def take_sums(self) -> None:
+        """Makes the optimizer take gradients as sums over all devices."""
+        self._optimizer._all_reduce_sum_gradients = list
 
     def __call__(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: Any) -> None:
         """Updates `variable`, as ``update_step`` does."""
         key = self._optimizer._var_key(variable)
         update = Update(gradient, variable, learning_rate, self._optimizer._iterations)
-        for transform in self.transforms:
-            update = transform(key, update)
+        for kind in ORDER:
+            if kind in self.transforms:
+                update = self.transforms[kind](key, update)
         with showing(self._optimizer, _iterations=update.steps):
-            self._update(update.gradient, update.variable, update.learning_rate)
+            self._update(*update[:3])
 
     def decay(self, variables: Sequence[keras.Variable]) -> None:
         """Decays each variable at its own rate, as ``_apply_weight_decay`` does at one.
@@ -169,8 +146,8 @@ class Chain:
         Keras 3.15 takes the rate of the decay from the optimizer and not from the update, so
         scaling the latter alone would pull the slowest layers hardest against what they learn.
         """
-        scaled = next((each for each in self.transforms if isinstance(each, RateFactors)), None)
-        if scaled is None:
+        scaled = self.transforms.get(RateFactors)
+        if not isinstance(scaled, RateFactors):
             self._decay(variables)
             return
         rate = self._optimizer._get_current_learning_rate
@@ -180,9 +157,19 @@ class Chain:
             with showing(self._optimizer, **own):
                 self._decay([variable])
 
-    def take_sums(self) -> None:
-        """Makes the optimizer take gradients as sums over all devices."""
-        self._optimizer._all_reduce_sum_gradients = list
+
+def chain_of(optimizer: keras.optimizers.Optimizer) -> Chain:
+    """Returns what transforms the updates of `optimizer`, or of the one whose loss it scales."""
+    bare = unscaled(optimizer)
+    step = bare.update_step
+    return step if isinstance(step, Chain) else Chain(bare)
+
+
+def by_key(
+    optimizer: keras.optimizers.Optimizer, pairs: Iterable[tuple[keras.Variable, Value]]
+) -> dict[str, Value]:
+    """Returns the value of each variable by the key that `optimizer` knows the variable by."""
+    return {unscaled(optimizer)._var_key(variable): value for variable, value in pairs}
 
 
 @contextmanager

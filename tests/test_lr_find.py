@@ -14,8 +14,8 @@ from tiny_runs import config
 
 from kft.cli import main
 from kft.engine.random_state import kept_random_state
+from kft.engine.step import pretrained_values
 from kft.engine.train import train
-from kft.engine.updates import pretrained_values
 from kft.errors import ConfigError, TrainingError
 from kft.finder.found_rate import FoundRate
 from kft.finder.range_test import find_learning_rate

@@ -7,12 +7,10 @@ import tensorflow as tf
 
 from kft.update_step import (
     L2SP,
-    ORDER,
     RateFactors,
     StepCounts,
-    add_transform,
     by_key,
-    transforms_of,
+    chain_of,
 )
 
 
@@ -21,8 +19,8 @@ def test_l2_sp_is_the_gradient_of_half_the_squared_distance_times_the_strength()
     near, far = keras.Variable([2.0, 3.0]), keras.Variable([2.0, 3.0])
     optimizer = keras.optimizers.SGD(0.1)
     anchors = by_key(optimizer, [(near, tf.constant([1.0, 1.0]))])
-    add_transform(optimizer, L2SP(anchors, 0.5))
-    add_transform(optimizer, RateFactors(by_key(optimizer, [(near, 0.2)])))
+    chain_of(optimizer).add(L2SP(anchors, 0.5))
+    chain_of(optimizer).add(RateFactors(by_key(optimizer, [(near, 0.2)])))
 
     optimizer.apply([tf.constant([1.0, -1.0])] * 2, [near, far])
 
@@ -33,23 +31,31 @@ def test_l2_sp_is_the_gradient_of_half_the_squared_distance_times_the_strength()
 def test_an_adaptive_optimizer_does_not_rescale_the_pull():
     variable, other = keras.Variable([2.0]), keras.Variable([2.0])
     optimizer = keras.optimizers.Adam(0.1)
-    add_transform(optimizer, L2SP(by_key(optimizer, [(variable, tf.ones(1))]), 0.5))
+    chain_of(optimizer).add(L2SP(by_key(optimizer, [(variable, tf.ones(1))]), 0.5))
 
     optimizer.apply([tf.constant([100.0])] * 2, [variable, other])
 
     assert float(other[0]) - float(variable[0]) == pytest.approx(0.1 * 0.5 * 1.0, rel=1e-5)
 
 
-def test_transforms_have_one_order_and_the_last_of_a_kind_holds():
-    optimizer = keras.optimizers.Adam(0.1)
-    last = RateFactors({})
-    assert list(transforms_of(optimizer)) == []
+def test_of_two_transforms_of_a_kind_the_second_holds():
+    variable = keras.Variable([0.0])
+    optimizer = keras.optimizers.SGD(1.0)
 
-    for transform in (L2SP({}, 1.0), RateFactors({"a": 0.5}), StepCounts({}), last):
-        add_transform(keras.optimizers.LossScaleOptimizer(optimizer), transform)
+    for factor in (0.5, 0.1):
+        wrapped = keras.optimizers.LossScaleOptimizer(optimizer)
+        chain_of(wrapped).add(RateFactors(by_key(wrapped, [(variable, factor)])))
+    optimizer.apply([tf.ones(1)], [variable])
 
-    assert tuple(type(each) for each in transforms_of(optimizer)) == ORDER
-    assert transforms_of(optimizer)[1] is last
+    assert float(variable[0]) == pytest.approx(-0.1)
+
+
+def test_to_look_at_the_transforms_changes_nothing():
+    optimizer = keras.optimizers.SGD(1.0)
+    before = dict(vars(optimizer))
+
+    assert chain_of(optimizer).transforms == {}
+    assert vars(optimizer) == before
 
 
 def test_a_variable_that_began_anew_is_corrected_as_if_it_were_alone():
@@ -57,7 +63,7 @@ def test_a_variable_that_began_anew_is_corrected_as_if_it_were_alone():
     optimizer, fresh = keras.optimizers.Adam(0.1), keras.optimizers.Adam(0.1)
     optimizer.build([late])
     optimizer.iterations.assign(1000)
-    add_transform(optimizer, StepCounts(by_key(optimizer, [(late, -1000)])))
+    chain_of(optimizer).add(StepCounts(by_key(optimizer, [(late, -1000)])))
 
     optimizer.apply([tf.ones(1)], [late])
     fresh.apply([tf.ones(1)], [alone])
@@ -70,7 +76,7 @@ def test_an_optimizer_with_a_weight_decay_of_its_own_applies_it_at_the_rate_of_t
     """Keras's Muon decays some variables by another share; without gradients that is all."""
     slow, fast = (keras.Variable([[1.0, 1.0]], name=name) for name in ("slow", "fast"))
     optimizer = keras.optimizers.Muon(0.5, weight_decay=0.2)
-    add_transform(optimizer, RateFactors(by_key(optimizer, [(slow, 0.1)])))
+    chain_of(optimizer).add(RateFactors(by_key(optimizer, [(slow, 0.1)])))
 
     optimizer.apply([tf.zeros((1, 2))] * 2, [slow, fast])
 

@@ -13,7 +13,7 @@ from kft.engine.best import Best
 from kft.engine.class_weights import weigh
 from kft.engine.divergence import Limits
 from kft.engine.run_state import RunState
-from kft.engine.updates import Pretrained
+from kft.engine.step import Pretrained
 from kft.features.keep import Keeper
 from kft.task import Task
 

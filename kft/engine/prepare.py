@@ -12,10 +12,9 @@ from kft.distribute.cluster import replicas
 from kft.engine.context import TrainingContext
 from kft.engine.parts import Parts, ahead_of, parts_of
 from kft.engine.segments import Segment
-from kft.engine.updates import adapt, pretrained_values
+from kft.engine.step import optimizer_of, pretrained_values
 from kft.errors import ConfigError
 from kft.phase import Phase
-from kft.precision import loss_scaled
 from kft.task import Task
 
 if TYPE_CHECKING:
@@ -116,16 +115,12 @@ def compile_for(
     phase: Phase, parts: Parts, steps: int, context: TrainingContext
 ) -> keras.optimizers.Optimizer:
     """Compiles what `parts` train and validate, and returns the new optimizer, with its slots."""
-    from kft.distribute.replicated import take_sums
     from kft.engine.phase_rate import PhaseRate
 
     task = context.task
     learning_rate = phase.optimizer.learning_rate * context.rate_factor
     rate = PhaseRate(learning_rate, phase.schedule, phase.epochs, steps)
-    optimizer = phase.optimizer.build(rate, phase.clip_norm)
-    adapt(optimizer, phase, task, context.pretrained)
-    optimizer = loss_scaled(optimizer, parts.train.model)
-    take_sums(optimizer)
+    optimizer = optimizer_of(phase, task, parts.train.model, rate, context.pretrained)
     # The whole model too, where it is not what is trained: callbacks may save or score it.
     models = (parts.train.model, task.model, parts.validation.model)
     for model in {id(model): model for model in models}.values():

@@ -14,10 +14,10 @@ import tensorflow as tf
 
 from kft.distribute.cluster import is_chief
 from kft.engine.best import Best, Kept
+from kft.engine.optimizer_state import set_steps_ahead, steps_ahead
 from kft.engine.phase_rate import rate_of
 from kft.engine.rollback import LastGood
 from kft.engine.run_state import Found, RunState
-from kft.engine.slots import set_steps_ahead, steps_ahead
 from kft.engine.snapshot import Snapshot
 from kft.task import Task
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from kft.backbone import Stage
-from kft.engine.updates import stage_factors
+from kft.engine.step import stage_factors
 from kft.errors import ConfigError
 from kft.mix import refuse_mix
 from kft.phase import Phase

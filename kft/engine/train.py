@@ -176,13 +176,13 @@ def take_over(
     segment: Segment,
     old: keras.optimizers.Optimizer | None,
 ) -> None:
-    """Hands what is to be kept of the `old` optimizer on to a `new` one."""
-    from kft.engine.slots import go_on, hand_on
+    """Gives a `new` optimizer what it is to have of the state of the `old` one."""
+    from kft.engine.optimizer_state import resume_from, transfer_state
 
     if old is not None and segment.first:
-        go_on(old, new)
+        resume_from(old, new)
     elif old is not None and phase.carry_optimizer:
-        hand_on(old, new)
+        transfer_state(old, new)
 
 
 def fit(part: Part, target: Target, order: Order, callbacks: Sequence[Any]) -> None:

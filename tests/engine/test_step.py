@@ -1,4 +1,4 @@
-"""What a phase adds to its optimizer: rates by stage, and the pull to the pretrained weights."""
+"""The optimizer of a phase: rates by stage, and the pull to the pretrained weights."""
 
 import keras
 import numpy as np
@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 from tiny import Ramp, Vectors, assert_same_weights, tiny_task, training, values
 
+from kft.engine.step import optimizer_of, stage_factors
 from kft.engine.train import train
-from kft.engine.updates import adapt, stage_factors
 from kft.errors import ConfigError
 from kft.heads.classifier import Classifier
 from kft.optimizer import Adam, AdamW, Sgd
@@ -111,9 +111,9 @@ def test_weight_decay_leaves_what_l2_sp_pulls_to_it(task):
     pretrained = {id(kernel): tf.identity(kernel.value)}
     before = values([kernel, head])
     settings = AdamW(learning_rate=0.1, weight_decay=0.5)
-    optimizer = settings.build(0.1, None)
+    pulled = phase(optimizer=settings, l2_sp=1.0)
 
-    adapt(optimizer, phase(optimizer=settings, l2_sp=1.0), task, pretrained)
+    optimizer = optimizer_of(pulled, task, task.model, 0.1, pretrained)
     optimizer.apply([tf.zeros(v.shape) for v in (kernel, head)], [kernel, head])
 
     np.testing.assert_array_equal(kernel, before[0])

@@ -1,12 +1,12 @@
-"""What one optimizer hands on to the next."""
+"""What state one optimizer transfers to the next."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from kft.engine.optimizer_state import resume_from, transfer_state
 from kft.engine.phase_rate import PhaseRate
-from kft.engine.slots import go_on, hand_on
 from kft.optimizer import Adam, AdamW, Lion, RmsProp, Sgd
 from kft.schedule import Constant
 
@@ -40,7 +40,7 @@ def steps(optimizer, variables, numbers):
     return np.asarray(path)
 
 
-@pytest.mark.parametrize("hand", [hand_on, go_on], ids=lambda hand: hand.__name__)
+@pytest.mark.parametrize("hand", [transfer_state, resume_from], ids=lambda hand: hand.__name__)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: repr(kind)[:24])
 def test_each_variable_goes_on_as_if_it_had_an_optimizer_of_its_own(kind, hand):
     """One has taken seven steps when the other joins; then both take ten, and three more."""
@@ -72,7 +72,7 @@ def test_an_optimizer_of_another_kind_begins_anew():
     old, new = built(Adam(), [variable]), built(AdamW(), [variable])
     steps(old, [variable], range(3))
 
-    hand_on(old, new)
+    transfer_state(old, new)
 
     assert not any(np.any(slot.numpy()) for slot in new.variables)
 
@@ -83,7 +83,7 @@ def test_the_phase_goes_on_with_its_count_and_the_scale_of_its_rate():
     steps(old, [variable], range(3))
     old._learning_rate.scale.assign(0.25)
 
-    go_on(old, new)
+    resume_from(old, new)
 
     assert int(new.iterations) == 3
     assert float(new.learning_rate) == pytest.approx(0.0025)
@@ -95,7 +95,7 @@ def test_slots_are_found_inside_an_optimizer_that_scales_the_loss():
     steps(old, [variable], range(3))
     scaled = [keras.optimizers.LossScaleOptimizer(inner) for inner in (old, new)]
 
-    hand_on(*scaled)
+    transfer_state(*scaled)
 
     assert np.array_equal(new._velocities[0].numpy(), old._velocities[0].numpy())
 

@@ -1,4 +1,4 @@
-"""What a phase adds to the step of its optimizer: rates by stage, and a pull to the old weights."""
+"""The optimizer of a phase: a kind of Keras, and what the phase adds to its step."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from kft.backbone import Backbone
 from kft.errors import ConfigError
 from kft.layer_rates import depth_factors, scale_updates
 from kft.phase import Phase
+from kft.precision import loss_scaled
 from kft.task import Task
-from kft.update_step import L2SP, add_transform, by_key
+from kft.update_step import L2SP, by_key, chain_of
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
+
+    from kft.engine.phase_rate import PhaseRate
 
 HEAD = "head"
 
@@ -38,24 +41,29 @@ def pretrained_values(task: Task, phases: Iterable[Phase]) -> Pretrained:
     }
 
 
-def adapt(
-    optimizer: keras.optimizers.Optimizer, phase: Phase, task: Task, pretrained: Pretrained
-) -> None:
-    """Makes a new `optimizer` treat every weight that `task` trains as `phase` says.
+def optimizer_of(
+    phase: Phase, task: Task, model: keras.Model, rate: PhaseRate, pretrained: Pretrained
+) -> keras.optimizers.Optimizer:
+    """Returns the new optimizer by which `phase` trains `model`, a part of `task` or all of it.
 
-    Weight decay leaves out biases and the gains of normalisations, since shrinking them does not
-    keep anything from overfitting, and what is pulled to its pretrained value instead.
+    In which order all this acts, `kft.update_step` says.
     """
+    from kft.distribute.replicated import take_sums
+
+    optimizer = phase.optimizer.build(rate, phase.clip_norm)
     trained = task.model.trainable_variables
     pulled = [v for v in trained if phase.l2_sp and id(v) in pretrained]
+    # Shrinking biases and the gains of normalisations does not keep anything from overfitting.
     flat = [variable for variable in trained if len(variable.shape) < 2]
     optimizer.exclude_from_weight_decay(var_list=[*flat, *pulled])
-    if pulled:
-        anchors = by_key(optimizer, [(v, pretrained[id(v)]) for v in pulled])
-        add_transform(optimizer, L2SP(anchors, phase.l2_sp))
     factors = variable_factors(phase, task)
     if factors:
         scale_updates(optimizer, factors)
+    if pulled:
+        anchors = by_key(optimizer, [(v, pretrained[id(v)]) for v in pulled])
+        chain_of(optimizer).add(L2SP(anchors, phase.l2_sp))
+    take_sums(optimizer)
+    return loss_scaled(optimizer, model)
 
 
 def variable_factors(phase: Phase, task: Task) -> list[tuple[keras.Variable, float]]:
