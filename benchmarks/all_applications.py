@@ -29,11 +29,11 @@ from keras.src.utils import file_utils
 import kft
 from kft.data import Split, Target
 from kft.errors import KftError
-from kft.evaluate import evaluate
 from kft.exporters.saved_model import SavedModelExporter
 from kft.heads.classifier import Classifier
 from kft.image.applications import Application, KerasApplication, applications
 from kft.image.input import ImageInput
+from kft.scoring.evaluate import evaluate
 from kft.task import assemble
 
 

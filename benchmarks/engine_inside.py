@@ -19,11 +19,11 @@ IMPORTED = time.perf_counter()
 import keras  # noqa: E402
 
 import kft  # noqa: E402
+from kft.cache.decode import read  # noqa: E402
+from kft.cache.feature_cache import Keeper  # noqa: E402
 from kft.engine.best import Best  # noqa: E402
 from kft.engine.context import TrainingContext  # noqa: E402
 from kft.engine.train import train  # noqa: E402
-from kft.features.keep import Keeper  # noqa: E402
-from kft.reading import read  # noqa: E402
 from kft.task import assemble  # noqa: E402
 
 

@@ -75,8 +75,8 @@ def pipelines(side: int) -> dict[str, Callable]:
     """Returns what makes pixels of the bytes of a file, by name."""
     import tensorflow as tf
 
+    from kft.cache.decode import decoder_of
     from kft.image.input import ImageInput
-    from kft.reading import decoder_of
 
     def bare(raw: tf.Tensor) -> tf.Tensor:
         return tf.image.resize(tf.io.decode_jpeg(raw, channels=3), (side, side))
@@ -112,9 +112,9 @@ def read_all(folder: str, count: str) -> None:
     """Reads `count` files into a copy on disk, goes through it, and prints the peak memory."""
     import tensorflow as tf
 
+    from kft.cache.decode import decode_all
     from kft.image.input import ImageInput
-    from kft.reading import decode_all
-    from kft.sources.folder import Folder
+    from kft.sources.folders.folder import Folder
 
     source = Folder(path=folder, input=ImageInput(size=(64, 64)))
     found = source.load(0)

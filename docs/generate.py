@@ -15,10 +15,10 @@ from pydantic import AfterValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from kft.catalog import CATALOG
-from kft.component import Component, Settings, checked_absolute, find_component
-from kft.config import RunConfig
-from kft.schema import json_schema, meanings_in
+from kft.config.run_config import RunConfig
+from kft.config.schema import json_schema, meanings_in
+from kft.settings.catalog import CATALOG
+from kft.settings.component import Component, Settings, checked_absolute, find_component
 
 FOLDER = Path(__file__).parent
 WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false"}
@@ -27,8 +27,8 @@ BEGINNING = """\
 # What a config can say
 
 Made from the classes by `python docs/generate.py`; a test checks that it is current. An editor
-completes and checks a config that begins with `"$schema": "./kft.schema.json"`, once
-`kft schema > kft.schema.json` has written that file beside it.
+completes and checks a config that begins with `"$schema": "./kft.config.schema.json"`, once
+`kft schema > kft.config.schema.json` has written that file beside it.
 
 - Keys that have no default must be given, but for `output_dir`. An unknown key is an error that
   names the nearest one.

@@ -21,10 +21,10 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 import kft
-from kft.component import AbsolutePath
-from kft.optimizer import Adam
-from kft.sources.dataset import from_datasets
-from kft.unfreeze import UnfreezeNone, UnfreezeTop
+from kft.recipe.optimizer import Adam
+from kft.recipe.unfreeze import UnfreezeNone, UnfreezeTop
+from kft.settings.component import AbsolutePath
+from kft.sources.arrays.dataset import from_datasets
 
 PER_CLASS = 30
 

@@ -1,31 +1,30 @@
 """kft: two-phase transfer learning in Keras 3 from one JSON file.
 
 Everything the command line does is one function here. Importing kft imports no TensorFlow.
+To read the code, begin with ``kft/workflows/run.py``: one run, from start to finish.
 """
 
 import importlib
-import sys
-from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "load_config": "kft.config",
-    "RunConfig": "kft.config",
-    "json_schema": "kft.schema",
-    "run": "kft.run",
-    "RunResult": "kft.run",
-    "open_run": "kft.run",
-    "check": "kft.check",
-    "plan": "kft.plan",
-    "lr_find": "kft.lr_find",
+    "load_config": "kft.config.run_config",
+    "RunConfig": "kft.config.run_config",
+    "json_schema": "kft.config.schema",
+    "run": "kft.workflows.run",
+    "RunResult": "kft.workflows.run",
+    "open_run": "kft.workflows.run",
+    "check": "kft.workflows.check",
+    "plan": "kft.workflows.plan",
+    "lr_find": "kft.workflows.lr_find",
     "find_learning_rate": "kft.finder.range_test",
-    "predict": "kft.predict",
-    "evaluate_run": "kft.later",
-    "export_run": "kft.later",
-    "init_config": "kft.init",
-    "from_datasets": "kft.sources.dataset",
+    "predict": "kft.workflows.predict",
+    "evaluate_run": "kft.workflows.rerun",
+    "export_run": "kft.workflows.rerun",
+    "init_config": "kft.workflows.init",
+    "from_datasets": "kft.sources.arrays.dataset",
     "Input": "kft.input",
     "Signature": "kft.input",
     "DataSource": "kft.data",
@@ -49,19 +48,6 @@ _HOMES = {
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605
-
-
-class _Api(ModuleType):
-    """The package: `kft.run` is the function, although Python binds the module of that name."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        """Puts the public function where the import of its module would put the module."""
-        if name in _HOMES and isinstance(value, ModuleType):
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Api
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,5 @@
 """``python -m kft`` is the ``kft`` command."""
 
-from kft.cli import main
+from kft.cli.main import main
 
 main(prog_name="kft")

@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from kft.component import Component
 from kft.errors import BackboneError
-from kft.gradients import record_gradients
+from kft.layers.gradients import record_gradients
+from kft.settings.component import Component
 
 if TYPE_CHECKING:
     import keras
@@ -87,7 +87,7 @@ class Backbone:
         It runs in inference mode, whatever `fit` says, but for what `batch_norm` and
         `training_noise` let train.
         """
-        from kft.inference_mode import InferenceMode
+        from kft.layers.inference_mode import InferenceMode
 
         model = self.model if part is None else part
         follows = self.batch_norm in ("train", "recalibrate")

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from kft.bounds import BatchSize
-from kft.component import AbsolutePath, Component
 from kft.errors import DataError
 from kft.input import Input
+from kft.settings.bounds import BatchSize
+from kft.settings.component import AbsolutePath, Component
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from kft.component import Component
 from kft.data import Target
 from kft.errors import ExportError
-from kft.precision import compute_dtypes
+from kft.layers.precision import compute_dtypes
+from kft.settings.component import Component
 from kft.task import Task
 
 if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 
-    from kft.evaluate import Answers
+    from kft.scoring.evaluate import Answers
 
 # How many examples an export is asked.
 ASKED = 64

@@ -6,8 +6,8 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from kft.component import Component
 from kft.data import Target
+from kft.settings.component import Component
 
 if TYPE_CHECKING:
     import keras

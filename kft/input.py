@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from kft.component import Component
 from kft.errors import ConfigError
+from kft.settings.component import Component
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,11 +14,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from kft.bounds import BatchSize, Epochs
-from kft.component import Pattern, Settings
-from kft.optimizer import Adam, Optimizer, Sgd
-from kft.schedule import Constant, Cosine, Schedule
-from kft.unfreeze import Unfreeze, UnfreezeAll, UnfreezeNone
+from kft.recipe.optimizer import Adam, Optimizer, Sgd
+from kft.recipe.schedule import Constant, Cosine, Schedule
+from kft.recipe.unfreeze import Unfreeze, UnfreezeAll, UnfreezeNone
+from kft.settings.bounds import BatchSize, Epochs
+from kft.settings.component import Pattern, Settings
 
 
 class EarlyStopping(Settings):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kft.atomic import replacing
 from kft.backbone import Backbone
 from kft.data import Target
 from kft.errors import ConfigError
 from kft.head import Head
 from kft.input import Input
+from kft.storage.atomic import replacing
 
 if TYPE_CHECKING:
     import keras

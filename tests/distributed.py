@@ -13,9 +13,9 @@ import noted
 import numpy as np
 import pytest
 
-from kft.config import load_config
+from kft.config.run_config import load_config
 from kft.distribute.strategy import Distribute
-from kft.run import run
+from kft.workflows.run import run
 
 PHASES = (
     {

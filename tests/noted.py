@@ -6,7 +6,7 @@ import tensorflow as tf
 from tiny import Vectors
 
 from kft.backbone import Backbone, BackboneSource, layer_stages
-from kft.features.passes import PASS_SIZE
+from kft.cache.inference import PASS_SIZE
 
 _augmented = []
 _passed = []

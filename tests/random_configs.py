@@ -7,9 +7,9 @@ import random
 import string
 from typing import Any
 
-from kft.config import load_config
+from kft.config.run_config import load_config
+from kft.config.schema import json_schema
 from kft.errors import ConfigError
-from kft.schema import json_schema
 
 ODD_TEXTS = (
     *("", " ", "a\0b", "\ud800", "a\nb", "²", "x" * 70_000, "://", "gs://\0", "~\0", "~nobody/x"),

@@ -13,7 +13,7 @@ import traceback
 from contextlib import contextmanager
 from pathlib import Path
 
-from kft.cli import main
+from kft.cli.main import main
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kft.config import load_config
+from kft.config.run_config import load_config
 from kft.errors import ConfigError
 
 DATA = {"kind": "folder", "path": "photos", "input": {"kind": "image"}}

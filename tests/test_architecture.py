@@ -12,9 +12,9 @@ PACKAGE = Path(__file__).parents[1] / "kft"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 MODALITIES = {"image", "images", "pixel", "pixels", "picture", "token", "tokens", "audio"}
 KNOW_A_MODALITY = {
-    "catalog.py": "names every kind, those of a modality too",
-    "commands/backbones.py": "lists those for images",
-    "init.py": "writes configs for folders of images",
+    "settings/catalog.py": "names every kind, those of a modality too",
+    "cli/backbones.py": "lists those for images",
+    "workflows/init.py": "writes configs for folders of images",
 }
 
 

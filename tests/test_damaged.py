@@ -10,12 +10,12 @@ from PIL import Image
 from tiny_runs import config
 
 from kft.backbone import Backbone, BackboneSource, layer_stages
-from kft.check import check
 from kft.image.input import ImageInput
-from kft.predict import predict_each
-from kft.run import run
-from kft.run_dir import SKIPPED
-from kft.sources.folder import Folder
+from kft.sources.folders.folder import Folder
+from kft.storage.run_files import SKIPPED
+from kft.workflows.check import check
+from kft.workflows.predict import predict_each
+from kft.workflows.run import run
 
 DAMAGED, WHOLE = 500, 60
 FORMS = {"jpg": "JPEG", "png": "PNG", "gif": "GIF", "bmp": "BMP", "webp": "WEBP"}

@@ -9,9 +9,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from kft import cli, run_dir
-from kft.catalog import CATALOG
-from kft.config import load_config, shipped_configs
+import kft
+from kft.cli import main as cli
+from kft.config.run_config import load_config, shipped_configs
+from kft.settings.catalog import CATALOG
+from kft.storage import run_files as run_dir
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -134,14 +136,24 @@ def test_the_code_in_the_documents_is_code():
     assert len(programs) > 2
 
 
-def test_the_architecture_names_every_module_and_no_other():
-    told = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+def test_the_architecture_names_every_place_and_no_other():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
-    tree = told.partition("```\nkft/\n")[2].partition("```")[0]
+    tree = page.partition("## The tree")[2].partition("\n\nA singular")[0]
 
-    folders = ("", "engine", "features", "distribute")
-    modules = [path.name for name in folders for path in (ROOT / "kft" / name).glob("[!_]*.py")]
-    assert sorted(re.findall(r"\w+\.py", tree)) == sorted(modules)
+    places = re.findall(r"^\| (.*?) \|", tree, re.MULTILINE)
+    named = re.findall(r"`([a-z_]+(?:\.py|/))`", " ".join(places))
+    modules = [path.name for path in (ROOT / "kft").glob("[!_]*.py")]
+    folders = [f"{path.name}/" for path in (ROOT / "kft").glob("[!_]*") if path.is_dir()]
+    assert sorted(named) == sorted([*modules, *folders])
+
+
+def test_the_file_to_read_first_is_the_same_in_every_document():
+    first = "kft/workflows/run.py"
+
+    for page in ("README.md", "CONTRIBUTING.md", "docs/architecture.md"):
+        assert first in (ROOT / page).read_text(encoding="utf-8"), page
+    assert first in kft.__doc__
 
 
 def test_the_readme_names_what_a_run_leaves():

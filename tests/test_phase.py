@@ -6,10 +6,10 @@ from tiny import Ramp, tiny_task
 
 from kft.engine.phase_rate import PhaseRate
 from kft.errors import ConfigError
-from kft.optimizer import Adam, AdamW, Lion, RmsProp, Sgd
 from kft.phase import Phase, two_phase_recipe
-from kft.schedule import Constant, Cosine, Exponential, Plateau
-from kft.unfreeze import UnfreezeAll, UnfreezeFrom, UnfreezeMatch, UnfreezeNone, UnfreezeTop
+from kft.recipe.optimizer import Adam, AdamW, Lion, RmsProp, Sgd
+from kft.recipe.schedule import Constant, Cosine, Exponential, Plateau
+from kft.recipe.unfreeze import UnfreezeAll, UnfreezeFrom, UnfreezeMatch, UnfreezeNone, UnfreezeTop
 
 TUNE = {
     "name": "tune",

@@ -10,15 +10,15 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from kft.check import check
-from kft.commands.show import check_summary, run_summary
-from kft.commands.show_plan import plan_summary
-from kft.commands.show_predictions import prediction_line, prediction_table
-from kft.config import load_config
-from kft.later import evaluate_run
-from kft.plan import plan
-from kft.predict import predict
-from kft.run import run
+from kft.cli.show import check_summary, run_summary
+from kft.cli.show_plan import plan_summary
+from kft.cli.show_predictions import prediction_line, prediction_table
+from kft.config.run_config import load_config
+from kft.workflows.check import check
+from kft.workflows.plan import plan
+from kft.workflows.predict import predict
+from kft.workflows.rerun import evaluate_run
+from kft.workflows.run import run
 
 PHASES = [
     {

@@ -8,12 +8,12 @@ import keras
 import pytest
 from tiny import Ramp, Vectors, tiny_task, training, vector_split
 
+from kft.cache.decode import read
+from kft.cache.inference import outputs_of
 from kft.engine.train import train
-from kft.features.passes import outputs_of
 from kft.heads.classifier import Classifier
 from kft.phase import Phase
-from kft.reading import read
-from kft.unfreeze import UnfreezeAll
+from kft.recipe.unfreeze import UnfreezeAll
 
 
 @pytest.fixture

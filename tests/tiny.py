@@ -9,17 +9,17 @@ import numpy as np
 import tensorflow as tf
 
 from kft.backbone import Backbone, BackboneSource, layer_stages
+from kft.cache.feature_cache import Keeper
+from kft.cache.place import Keeping
 from kft.data import DataSource, Split, Splits, Target
 from kft.engine.best import Best
 from kft.engine.context import TrainingContext
-from kft.features.keep import Keeper
-from kft.features.place import Keeping
 from kft.heads.classifier import Classifier
 from kft.input import Input, Signature
-from kft.optimizer import Adam
 from kft.phase import Phase
+from kft.recipe.optimizer import Adam
+from kft.recipe.unfreeze import UnfreezeNone
 from kft.task import Task, assemble
-from kft.unfreeze import UnfreezeNone
 
 TARGET = Target("class", ("low", "middle", "high"))
 

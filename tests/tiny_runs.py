@@ -1,6 +1,6 @@
 """Configs of runs that take seconds."""
 
-from kft.config import RunConfig, load_config
+from kft.config.run_config import RunConfig, load_config
 
 PHASES = [
     {"name": "head", "epochs": 3, "optimizer": {"kind": "adam"}, "unfreeze": {"kind": "none"}},

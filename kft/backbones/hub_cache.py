@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from kft.backbones.offline import is_offline
 from kft.errors import BackboneError
 from kft.messages import one_line
-from kft.offline import is_offline
 
 KAGGLE = re.compile(r"[\w-]+/[\w.-]+/(?i:tensorflow[12])/[\w.-]+/\d+")
 KAGGLE_MODELS = "https://www.kaggle.com/models/"

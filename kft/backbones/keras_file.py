@@ -11,10 +11,10 @@ from pydantic import field_validator
 from pydantic_core import PydanticCustomError
 
 from kft.backbone import Backbone, BackboneSource, layer_stages
-from kft.backbones.ends import Pooling, inlined, pooled, scaled
-from kft.component import checked_absolute
+from kft.backbones.pooling import Pooling, inlined, pooled, scaled
 from kft.errors import BackboneError
 from kft.messages import closest, one_line
+from kft.settings.component import checked_absolute
 
 if TYPE_CHECKING:
     import keras

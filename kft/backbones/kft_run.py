@@ -12,14 +12,14 @@ from pydantic import ValidationError, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from kft.backbone import Backbone, BackboneSource
-from kft.component import AbsolutePath, Settings
 from kft.data import Target
-from kft.digests import refuse_changed_model
 from kft.errors import BackboneError, ConfigError
 from kft.head import Head
 from kft.input import Input
 from kft.messages import one_line
-from kft.run_dir import BEST_WEIGHTS, CONFIG, TARGET
+from kft.settings.component import AbsolutePath, Settings
+from kft.storage.digests import refuse_changed_model
+from kft.storage.run_files import BEST_WEIGHTS, CONFIG, TARGET
 from kft.task import assemble
 
 if TYPE_CHECKING:

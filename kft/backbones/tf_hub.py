@@ -11,14 +11,14 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from kft.backbone import Backbone, BackboneSource, BatchNorm
-from kft.backbones.ends import Pooling, pooled, scaled
 from kft.backbones.hub_cache import address, check_sum, find_module
 from kft.backbones.hub_module import HubModule, open_module
+from kft.backbones.pooling import Pooling, pooled, scaled
 from kft.backbones.variable_stages import batch_norm_members, ranks_of, variable_stages
-from kft.component import Pattern, checked_absolute
 from kft.distribute.cluster import replicas
 from kft.errors import BackboneError
 from kft.saved_model.safety import SAVED_MODEL, one_signature, refuse_unsafe
+from kft.settings.component import Pattern, checked_absolute
 
 if TYPE_CHECKING:
     import keras

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import keras
 
 from kft.callbacks.whole import CALL_IT, is_finite
-from kft.direction import HIGHER_IS_BETTER, lower_is_better
 from kft.errors import ConfigError
 from kft.messages import closest
+from kft.scoring.direction import HIGHER_IS_BETTER, lower_is_better
 
 
 class BestAcrossPhases(keras.callbacks.Callback):

@@ -8,9 +8,9 @@ from typing import TypeAlias
 
 import keras
 
-from kft.component import NO_PATTERN
 from kft.errors import ConfigError
 from kft.messages import closest
+from kft.settings.component import NO_PATTERN
 
 Layers: TypeAlias = keras.layers.Layer | str | Sequence[keras.layers.Layer | str]
 

@@ -11,7 +11,7 @@ import keras
 from kft.callbacks.trainable import ChangesTraining, prepare, rate_of
 from kft.callbacks.whole import is_finite, refuse_unbuilt
 from kft.errors import ConfigError
-from kft.precision import unscaled
+from kft.layers.precision import unscaled
 
 
 class DivergenceGuard(ChangesTraining):

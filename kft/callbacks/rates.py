@@ -11,7 +11,7 @@ from kft.callbacks.choice import Layers, choose
 from kft.callbacks.trainable import ChangesTraining
 from kft.callbacks.whole import refuse_gained, refuse_unbuilt
 from kft.errors import ConfigError
-from kft.layer_rates import depth_factors, scale_updates
+from kft.layers.layer_rates import depth_factors, scale_updates
 
 
 class DiscriminativeLearningRates(ChangesTraining):

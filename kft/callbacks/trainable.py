@@ -10,8 +10,8 @@ from keras.src.utils.tracking import DotNotTrackScope
 
 from kft.callbacks.choice import all_layers
 from kft.errors import ConfigError
-from kft.gradients import record_gradients
-from kft.precision import unscaled
+from kft.layers.gradients import record_gradients
+from kft.layers.precision import unscaled
 
 
 class ChangesTraining(keras.callbacks.Callback):

@@ -18,7 +18,7 @@ from kft.callbacks.trainable import (
 from kft.callbacks.warm_up import WarmUp
 from kft.callbacks.whole import refuse_gained
 from kft.errors import ConfigError
-from kft.precision import unscaled
+from kft.layers.precision import unscaled
 
 
 class Unfreezing(ChangesTraining):

@@ -30,9 +30,9 @@ import tensorflow as tf
 from kft.distribute.cluster import replicas, workers
 from kft.distribute.shares import Tally
 from kft.errors import TrainingError
-from kft.precision import unscaled
+from kft.layers.precision import unscaled
+from kft.layers.update_step import chain_of
 from kft.progress import say
-from kft.update_step import chain_of
 
 # The Keras that what stands here is made for; the tests say what of it a later one still needs.
 MADE_FOR = "3.15"

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from kft.component import Settings, repeated
 from kft.distribute.cluster import replicas
 from kft.distribute.lost_worker import named
 from kft.distribute.slurm import in_step, slurm_resolver
@@ -22,6 +21,7 @@ from kft.distribute.tf_config import described_by
 from kft.errors import ConfigError
 from kft.messages import one_line
 from kft.progress import say
+from kft.settings.component import Settings, repeated
 
 if TYPE_CHECKING:
     import tensorflow as tf

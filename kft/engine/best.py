@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kft.direction import lower_is_better
 from kft.engine.snapshot import Snapshot
 from kft.errors import ConfigError
 from kft.head import Head
 from kft.messages import closest
+from kft.scoring.direction import lower_is_better
 
 if TYPE_CHECKING:
     import keras

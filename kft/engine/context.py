@@ -8,13 +8,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from kft.cache.feature_cache import Keeper
 from kft.data import Split, Splits
 from kft.engine.best import Best
 from kft.engine.class_weights import weigh
 from kft.engine.divergence import Limits
 from kft.engine.run_state import RunState
 from kft.engine.step import Pretrained
-from kft.features.keep import Keeper
 from kft.task import Task
 
 if TYPE_CHECKING:

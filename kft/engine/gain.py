@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kft.direction import lower_is_better
+from kft.cache.inference import outputs_of
 from kft.engine.selection import Selected
 from kft.engine.snapshot import Snapshot
-from kft.evaluate import Answers, parts_of
-from kft.features.passes import outputs_of
-from kft.scoring import scoring_of
+from kft.scoring.direction import lower_is_better
+from kft.scoring.evaluate import Answers, parts_of
+from kft.scoring.metrics import scoring_of
 from kft.task import Task
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from keras.optimizers import Optimizer
 
 from kft.callbacks.trainable import state_of
 from kft.engine.phase_rate import rate_of
-from kft.precision import unscaled
-from kft.update_step import StepCounts, chain_of
+from kft.layers.precision import unscaled
+from kft.layers.update_step import StepCounts, chain_of
 
 
 def transfer_state(old: Optimizer, new: Optimizer) -> None:

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kft.backbone import Stage
+from kft.cache.feature_cache import Keeper, Wanted
+from kft.cache.key import digest_layers
+from kft.cache.place import OFF
+from kft.cache.views import Views, views_of
 from kft.data import Split
 from kft.engine.context import TrainingContext
 from kft.engine.cut import Cut, cut
 from kft.engine.segments import Segment
-from kft.features.keep import Keeper, Wanted
-from kft.features.key import digest_layers
-from kft.features.place import OFF
-from kft.features.views import Views, views_of
 from kft.input import Input
-from kft.mix import Mix, mix_of
 from kft.phase import Phase
+from kft.pipeline.mix import Mix, mix_of
 from kft.task import Task
 
 if TYPE_CHECKING:

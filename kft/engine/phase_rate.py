@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kft.precision import unscaled
-from kft.schedule import Schedule
+from kft.layers.precision import unscaled
+from kft.recipe.schedule import Schedule
 
 
 @keras.saving.register_keras_serializable("kft")

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from kft.batches import Order
 from kft.data import Split
 from kft.distribute.cluster import replicas
 from kft.engine.context import TrainingContext
@@ -15,6 +14,7 @@ from kft.engine.segments import Segment
 from kft.engine.step import optimizer_of, pretrained_values
 from kft.errors import ConfigError
 from kft.phase import Phase
+from kft.pipeline.batches import Order
 from kft.task import Task
 
 if TYPE_CHECKING:

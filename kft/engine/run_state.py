@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kft.atomic import replacing, write_text
 from kft.errors import TrainingError
 from kft.progress import say
-from kft.run_dir import ARRAYS, BEST_WEIGHTS, CONFIG, METRICS, STATE, STATE_BEFORE
+from kft.storage.atomic import replacing, write_text
+from kft.storage.run_files import ARRAYS, BEST_WEIGHTS, CONFIG, METRICS, STATE, STATE_BEFORE
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,8 +10,8 @@ from itertools import groupby
 from kft.backbone import Stage
 from kft.engine.step import stage_factors
 from kft.errors import ConfigError
-from kft.mix import refuse_mix
 from kft.phase import Phase
+from kft.pipeline.mix import refuse_mix
 from kft.task import Task
 
 

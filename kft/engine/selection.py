@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kft.backbone import Stage
-from kft.batches import evaluation
+from kft.cache.feature_cache import Keeper
 from kft.data import Split
 from kft.engine.best import Best, Kept
 from kft.engine.parts import part_of
 from kft.engine.segments import segments_of
 from kft.engine.snapshot import Snapshot
 from kft.errors import ConfigError
-from kft.features.keep import Keeper
 from kft.phase import Phase
+from kft.pipeline.batches import evaluation
 from kft.task import Task
 
 if TYPE_CHECKING:

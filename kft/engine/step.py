@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from kft.backbone import Backbone
 from kft.errors import ConfigError
-from kft.layer_rates import depth_factors, scale_updates
+from kft.layers.layer_rates import depth_factors, scale_updates
+from kft.layers.precision import loss_scaled
+from kft.layers.update_step import L2SP, by_key, chain_of
 from kft.phase import Phase
-from kft.precision import loss_scaled
 from kft.task import Task
-from kft.update_step import L2SP, by_key, chain_of
 
 if TYPE_CHECKING:
     import keras
@@ -46,7 +46,7 @@ def optimizer_of(
 ) -> keras.optimizers.Optimizer:
     """Returns the new optimizer by which `phase` trains `model`, a part of `task` or all of it.
 
-    In which order all this acts, `kft.update_step` says.
+    In which order all this acts, `kft.layers.update_step` says.
     """
     from kft.distribute.replicated import take_sums
 

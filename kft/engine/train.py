@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kft.atomic import write_text
-from kft.batches import Order, evaluation, training_batches
 from kft.data import Target
 from kft.engine.context import TrainingContext
 from kft.engine.divergence import Diverged
@@ -16,12 +14,14 @@ from kft.engine.parts import Part
 from kft.engine.prepare import before_training, prepare, steps_per_epoch
 from kft.engine.segments import Segment, segments_of
 from kft.phase import Phase
-from kft.run_dir import METRICS
+from kft.pipeline.batches import Order, evaluation, training_batches
+from kft.storage.atomic import write_text
+from kft.storage.run_files import METRICS
 
 if TYPE_CHECKING:
     import keras
 
-    from kft.engine.watch import Watch
+    from kft.engine.callbacks.phase_callbacks import Watch
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def resumed(context: TrainingContext) -> list[PhaseResult]:
     found = context.state.found if context.state else None
     if found is None:
         return []
-    from kft.engine.saving import restore_weights
+    from kft.engine.callbacks.checkpoint import restore_weights
 
     restore_weights(context.task, context.best, found)
     done = [PhaseResult.from_json(told) for told in found.told["phases"]]
@@ -108,7 +108,7 @@ def train_phase(
 
     Returns what it did, and its own optimizer.
     """
-    from kft.engine.watch import Watch
+    from kft.engine.callbacks.phase_callbacks import Watch
 
     first_epoch = done[-1].epochs[-1]["epoch"] if done else 0
     watch = Watch(context, phase, first_epoch)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kft.exporter import Exporter, in_clean_process
 from kft.input import Signature
-from kft.run_dir import SAVED_MODEL
+from kft.storage.run_files import SAVED_MODEL
 from kft.task import Task
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from kft.engine.random_state import kept_random_state
 from kft.engine.snapshot import Snapshot
 from kft.errors import ConfigError, TrainingError
 from kft.finder.found_rate import FEWEST_STEPS, FoundRate
-from kft.precision import unscaled
+from kft.layers.precision import unscaled
 
 if TYPE_CHECKING:
     import keras

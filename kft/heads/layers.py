@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeFloat
 
-from kft.bounds import MOST_LAYERS, Units
 from kft.data import Target, TargetKind
 from kft.errors import ConfigError
 from kft.head import Head
+from kft.settings.bounds import MOST_LAYERS, Units
 
 if TYPE_CHECKING:
     import keras

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from kft.data import Target, TargetKind
 from kft.heads.layers import LayeredHead, best_first
-from kft.scoring import THRESHOLD
+from kft.scoring.metrics import THRESHOLD
 
 if TYPE_CHECKING:
     import keras

@@ -10,8 +10,7 @@ from pydantic import ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from kft.backbone import Backbone, BackboneSource, layer_stages
-from kft.backbones.ends import Pooling
-from kft.component import checked_absolute
+from kft.backbones.pooling import Pooling
 from kft.errors import BackboneError, ConfigError
 from kft.image import application_graph
 from kft.image.application import Application, applications
@@ -23,6 +22,7 @@ from kft.image.pretrained_weights import (
     load_weights,
 )
 from kft.messages import closest
+from kft.settings.component import checked_absolute
 
 if TYPE_CHECKING:
     import tensorflow as tf

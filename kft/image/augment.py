@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from kft.component import Component
 from kft.image.chance import fold, signed, uniform
 from kft.image.warp import matrices, rotations, warp, width_and_height
+from kft.settings.component import Component
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from kft.data import DataSource, Split, Splits, Target
 from kft.input import Input
-from kft.sources.division import Examples, divide
-from kft.sources.split_rule import SplitRule
+from kft.sources.splitting.split_assignment import Examples, divide
+from kft.sources.splitting.split_rule import SplitRule
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ConfigDict, Field
 
-from kft.bounds import Side
 from kft.errors import DataError
 from kft.image import looks
 from kft.image.augment import Augmentation, augmented
@@ -15,6 +14,7 @@ from kft.image.decode import decode_to_scale
 from kft.image.rectangles import rectangles
 from kft.image.resize import Resize, resize_images, scaled_sides
 from kft.input import Fingerprints, Input, Signature
+from kft.settings.bounds import Side
 
 if TYPE_CHECKING:
     import numpy as np

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import field_validator
 
 from kft.backbone import Backbone, BackboneSource, layer_stages
-from kft.backbones.ends import inlined, pooled
-from kft.component import checked_absolute
+from kft.backbones.offline import is_offline
+from kft.backbones.pooling import inlined, pooled
 from kft.errors import BackboneError, ConfigError
 from kft.image.hugging_face import FILE, scale_and_offset
 from kft.messages import one_line
-from kft.offline import is_offline
+from kft.settings.component import checked_absolute
 
 # The extra `keras-hub`, which only whoever knows the folder of kft can name to pip.
 NEEDS = ("keras-hub>=0.32,<1", "tensorflow-text>=2.21.1", "safetensors>=0.4")

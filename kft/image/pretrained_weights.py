@@ -7,9 +7,9 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kft.backbones.offline import is_offline
 from kft.errors import BackboneError
 from kft.messages import one_line
-from kft.offline import is_offline
 
 if TYPE_CHECKING:
     import keras

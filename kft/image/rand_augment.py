@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from kft.bounds import Operations
 from kft.image.augment import Augmentation
 from kft.image.chance import uniform
 from kft.image.warp import matrices, rotations, warp, width_and_height
+from kft.settings.bounds import Operations
 
 if TYPE_CHECKING:
     import tensorflow as tf

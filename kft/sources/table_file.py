@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from kft.bounds import MOST_CELLS
-from kft.component import repeated
 from kft.errors import DataError
-from kft.files import csv_reader, read_text
 from kft.messages import closest, counted, quoted
-from kft.strict_json import parse
+from kft.settings.bounds import MOST_CELLS
+from kft.settings.component import repeated
+from kft.settings.strict_json import parse
+from kft.storage.files import csv_reader, read_text
 
 JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
 TOLD = 10

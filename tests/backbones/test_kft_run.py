@@ -11,13 +11,13 @@ from tiny import Ramp, TinyDense
 
 from kft.backbones.keras_file import KerasFile
 from kft.backbones.kft_run import KftRun
-from kft.config import load_config
+from kft.config.run_config import load_config
 from kft.errors import BackboneError, ConfigError
 from kft.heads.classifier import Classifier
 from kft.image.input import ImageInput
-from kft.run import open_run, run
-from kft.run_dir import BEST_WEIGHTS, CONFIG, TARGET
+from kft.storage.run_files import BEST_WEIGHTS, CONFIG, TARGET
 from kft.task import Target, assemble, save_weights
+from kft.workflows.run import open_run, run
 
 VECTORS = tf.TensorSpec((8,), tf.float32)
 

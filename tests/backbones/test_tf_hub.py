@@ -12,7 +12,7 @@ from tiny import Vectors, Words, values
 
 from kft.backbones.tf_hub import TfHub
 from kft.errors import BackboneError, ConfigError
-from kft.unfreeze import UnfreezeAll, UnfreezeMatch, UnfreezeNone
+from kft.recipe.unfreeze import UnfreezeAll, UnfreezeMatch, UnfreezeNone
 
 VECTORS = Vectors().spec
 STATISTICS = {"block1.norm.mean", "block1.norm.variance"}

@@ -19,15 +19,15 @@ from kft.backbone import BackboneSource, batch_norm_variables
 from kft.backbones.keras_file import KerasFile
 from kft.backbones.kft_run import KftRun
 from kft.backbones.tf_hub import TfHub
-from kft.config import load_config
+from kft.config.run_config import load_config
 from kft.exporters.saved_model import SavedModelExporter
 from kft.image.applications import KerasApplication
 from kft.image.digits import Digits
 from kft.image.input import ImageInput
 from kft.image.keras_hub import KerasHub
-from kft.run import open_run, run
-from kft.run_dir import BEST_WEIGHTS, CONFIG
+from kft.storage.run_files import BEST_WEIGHTS, CONFIG
 from kft.task import assemble, save_weights
+from kft.workflows.run import open_run, run
 
 PIXELS = ImageInput(size=(32, 32))
 VECTORS = Vectors()

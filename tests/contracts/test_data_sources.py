@@ -10,19 +10,19 @@ from PIL import Image
 from records import example, write_records
 from tfds_sets import prepare
 
-from kft.catalog import CATALOG
 from kft.data import DataSource
 from kft.image.digits import Digits
 from kft.image.input import ImageInput
-from kft.report import write_beginning
-from kft.scoring import scoring_of
-from kft.sources.arrays import Arrays
-from kft.sources.folder import Folder
-from kft.sources.records import FeatureMap
-from kft.sources.split_rule import SplitRule
-from kft.sources.table import Table
-from kft.sources.tfds import Tfds
-from kft.sources.tfrecord import TfRecord
+from kft.results.report import write_beginning
+from kft.scoring.metrics import scoring_of
+from kft.settings.catalog import CATALOG
+from kft.sources.arrays.arrays import Arrays
+from kft.sources.folders.folder import Folder
+from kft.sources.records.records import FeatureMap
+from kft.sources.records.tfrecord import TfRecord
+from kft.sources.splitting.split_rule import SplitRule
+from kft.sources.tables.table import Table
+from kft.sources.tfds.tfds import Tfds
 
 
 def png(number):

@@ -13,15 +13,15 @@ from tiny import Ramp, Texts, TinyDense, TinyWords
 
 from kft.backbone import Backbone, layer_stages
 from kft.backbones.tf_hub import TfHub
+from kft.cache.decode import read
 from kft.data import Target
 from kft.errors import ExportError
-from kft.evaluate import evaluate
 from kft.exporter import PARTIAL
 from kft.exporters.saved_model import SavedModelExporter
 from kft.heads.classifier import Classifier
 from kft.heads.regressor import Regressor
 from kft.image.digits import Digits
-from kft.reading import read
+from kft.scoring.evaluate import evaluate
 from kft.task import assemble
 
 EXPORTERS = [SavedModelExporter()]

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kft.catalog import CATALOG
 from kft.data import Target
-from kft.direction import lower_is_better
 from kft.errors import ConfigError
 from kft.head import Head
 from kft.heads.classifier import Classifier
 from kft.heads.multilabel import Multilabel
 from kft.heads.regressor import Regressor
+from kft.scoring.direction import lower_is_better
+from kft.settings.catalog import CATALOG
 
 CLASSES = Target("class", ("cat", "dog", "owl"))
 LABELS = Target("multilabel", ("red", "round", "new"))

@@ -16,7 +16,7 @@ from tensorflow.python.framework import op_def_registry
 from tiny import vector_split
 from two_devices import DEVICES
 
-from kft.features.passes import PASS_SIZE
+from kft.cache.inference import PASS_SIZE
 
 FAST = {"train", "strings"}
 MIRRORED = {"strategy": "mirrored", "devices": list(DEVICES)}

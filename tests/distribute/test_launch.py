@@ -13,7 +13,7 @@ import workers
 from click.testing import CliRunner
 from distributed import BASE, LONGER
 
-from kft.cli import main
+from kft.cli.main import main
 from kft.distribute.launch import launch, passed_on, run_arguments, tf_configs, wait_for
 
 DEATH = {"name": "SIGKILL", "worker": 1, "epoch": 2, "step": 1}

@@ -20,11 +20,11 @@ from kft.engine.train import train
 from kft.errors import BackboneError, ConfigError, TrainingError
 from kft.exporters.saved_model import SavedModelExporter
 from kft.heads.classifier import Classifier
-from kft.optimizer import Sgd
 from kft.phase import Phase
 from kft.progress import shown_on
+from kft.recipe.optimizer import Sgd
+from kft.recipe.unfreeze import UnfreezeAll
 from kft.task import assemble
-from kft.unfreeze import UnfreezeAll
 
 LARGE = [[3.0], [1.0]]
 TUNE = {"name": "tune", "epochs": 1, "optimizer": Sgd(), "unfreeze": UnfreezeAll()}

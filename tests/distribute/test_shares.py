@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 from tiny import TARGET, vector_split
 
-from kft.batches import labelled
 from kft.distribute.shares import WHOLE, Shares, cut_up, in_shares, with_tally
+from kft.pipeline.batches import labelled
 
 
 def of_replica(replica, replicas, size, batch_size):

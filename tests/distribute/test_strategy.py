@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 import two_devices
 
-from kft.config import load_config
+from kft.config.run_config import load_config
 from kft.distribute.cluster import replicas
 from kft.distribute.slurm import slurm_resolver
 from kft.distribute.strategy import Distribute, cluster_here, mirrored, multi_worker

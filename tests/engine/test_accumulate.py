@@ -9,10 +9,10 @@ from tiny import Ramp, tiny_task, training, values
 from kft.engine.accumulate import in_parts
 from kft.engine.train import train
 from kft.heads.classifier import Classifier
-from kft.optimizer import AdamW
 from kft.phase import Phase
-from kft.schedule import Cosine
-from kft.unfreeze import UnfreezeTop
+from kft.recipe.optimizer import AdamW
+from kft.recipe.schedule import Cosine
+from kft.recipe.unfreeze import UnfreezeTop
 
 
 def trained(**settings):

@@ -8,15 +8,15 @@ import tensorflow as tf
 from sklearn.utils.class_weight import compute_class_weight
 from tiny import TARGET, Tags, Vectors, tiny_task, training, values, vector_split
 
-from kft.batches import Order, training_batches
 from kft.data import Target
 from kft.engine.class_weights import weigh
 from kft.engine.train import train
 from kft.errors import ConfigError
 from kft.heads.multilabel import Multilabel
-from kft.optimizer import Adam
 from kft.phase import Phase
-from kft.unfreeze import UnfreezeNone
+from kft.pipeline.batches import Order, training_batches
+from kft.recipe.optimizer import Adam
+from kft.recipe.unfreeze import UnfreezeNone
 
 
 def test_balanced_weights_make_every_class_count_the_same():

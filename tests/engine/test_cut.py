@@ -5,7 +5,7 @@ from tiny import Ramp, tiny_task
 
 from kft.engine.cut import boundary_tensors, cut
 from kft.image.applications import KerasApplication
-from kft.unfreeze import UnfreezeAll, UnfreezeFrom, UnfreezeNone, UnfreezeTop
+from kft.recipe.unfreeze import UnfreezeAll, UnfreezeFrom, UnfreezeNone, UnfreezeTop
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from kft.engine.best import Kept
 from kft.engine.gain import gain, goodness, interval
 from kft.engine.selection import Selected
 from kft.engine.snapshot import Snapshot
-from kft.evaluate import evaluate
+from kft.scoring.evaluate import evaluate
 
 
 @pytest.fixture

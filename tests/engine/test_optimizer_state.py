@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from kft.engine.optimizer_state import resume_from, transfer_state
 from kft.engine.phase_rate import PhaseRate
-from kft.optimizer import Adam, AdamW, Lion, RmsProp, Sgd
-from kft.schedule import Constant
+from kft.recipe.optimizer import Adam, AdamW, Lion, RmsProp, Sgd
+from kft.recipe.schedule import Constant
 
 KINDS = [
     Sgd(momentum=0.9, nesterov=True),

@@ -14,12 +14,12 @@ from kft.engine.run_state import RunState, find
 from kft.engine.train import train
 from kft.errors import TrainingError
 from kft.heads.classifier import Classifier
-from kft.optimizer import Adam, Sgd
 from kft.phase import Phase
 from kft.progress import shown_on
-from kft.run_dir import ARRAYS, BEST_WEIGHTS, METRICS, STATE
-from kft.schedule import Plateau
-from kft.unfreeze import UnfreezeGradual, UnfreezeNone
+from kft.recipe.optimizer import Adam, Sgd
+from kft.recipe.schedule import Plateau
+from kft.recipe.unfreeze import UnfreezeGradual, UnfreezeNone
+from kft.storage.run_files import ARRAYS, BEST_WEIGHTS, METRICS, STATE
 
 PHASES = (
     Phase(
@@ -96,7 +96,7 @@ def told(results):
 @pytest.fixture(autouse=True)
 def every_epoch_saved(monkeypatch):
     """Epochs are so short here that few would be."""
-    monkeypatch.setattr("kft.engine.saving.SPARED", 0)
+    monkeypatch.setattr("kft.engine.callbacks.checkpoint.SPARED", 0)
 
 
 @pytest.fixture

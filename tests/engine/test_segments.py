@@ -9,10 +9,10 @@ from kft.engine.segments import segments_of
 from kft.engine.train import train
 from kft.errors import ConfigError
 from kft.heads.classifier import Classifier
-from kft.optimizer import Adam
 from kft.phase import EarlyStopping, Phase
-from kft.schedule import Cosine
-from kft.unfreeze import UnfreezeAll, UnfreezeGradual, UnfreezeNone
+from kft.recipe.optimizer import Adam
+from kft.recipe.schedule import Cosine
+from kft.recipe.unfreeze import UnfreezeAll, UnfreezeGradual, UnfreezeNone
 
 
 def phase(name="only", **settings):
@@ -143,9 +143,9 @@ def test_a_carried_optimizer_makes_two_phases_one():
 
 
 def test_the_plan_says_how_many_stages_join_in_turn_and_counts_steps_and_not_batches():
-    from kft.commands.show_plan import in_turn
-    from kft.config import load_config
-    from kft.plan import plan
+    from kft.cli.show_plan import in_turn
+    from kft.config.run_config import load_config
+    from kft.workflows.plan import plan
 
     tune = phase("tune", unfreeze=UnfreezeGradual(groups=2), batch_size=4, accumulate_steps=3)
     config = load_config(

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from tiny import Ramp, same, tiny_task, training, values
 
+from kft.cache.feature_cache import Keeper
+from kft.cache.place import Keeping
 from kft.engine.best import Best, Kept
 from kft.engine.selection import changed_stages, check_select, interpolate, keep_epoch, validator
 from kft.engine.snapshot import Snapshot
 from kft.engine.train import train
 from kft.errors import ConfigError
-from kft.features.keep import Keeper
-from kft.features.place import Keeping
-from kft.optimizer import Sgd
 from kft.phase import Phase
-from kft.unfreeze import UnfreezeAll, UnfreezeNone, UnfreezeTop
+from kft.recipe.optimizer import Sgd
+from kft.recipe.unfreeze import UnfreezeAll, UnfreezeNone, UnfreezeTop
 
 
 def phase(name, unfreeze, epochs=1):

@@ -10,9 +10,9 @@ from kft.engine.step import optimizer_of, stage_factors
 from kft.engine.train import train
 from kft.errors import ConfigError
 from kft.heads.classifier import Classifier
-from kft.optimizer import Adam, AdamW, Sgd
 from kft.phase import Phase
-from kft.unfreeze import UnfreezeAll, UnfreezeTop
+from kft.recipe.optimizer import Adam, AdamW, Sgd
+from kft.recipe.unfreeze import UnfreezeAll, UnfreezeTop
 
 
 def phase(name="only", **settings):

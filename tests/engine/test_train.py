@@ -21,19 +21,19 @@ from tiny import (
     vector_split,
 )
 
+from kft.cache import inference as passes
+from kft.cache.feature_cache import Keeper
+from kft.cache.place import Keeping
 from kft.engine.parts import part_of
 from kft.engine.train import train
 from kft.errors import ConfigError, TrainingError
-from kft.features import passes
-from kft.features.keep import Keeper
-from kft.features.place import Keeping
 from kft.heads.classifier import Classifier
-from kft.optimizer import Adam, AdamW, Lion, RmsProp, Sgd
 from kft.phase import EarlyStopping
 from kft.progress import shown_on
-from kft.schedule import Plateau
+from kft.recipe.optimizer import Adam, AdamW, Lion, RmsProp, Sgd
+from kft.recipe.schedule import Plateau
+from kft.recipe.unfreeze import UnfreezeAll, UnfreezeMatch, UnfreezeTop
 from kft.task import assemble
-from kft.unfreeze import UnfreezeAll, UnfreezeMatch, UnfreezeTop
 
 
 @pytest.fixture

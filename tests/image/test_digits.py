@@ -7,7 +7,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from kft.image.digits import Digits
-from kft.sources.split_rule import SplitRule
+from kft.sources.splitting.split_rule import SplitRule
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ import tensorflow as tf
 from PIL import Image, ImageEnhance
 from sklearn.datasets import load_sample_image
 
-from kft.checking.duplicates import alike
 from kft.image.input import ImageInput
+from kft.workflows.checking.duplicates import alike
 
 SOURCE = ImageInput(size=(64, 64))
 

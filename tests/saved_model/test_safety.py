@@ -8,11 +8,11 @@ import tensorflow as tf
 from click.testing import CliRunner
 
 from kft.backbones.tf_hub import TfHub
-from kft.cli import main
-from kft.config import load_config
+from kft.cli.main import main
+from kft.config.run_config import load_config
 from kft.errors import BackboneError, ConfigError
-from kft.predict import predict
 from kft.saved_model.safety import one_signature, unsafe_ops
+from kft.workflows.predict import predict
 
 
 def runs_python(x):

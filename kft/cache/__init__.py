@@ -1,0 +1,1 @@
+"""Decoded examples and frozen features, computed once: in memory and on disk."""

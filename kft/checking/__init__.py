@@ -1,1 +1,0 @@
-"""What `kft check` finds out about examples, and what phases will take."""

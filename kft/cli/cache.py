@@ -1,0 +1,79 @@
+"""``kft cache``: what runs have kept on disk. It imports no TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from kft.cli.command import show
+from kft.cli.streams import show_json
+from kft.errors import KftError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from kft.cache.store import Entry
+
+
+@click.group()
+def cache() -> None:
+    """List or remove what runs have kept on disk."""
+
+
+@cache.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_kept(as_json: bool) -> None:
+    """List what is kept, used last first."""
+    from kft.cache.store import directory, entries
+
+    kept = entries()
+    if as_json:
+        show_json([entry.in_json() for entry in kept])
+    elif kept:
+        show(kept_table(kept))
+    else:
+        click.echo(f"Nothing is kept in {directory()}")
+
+
+@cache.command()
+def clear() -> None:
+    """Remove all that is kept; a run that uses it now goes on."""
+    from kft.cache.store import clear as remove_all
+    from kft.cache.store import directory, entries
+    from kft.messages import in_words
+
+    kept = entries()
+    removed = remove_all()
+    size = in_words(sum(entry.size for entry in removed))
+    noun = "set" if len(removed) == 1 else "sets"
+    click.echo(f"Removed {len(removed)} {noun}, {size}, from {directory()}")
+    left = [entry for entry in kept if entry.path.exists()]
+    if left:
+        raise KftError(
+            where=str(directory()),
+            problem=f"{len(left)} of {len(kept)} cannot be removed",
+            fix="Do it as a user who may write there",
+        )
+
+
+def kept_table(kept: Sequence[Entry]) -> RenderableType:
+    """Returns what is kept, one row each."""
+    from kft.cli.show import table
+    from kft.messages import in_words
+
+    shown = table("of", "examples", "shape", "view", "size", "last used", right=("examples",))
+    for entry in kept:
+        told = entry.told
+        view = (told.get("view") or {}).get("epoch", "")
+        shown.add_row(
+            str(told.get("backbone", "damaged")),
+            str(told.get("examples", "")),
+            " ".join("x".join(map(str, shape)) for shape in told.get("shapes", ())),
+            str(view),
+            in_words(entry.size),
+            f"{datetime.fromtimestamp(entry.used):%Y-%m-%d %H:%M}",
+        )
+    return shown

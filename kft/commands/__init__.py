@@ -1,1 +1,0 @@
-"""What the commands share, and how they show results."""

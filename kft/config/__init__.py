@@ -1,0 +1,1 @@
+"""The run config and its JSON Schema."""

@@ -1,0 +1,101 @@
+"""Validates after each epoch, and writes down what it gave.
+
+Reached from functions only, since it imports Keras.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+import tensorflow as tf
+
+from kft.engine.callbacks.rollback import LastGood
+from kft.engine.callbacks.tensorboard import TensorBoard
+from kft.engine.callbacks.user_callback import ForUser, Listening
+from kft.engine.phase_rate import rate_of
+from kft.phase import Phase
+from kft.pipeline.batches import Evaluation
+from kft.progress import say
+from kft.storage.run_files import METRICS, TENSORBOARD
+
+if TYPE_CHECKING:
+    from kft.engine.context import TrainingContext
+    from kft.engine.parts import Parts
+
+
+class Recorder(keras.callbacks.Callback):
+    """Validates after each epoch, and writes ``metrics.jsonl`` and TensorBoard's scalars.
+
+    Not the ``validation_data`` of `fit`, since the validated model may be another than the
+    trained one: the features of validation are kept even where training is augmented.
+
+    Attributes:
+        records: Of the epochs that count, as lines of ``metrics.jsonl``.
+        before: The validation scores before the first step of the phase, and the epoch they
+            are of.
+    """
+
+    def __init__(
+        self,
+        context: TrainingContext,
+        phase: Phase,
+        last_good: LastGood,
+        users: Sequence[ForUser],
+    ) -> None:
+        super().__init__()
+        self.records: list[dict[str, Any]] = []
+        self.before: dict[str, Any] = {}
+        self._phase = phase
+        self._limits = context.limits
+        self._last_good = last_good
+        self._listening = [Listening(user) for user in users]
+        self._metrics = context.directory / METRICS
+        self._tensorboard = TensorBoard(context.directory / TENSORBOARD)
+
+    def begin(self, parts: Parts, validation: Evaluation, epoch: int) -> None:
+        """Looks at `parts` from `epoch` on, counted from 0; the first time, as they are before."""
+        self._parts = parts
+        self._validation = validation
+        if not self.before:
+            self.before = {"epoch": epoch, **self._validated([])}
+            self._limits.begin(self.before)
+
+    def _validated(self, listening: Sequence[Listening]) -> dict[str, float]:
+        scores = self._validation.scores(self._parts.validation.model, listening)
+        return {f"val_{name}": score for name, score in scores.items()}
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Starts the clock, which stops before validation."""
+        self._started = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Records the epoch and adds ``val_…`` to its `logs`; epochs count from 1 over the run."""
+        logs = logs if logs is not None else {}
+        seconds = time.perf_counter() - self._started
+        scores = self._validated(self._listening)
+        logs.update(scores)
+        rate = rate_of(self.model.optimizer)
+        record = {
+            "phase": self._phase.name,
+            "epoch": epoch + 1,
+            **{name: float(score) for name, score in logs.items()},
+            "learning_rate": float(rate(tf.maximum(self.model.optimizer.iterations - 1, 0))),
+            "rollbacks": len(self._last_good.rollbacks),
+            "seconds": round(seconds, 4),
+            "examples_per_second": round(self._parts.train.split.size / seconds, 2),
+        }
+        self._limits.check(record)
+        self.records.append(record)
+        with self._metrics.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        self._tensorboard.add(record)
+        told = ", ".join(f"{key[4:]} {score:.4f}" for key, score in scores.items())
+        say(f"{self._phase.name}, epoch {epoch + 1}: validation {told} ({seconds:.1f} s)")
+
+    def close(self) -> None:
+        """Closes TensorBoard's files."""
+        self._tensorboard.close()

@@ -1,1 +1,0 @@
-"""What frozen layers give: computed once, and kept in memory and on disk."""

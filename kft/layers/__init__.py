@@ -1,0 +1,1 @@
+"""What layers and optimizers of Keras need beside themselves."""

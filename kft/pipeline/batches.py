@@ -1,0 +1,202 @@
+"""Batches of a split, in an order that the engine owns.
+
+Order is a pure function of ``(seed, epoch)`` and every random choice for an example one of
+``(seed, epoch, index)``. That is what makes cached, resumed and distributed runs equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kft.data import Split, Target
+from kft.distribute.cluster import shared_out
+from kft.distribute.shares import WHOLE, Shares, cut_up, in_shares, with_tally
+from kft.pipeline.autotune import untuned
+from kft.pipeline.mix import Mix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    import keras
+    import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class Order:
+    """How training goes through a split.
+
+    Attributes:
+        seed: Of the run.
+        first_epoch: Number of the first epoch, counted over the whole run from 0.
+        epochs: How many follow one another.
+        batch_size: Examples in a batch; the last of an epoch may hold fewer.
+        views: Which variant of the examples the epochs take in turn: epoch ``e`` that at
+            ``e % len(views)``. A split that has several fetches variant ``v`` of an example at
+            ``index + v * size``.
+    """
+
+    seed: int
+    first_epoch: int
+    epochs: int
+    batch_size: int
+    views: tuple[int, ...] = (0,)
+
+
+def training_batches(
+    split: Split,
+    target: Target,
+    order: Order,
+    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None,
+    mix: Mix | None = None,
+) -> Any:
+    """Returns ``(inputs, labels, weights)`` of all epochs of `order`, one after another.
+
+    Labels are dense ``(batch, k)``, weights ``(batch,)``, or of several labels ``(batch, k)`` or
+    ``(batch, 1)``. `augment` is as `Input.augment`; what it gives is mixed by `mix`. Where several
+    devices train, each has its share of every batch, as `share_of` gives it.
+    """
+    import tensorflow as tf
+
+    views = tf.constant(order.views, "int64")
+
+    def one_epoch(epoch: tf.Tensor, shares: Shares) -> tf.data.Dataset:
+        first = tf.gather(views, epoch % len(order.views)) * split.size
+        # Examples are mixed within the batch, so every process needs the whole of it.
+        early = WHOLE if mix is not None else shares
+        indices = shuffled(split.size, order.seed, epoch, order.batch_size, early)
+        rows = indices if order.views == (0,) else indices.map(lambda index: first + index)
+        batches = labelled(split, target, rows, early.size(order.batch_size))
+        batches = with_tally(batches, split.size, order.batch_size, early)
+        for change in changes(augment, mix, order.seed, epoch):
+            batches = batches.map(change, num_parallel_calls=tf.data.AUTOTUNE)
+        return cut_up(batches, shares) if early is not shares else batches
+
+    def all_epochs(shares: Shares) -> tf.data.Dataset:
+        epochs = tf.data.Dataset.range(order.first_epoch, order.first_epoch + order.epochs)
+        batches = epochs.flat_map(lambda epoch: one_epoch(epoch, shares))
+        return untuned(batches.map(lambda _, *batch: batch).prefetch(2))
+
+    return shared_out(all_epochs)
+
+
+def changes(
+    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None,
+    mix: Mix | None,
+    seed: int,
+    epoch: tf.Tensor,
+) -> list[Callable[..., tuple[tf.Tensor, ...]]]:
+    """Returns what happens to each batch of one epoch, in turn."""
+    varied = [] if augment is None else [varied_by(augment, seed, epoch)]
+    return varied + ([] if mix is None else [mixed_by(mix, seed, epoch)])
+
+
+def varied_by(
+    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], seed: int, epoch: tf.Tensor
+) -> Callable[..., tuple[tf.Tensor, ...]]:
+    """Returns what augments a batch of one epoch."""
+
+    def vary(index: tf.Tensor, inputs: tf.Tensor, *rest: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return index, augment(inputs, example_seeds(seed, epoch, index)), *rest
+
+    return vary
+
+
+def mixed_by(mix: Mix, seed: int, epoch: tf.Tensor) -> Callable[..., tuple[tf.Tensor, ...]]:
+    """Returns what mixes the examples of a batch of one epoch, while `mix` is on."""
+    import tensorflow as tf
+
+    def blend(index: tf.Tensor, *batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        seeds = example_seeds(seed, epoch, index)
+        mixed = tf.cond(epoch < mix.until, lambda: mix.batch(seeds, *batch), lambda: batch)
+        return index, *mixed
+
+    return blend
+
+
+def evaluation_batches(split: Split, target: Target, batch_size: int) -> Any:
+    """Returns ``(inputs, labels)`` in the order of the split, labels dense ``(batch, k)``.
+
+    Where there are several devices, each has its share of every batch, as in training.
+    """
+    import tensorflow as tf
+
+    def whole(shares: Shares) -> tf.data.Dataset:
+        indices = in_shares(split.size, batch_size, shares)
+        batches = labelled(split, target, indices, shares.size(batch_size))
+        if shares.replicas == 1:
+            batches = batches.map(lambda _, inputs, labels, weights: (inputs, labels))
+            return untuned(batches.prefetch(2))
+        batches = batches.map(lambda *batch: (*batch[1:3], tf.ones_like(batch[3])))
+        return untuned(with_tally(batches, split.size, batch_size, shares).prefetch(2))
+
+    return shared_out(whole)
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The batches of a split that score a compiled model.
+
+    Attributes:
+        steps: How many there are, which Keras cannot ask where several devices share them.
+    """
+
+    batches: Any
+    steps: int
+
+    def scores(self, model: keras.Model, callbacks: Sequence[Any] = ()) -> dict[str, float]:
+        """Returns the loss and the metrics of `model` by their names."""
+        found = model.evaluate(
+            self.batches, steps=self.steps, verbose=0, return_dict=True, callbacks=list(callbacks)
+        )
+        return {name: float(score) for name, score in found.items()}
+
+
+def evaluation(split: Split, target: Target, batch_size: int) -> Evaluation:
+    """Returns the `evaluation_batches` of a split and their number."""
+    batches = evaluation_batches(split, target, batch_size)
+    return Evaluation(batches, -(-split.size // batch_size))
+
+
+def shuffled(
+    size: int, seed: int, epoch: tf.Tensor, batch_size: int, shares: Shares = WHOLE
+) -> tf.data.Dataset:
+    """Returns `in_shares` in the order of one epoch, in constant memory."""
+    import tensorflow as tf
+
+    key = tf.stack([tf.constant(seed, "int64"), tf.cast(epoch, "int64")])
+    return in_shares(size, batch_size, shares).map(
+        lambda places: tf.random.experimental.index_shuffle(places, key, size - 1)
+    )
+
+
+def example_seeds(seed: int, epoch: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    """Returns int64 ``(batch, 2)``: a seed of its own for each example in each epoch."""
+    import tensorflow as tf
+
+    of_epoch = tf.cast(seed, "int64") * 1_000_003 + tf.cast(epoch, "int64")
+    return tf.stack([tf.fill(tf.shape(index), of_epoch), index], axis=1)
+
+
+def labelled(
+    split: Split, target: Target, rows: tf.data.Dataset, batch_size: int
+) -> tf.data.Dataset:
+    """Returns ``(indices, inputs, labels, weights)`` of batches of `rows`, as `Order` has them."""
+    import numpy as np
+    import tensorflow as tf
+
+    labels = tf.constant(split.labels)
+    ones = np.ones(split.size, "float32")
+    weights = tf.constant(ones if split.weights is None else split.weights)
+    if target.kind == "multilabel" and len(weights.shape) == 1:
+        weights = weights[:, tf.newaxis]
+
+    def with_label(row: tf.Tensor, inputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        index = row % split.size
+        label = tf.gather(labels, index)
+        if target.kind == "class":
+            label = tf.one_hot(label, len(target.names))
+        return index, inputs, label, tf.gather(weights, index)
+
+    return split.fetched(rows, batch_size).map(with_label)

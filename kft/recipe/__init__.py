@@ -1,0 +1,1 @@
+"""What a phase says: optimizer, learning-rate schedule, what it unfreezes."""

@@ -1,0 +1,160 @@
+"""What a run writes for people and scripts."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kft import __version__
+from kft.data import Splits, Target
+from kft.progress import for_people
+from kft.scoring.metrics import scoring_of
+from kft.storage.atomic import remove, replacing, write_text
+from kft.storage.run_files import ENVIRONMENT, FIGURES, PREDICTIONS, SCORES, SKIPPED, SPLIT, TARGET
+
+if TYPE_CHECKING:
+    from kft.engine.selection import Selected
+    from kft.engine.train import PhaseResult
+    from kft.scoring.evaluate import Answers
+
+
+def write_json(path: Path, value: object) -> None:
+    """Writes `value` so that a person can read it."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_beginning(directory: Path, splits: Splits, left_out: Mapping[str, str]) -> None:
+    """Writes what is known before training: versions, classes, splits, what was skipped.
+
+    `splits` are as the source gave them, so that their list names all of the data and can divide
+    it again; `left_out` is what was left out of them, with the reason.
+    """
+    write_json(directory / ENVIRONMENT, environment())
+    write_text(directory / TARGET, splits.target.to_json())
+    write_csv(directory / SPLIT, ("path", "label", "split", "group"), split_rows(splits))
+    if left_out:
+        write_csv(directory / SKIPPED, ("path", "reason"), left_out.items())
+    else:
+        remove(directory / SKIPPED)  # of a run that was killed before it had trained anything
+
+
+def split_rows(splits: Splits) -> Iterator[tuple[str, str, str, str]]:
+    """Yields the name, label, split and group of each example."""
+    scoring = scoring_of(splits.target)
+    for part, split in splits.by_name().items():
+        for index, name in enumerate(split.names):
+            group = split.groups[index] if split.groups else ""
+            yield name, scoring.text(split.labels[index]), part, group or ""
+
+
+def write_csv(path: Path, head: Sequence[str], rows: Any) -> None:
+    """Writes a table."""
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(head)
+        writer.writerows(rows)
+
+
+def environment() -> dict[str, Any]:
+    """Returns the versions and devices a run depends on."""
+    import platform
+
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    return {
+        "kft": __version__,
+        "keras": keras.__version__,
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "devices": [device.name for device in tf.config.list_logical_devices()],
+    }
+
+
+def scores(
+    answers: Mapping[str, Answers],
+    phases: Sequence[PhaseResult],
+    selected: Selected,
+    gain: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Returns the content of ``scores.json``; `gain` is that of fine-tuning."""
+    return {
+        **{name: dict(answer.scores) for name, answer in answers.items()},
+        "phases": [
+            {
+                "name": phase.name,
+                "seconds": round(phase.seconds, 3),
+                "trained_parameters": phase.trained_parameters,
+                "trained_stages": phase.trained_stages,
+                "features_kept": phase.features_kept,
+                "features": phase.features,
+                "rollbacks": [dict(rollback) for rollback in phase.rollbacks],
+                "before": validation_scores(phase.before),
+                "best": validation_scores(phase.best),
+                "last": validation_scores(phase.epochs[-1]),
+            }
+            for phase in phases
+        ],
+        "selected": selection(selected),
+        "gain": gain,
+    }
+
+
+def selection(selected: Selected) -> dict[str, Any]:
+    """Returns which epoch's weights were kept, and what was tried to find them."""
+    start = selected.start
+    return {
+        "select": selected.select,
+        "monitor": selected.monitor,
+        **place(selected.record),
+        "alpha": selected.alpha,
+        "start": None if start is None else place(start.record),
+        "sweep": list(selected.sweep),
+    }
+
+
+def place(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the phase and the epoch of a record."""
+    return {"phase": record["phase"], "epoch": record["epoch"]}
+
+
+def validation_scores(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the epoch and the validation scores of a record, by their plain names."""
+    named = {
+        key.removeprefix("val_"): value for key, value in record.items() if key.startswith("val_")
+    }
+    return {"epoch": record["epoch"], **named}
+
+
+def prediction_rows(answers: Answers, target: Target) -> Iterator[tuple[str, ...]]:
+    """Yields the name of each example, its label, and what is predicted; the outputs last."""
+    scoring, split = scoring_of(target), answers.split
+    for name, label, outputs in zip(split.names, split.labels, answers.outputs, strict=True):
+        yield name, *scoring.row(label, outputs)
+
+
+def write_end(directory: Path, content: Mapping[str, Any], test: Answers, target: Target) -> None:
+    """Writes scores and predictions."""
+    write_json(directory / SCORES, content)
+    columns = ("path", *scoring_of(target).columns)
+    write_csv(directory / PREDICTIONS, columns, prediction_rows(test, target))
+
+
+def draw_end(directory: Path, content: Mapping[str, Any], test: Answers, target: Target) -> None:
+    """Draws the figures, as far as they can be drawn."""
+    folder = directory / FIGURES
+    with for_people(f"{folder}/learning_curves.png"):
+        from kft.results.figures import draw_learning_curves
+
+        folder.mkdir(exist_ok=True)
+        draw_learning_curves(directory, content["selected"], folder / "learning_curves.png")
+    with for_people(f"the figure of the answers in {folder}"):
+        from kft.results.figures import draw_answers
+
+        draw_answers(test, target, folder)

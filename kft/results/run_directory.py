@@ -1,0 +1,207 @@
+"""Where a run writes: its own directory, or a private one for a worker that is not the chief."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shlex import quote
+from tempfile import TemporaryDirectory
+
+from kft.config.run_config import RunConfig
+from kft.distribute.cluster import least
+from kft.distribute.strategy import cluster_here
+from kft.engine.run_state import Found, find
+from kft.errors import ConfigError, ExportError, TrainingError
+from kft.progress import hidden, say
+from kft.storage.atomic import PARTIAL, write_text
+from kft.storage.run_files import ARRAYS, BEST_WEIGHTS, CONFIG, METRICS, PREDICTIONS, SCORES, STATE
+
+FULL_DISK = ("No space left on device", "File too large", "Disk quota exceeded")
+
+
+@contextmanager
+def own_directory(config: RunConfig, resume: bool) -> Iterator[Path]:
+    """Makes the run's directory, or takes the one of a killed run that `resume` goes on with.
+
+    Should the run end before its first epoch has, the directory goes again if it was made here,
+    so that the same command can be given again.
+    """
+    directory = Path(config.output_dir)
+    goes_on = resume and (directory / CONFIG).is_file()
+    if not goes_on:
+        new_directory(config, resume)
+    with locked(directory):
+        if goes_on:
+            take_over(directory, config)
+        try:
+            with full_disk_told(directory):
+                yield directory
+        except BaseException as error:
+            if not goes_on and not (directory / METRICS).exists():
+                shutil.rmtree(directory, ignore_errors=True)
+            if isinstance(error, KeyboardInterrupt):
+                say(what_is_left(directory))
+            raise
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Keeps all other processes from going on with the run in `directory`.
+
+    The lock goes with the process. Where the system or the disk has none, nobody is kept away.
+
+    Raises:
+        ConfigError: Another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    # For writing, as NFS wants it.
+    with (directory / CONFIG).open("r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                where=f"output_dir {str(directory)!r}",
+                problem="holds a run that another process is working on",
+                fix="Wait for its end, or end that process",
+            ) from error
+        except OSError:
+            say(f"note: {directory} cannot be locked: start no other process that goes on with it")
+        yield
+
+
+def what_is_left(directory: Path) -> str:
+    """Returns what a run that was interrupted has left, and how to go on, for people."""
+    if not directory.exists():
+        return f"Nothing had been trained, so {directory} is gone: give the same command again"
+    names = (METRICS, BEST_WEIGHTS, SCORES, PREDICTIONS)
+    there = [name for name in names if (directory / name).is_file()]
+    told = f"{directory} holds {', '.join(there)}\n" if there else ""
+    if (directory / SCORES).is_file() and not (directory / STATE).is_file():
+        return f"{told}Export it with:  kft export {quote(str(directory))}"
+    how = "Go on with" if cluster_here() is None else "Start all workers again to go on, each with"
+    return f"{told}{how}:  kft run {quote(str(directory / CONFIG))} --resume"
+
+
+@contextmanager
+def private_directory() -> Iterator[Path]:
+    """Gives a worker that is not the chief a directory that goes with it, and keeps it silent."""
+    with TemporaryDirectory(prefix="kft-worker-") as private, hidden():
+        (Path(private) / BEST_WEIGHTS).parent.mkdir()
+        yield Path(private)
+
+
+def new_directory(config: RunConfig, resume: bool = False) -> Path:
+    """Makes the run's directory, with the resolved config in it.
+
+    `resume` says that the directory was to hold a killed run.
+    """
+    directory = Path(config.output_dir)
+    refuse_used(directory, resume)
+    try:
+        if not directory.exists():
+            directory.mkdir(parents=True)  # which of two that begin at once one alone can do
+        write_text(directory / CONFIG, config.to_json() + "\n")
+        (directory / ARRAYS).mkdir()
+    except OSError as error:
+        raise ConfigError(
+            where=f"output_dir {config.output_dir!r}",
+            problem=f"cannot be made: {error.strerror}",
+            fix="Name a directory that you may write to, on a disk with room",
+        ) from error
+    return directory
+
+
+def take_over(directory: Path, config: RunConfig) -> None:
+    """Makes the directory of a killed run ready to go on with it.
+
+    Raises:
+        ConfigError: The run there is another one, or done.
+        TrainingError: Its config is damaged.
+    """
+    try:
+        there = dict(json.loads((directory / CONFIG).read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        problem = f"{CONFIG} is cut off or changed"
+        fix = "Write it anew from your own config, or begin anew with another output_dir"
+        raise TrainingError(f"resume {str(directory)!r}", problem, fix) from error
+    here = json.loads(config.to_json())
+    others = sorted(key for key in {*there, *here} if there.get(key) != here.get(key))
+    if others:
+        raise ConfigError(
+            where=f"output_dir {str(directory)!r}",
+            problem=f"holds a run whose config differs in {', '.join(others)}",
+            fix=f"Resume `{directory / CONFIG}` itself, or name another output_dir",
+        )
+    if (directory / SCORES).is_file() and not (directory / STATE).is_file():
+        raise ConfigError(
+            where=f"output_dir {str(directory)!r}",
+            problem="holds a run that is done: there is nothing to resume",
+            fix=f"Take `kft export {directory}` if its export is missing, or another output_dir",
+        )
+    (directory / ARRAYS).mkdir(exist_ok=True)  # it comes behind the config
+
+
+def found_by_all(config: RunConfig) -> Found | None:
+    """Returns the state that a killed run left, if there is one.
+
+    Raises:
+        ConfigError: Some workers find another than others.
+    """
+    found = find(Path(config.output_dir))
+    number = -1 if found is None else found.number
+    if least(number) != -least(-number):
+        raise ConfigError(
+            where=f"output_dir {config.output_dir!r}",
+            problem="does not hold the same for all workers",
+            fix="To resume a run, name a directory that all of them can read",
+        )
+    return found
+
+
+def refuse_used(directory: Path, resume: bool = False) -> None:
+    """Raises ConfigError if a run may not write to `directory`, since something is there.
+
+    What a run has left that was killed as it began is nothing; `resume` says that there was to be
+    more.
+    """
+    if directory.is_dir():
+        there = [path for path in directory.iterdir() if path.name != PARTIAL + CONFIG]
+    if not directory.exists() or (directory.is_dir() and not there):
+        return
+    fix = "Name another, or move it away: a run overwrites nothing"
+    if not resume:
+        fix += ". A run that was killed there goes on with --resume"
+    raise ConfigError(
+        where=f"output_dir {str(directory)!r}",
+        problem=f"is not empty, but has no {CONFIG} to go on with"
+        if resume
+        else "is not an empty directory",
+        fix=fix,
+    )
+
+
+@contextmanager
+def full_disk_told(directory: Path) -> Iterator[None]:
+    """Turns what Python, HDF5 and TensorFlow each say of a full disk into one message."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        full = next((words for words in FULL_DISK if words in str(error)), None)
+        if full is None:
+            raise
+        fix = "Make room and run it again"
+        if (directory / STATE).is_file():
+            # Before the first epoch the directory goes, which is as well.
+            fix += " with --resume"
+        elif (directory / BEST_WEIGHTS).is_file():
+            fix = f"Make room, then `kft export {directory}`: the trained weights are kept"
+        raise ExportError(str(directory), f"cannot be written: {full}", fix) from error

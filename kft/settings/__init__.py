@@ -1,0 +1,1 @@
+"""How JSON becomes objects: components by kind, overrides, messages."""

@@ -1,0 +1,76 @@
+"""Overrides of a config: ``phases.0.epochs=3``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+from kft.errors import ConfigError
+from kft.messages import short_repr
+from kft.settings.strict_json import oddity_in, parse
+
+
+def apply_override(
+    settings: dict[str, Any], override: str, default_of: Callable[[str], Any]
+) -> None:
+    """Sets ``a.b=value`` in `settings`; the value is JSON, or else a word.
+
+    `default_of` gives what stands at a key of `settings` that is not there, as JSON.
+    """
+    path, value = path_and_value(override)
+    *parents, last = path.replace("[", ".").replace("]", "").split(".")
+    if parents:
+        settings.setdefault(parents[0], default_of(parents[0]))
+    node: Any = settings
+    for key in parents:
+        node = step_into(node, key, override)
+    if isinstance(node, list):
+        node[list_index(node, last, override)] = value
+    else:
+        node[last] = value
+
+
+def path_and_value(override: str) -> tuple[str, Any]:
+    """Returns the two sides of an `override`; the value is JSON, or else a word.
+
+    Raises:
+        ConfigError: It has no two sides, or a value that is no setting.
+    """
+    odd = oddity_in(override)
+    if odd is not None:
+        raise ConfigError("--set", odd, "Correct it")
+    path, equals, text = override.partition("=")
+    if not equals or not path:
+        raise ConfigError(f"--set {override}", "has no '='", "Write it as a.b=value")
+    try:
+        return path, parse(text)
+    except json.JSONDecodeError:
+        return path, text
+    except ValueError as error:
+        raise ConfigError(f"--set {path}", str(error), "Correct it") from error
+
+
+def step_into(node: Any, key: str, override: str) -> Any:
+    """Returns what `key` names in a list or an object, which gets one if it is not there."""
+    place: Any = list_index(node, key, override) if isinstance(node, list) else key
+    there = node[place] if isinstance(node, list) else node.get(key)
+    inner = {} if there is None else there
+    if not isinstance(inner, list | dict):
+        raise ConfigError(
+            f"--set {override}", f"{key!r} is {short_repr(inner)}, not an object", "Correct it"
+        )
+    node[place] = inner
+    return inner
+
+
+def list_index(node: list[Any], key: str, override: str) -> int:
+    """Returns `key` as a number of an entry of the list `node`."""
+    if not re.fullmatch("[0-9]{1,9}", key) or int(key) >= len(node):
+        raise ConfigError(
+            f"--set {override}",
+            f"{key!r} is no entry of a list of {len(node)}",
+            "Give its number, counted from 0",
+        )
+    return int(key)

@@ -1,0 +1,1 @@
+"""Arrays in memory, `.npz` files and `tf.data.Dataset`s."""

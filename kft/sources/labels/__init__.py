@@ -1,0 +1,1 @@
+"""Labels: what is predicted, read from cells, arrays and records."""

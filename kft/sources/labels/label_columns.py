@@ -1,0 +1,127 @@
+"""What a table says that is to be predicted: a class, several labels, or values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from kft.data import Target, TargetKind
+from kft.errors import DataError
+from kft.messages import natural, printable, quoted
+from kft.settings.bounds import MOST_LABEL_BYTES
+from kft.sources.labels.cell_parsers import flag_in, labels_in, number_in, text_in
+from kft.sources.table_file import Fault, Rows
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What is to be predicted of each example.
+
+    Attributes:
+        names: Of the classes, labels or values, in label order.
+        shown: The classes or labels of each example; none if it has values.
+        values: Float32 ``(size, k)``, or None.
+    """
+
+    kind: TargetKind
+    names: tuple[str, ...]
+    shown: Sequence[tuple[str, ...]]
+    values: np.ndarray | None = None
+
+    def renamed(self, names: Mapping[str, str]) -> Predicted:
+        """Returns the same under other names."""
+        shown = [tuple(names[name] for name in each) for each in self.shown]
+        return replace(self, shown=shown)
+
+    def labels(self, names: Sequence[str]) -> np.ndarray:
+        """Returns the labels of a `Split`, where `names` are in label order."""
+        import numpy as np
+
+        numbers = {name: number for number, name in enumerate(names)}
+        if self.values is not None:
+            return self.values
+        if self.kind == "class":
+            return np.array([numbers[name] for (name,) in self.shown], "int32")
+        labels = np.zeros((len(self.shown), len(names)), "float32")
+        for row, shown in zip(labels, self.shown, strict=True):
+            row[[numbers[name] for name in shown]] = 1
+        return labels
+
+    def target(self, where: str, trained: np.ndarray) -> Target:
+        """Returns the target, where `trained`, bool ``(size,)``, says what is trained on.
+
+        Raises:
+            DataError: There is too little to tell apart, or nothing to learn a label from.
+        """
+        if self.values is not None:
+            return Target.of_values(self.names, self.values[trained])
+        least = 2 if self.kind == "class" else 1
+        if len(self.names) < least:
+            what = f"only the class {quoted(self.names)}" if self.names else "no label in any line"
+            raise DataError(where, f"has {what}", "Add lines with others")
+        numbers = len(self.names) * len(self.shown)
+        if self.kind == "multilabel" and FLOAT_BYTES * numbers > MOST_LABEL_BYTES:
+            raise DataError(
+                where,
+                f"has {len(self.names)} labels for {len(self.shown)} examples, which are {numbers} "
+                f"numbers, expected up to {MOST_LABEL_BYTES // FLOAT_BYTES}",
+                "Leave out rare labels, or look whether it is labels that the column holds",
+            )
+        there = {name for shown in self.shown for name in shown}
+        if absent := [name for name in self.names if name not in there]:
+            raise DataError(
+                where,
+                f"has no example of {quoted(absent)}",
+                "Add some, or leave it out of the data and of the names",
+            )
+        return Target(self.kind, self.names)
+
+    def notes(self, trained: np.ndarray) -> Iterator[str]:
+        """Yields what a person should know of the values that are trained on."""
+        if self.values is not None:
+            for name, column in zip(self.names, self.values[trained].T, strict=True):
+                yield (
+                    f"{name!r} in train: from {column.min():.6g} to {column.max():.6g}, mean "
+                    f"{column.mean():.6g}, standard deviation {column.std():.6g}"
+                )
+
+
+def class_in(rows: Rows, column: str, faults: list[Fault]) -> Predicted:
+    """Returns the classes in `column`."""
+    shown = [(printable(name),) for name in rows.read(column, text_in, faults)]
+    return Predicted("class", natural_order(shown), shown)
+
+
+def labels_listed(rows: Rows, column: str, separator: str, faults: list[Fault]) -> Predicted:
+    """Returns the labels that `column` lists."""
+    shown = rows.read(column, labels_in(separator), faults)
+    return Predicted("multilabel", natural_order(shown), shown)
+
+
+def labels_flagged(rows: Rows, columns: Sequence[str], faults: list[Fault]) -> Predicted:
+    """Returns the labels that have a column each."""
+    flags = zip(*(rows.read(name, flag_in, faults) for name in columns), strict=False)
+    names = tuple(map(printable, columns))
+    shown = [tuple(name for name, has in zip(names, row, strict=True) if has) for row in flags]
+    return Predicted("multilabel", names, shown)
+
+
+def values_in(rows: Rows, columns: Sequence[str], faults: list[Fault]) -> Predicted:
+    """Returns the numbers in `columns`."""
+    import numpy as np
+
+    table = list(zip(*(rows.read(name, number_in, faults) for name in columns), strict=False))
+    names = tuple(map(printable, columns))
+    return Predicted("value", names, [()] * len(table), np.array(table, "float32"))
+
+
+def natural_order(shown: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    """Returns all names that are shown."""
+    return tuple(sorted({name for names in shown for name in names}, key=natural))

@@ -1,0 +1,1 @@
+"""Prepared data sets of tensorflow-datasets."""

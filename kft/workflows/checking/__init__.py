@@ -1,0 +1,1 @@
+"""What `kft check` looks at: the examples, and what each phase costs on this machine."""

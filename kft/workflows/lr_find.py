@@ -1,0 +1,144 @@
+"""Finds a learning rate for a phase of a run, and keeps nothing of what it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from kft.cache.decode import read
+from kft.cache.feature_cache import Keeper
+from kft.cache.unchanged import changes_told
+from kft.config.run_config import RunConfig
+from kft.engine.best import Best
+from kft.engine.context import TrainingContext
+from kft.engine.prepare import before_training, prepare
+from kft.engine.random_state import kept_random_state
+from kft.engine.segments import segments_of
+from kft.engine.step import pretrained_values
+from kft.engine.train import train
+from kft.errors import ConfigError
+from kft.finder.found_rate import FoundRate
+from kft.phase import Phase
+from kft.pipeline.batches import training_batches
+from kft.progress import for_people
+from kft.results.report import write_json
+from kft.workflows.setup import set_up
+
+
+@dataclass(frozen=True)
+class LrFindResult:
+    """What a learning-rate finder found for a phase.
+
+    Attributes:
+        number: Of the phase, from 0.
+        configured: The rate that the config has.
+    """
+
+    phase: str
+    number: int
+    configured: float
+    found: FoundRate
+
+
+def lr_find(config: RunConfig, phase: str | None = None) -> LrFindResult:
+    """Returns what a range test finds for a phase, the first if None is named.
+
+    It trains the phases before it as a run would, but without the user's callbacks and into a
+    temporary directory: rates for fine-tuning mean nothing under an untrained head. Nothing is
+    written but what the `cache` keeps, and the random states are afterwards as before.
+
+    Raises:
+        KftError: As `run`, or there is no such phase.
+    """
+    import keras
+
+    number = number_of(phase, config.phases)
+    with kept_random_state(), TemporaryDirectory() as directory:
+        keras.utils.set_random_seed(config.seed)
+        ready = set_up(config)
+        task = ready.task
+        context = TrainingContext(
+            task=task,
+            splits=read(ready.splits, config.data.on_bad_input, config.cache).decoded,
+            directory=Path(directory),
+            best=Best(task.model, config.monitored),
+            seed=config.seed,
+            batch_size=config.data.batch_size,
+            class_weights=config.class_weights,
+            keeper=Keeper(config.keeping, config.seed, task.backbone.name),
+            # What l2_sp pulls to is not what the phases before leave.
+            pretrained=pretrained_values(task, config.phases),
+        )
+        chosen = config.phases[number]
+        with changes_told(*context.splits.by_name().values()):
+            earlier = train(context, config.phases[:number])
+            epoch = earlier[-1].epochs[-1]["epoch"] if earlier else 0
+            found = find_rate(context, chosen, epoch)
+    return LrFindResult(chosen.name, number, chosen.optimizer.learning_rate, found)
+
+
+def find_rate(context: TrainingContext, phase: Phase, first_epoch: int = 0) -> FoundRate:
+    """Returns what a range test finds for `phase`, on the weights that the task has now.
+
+    With the batches, optimizer, clipping and weights of examples that the phase itself would
+    have from `first_epoch` on. The weights in the task and every random state are afterwards as
+    before; it is compiled, and frozen but for what the phase trains.
+    """
+    from kft.finder.range_test import find_learning_rate
+
+    with kept_random_state():
+        context = before_training(context, [phase])
+        segment = segments_of(context.task, phase, 0)[0]
+        ready = prepare(context, phase, segment, first_epoch)
+        part, target = ready.parts.train, context.task.target
+        batches = training_batches(part.split, target, ready.order, part.augment, part.mix)
+        return find_learning_rate(part.model, batches)
+
+
+def number_of(name: str | None, phases: Sequence[Phase]) -> int:
+    """Returns the place of the phase called `name`, that of the first if it is None."""
+    names = [phase.name for phase in phases]
+    if name is None:
+        return 0
+    if name not in names:
+        raise ConfigError(
+            where=f"phase {name!r}",
+            problem=f"there is none of that name, but {', '.join(names)}",
+            fix="Take one of those",
+        )
+    return names.index(name)
+
+
+def free_name(output: str | None, phase: str) -> Path:
+    """Returns where results may be written, without the ending: nothing is overwritten.
+
+    Raises:
+        ConfigError: The `output` that a person named is taken.
+    """
+    if output is not None:
+        taken = next((path for path in both(Path(output)) if path.exists()), None)
+        if taken is not None:
+            raise ConfigError(str(taken), "is there already", "Name another")
+        return Path(output)
+    names = (Path(f"lr-find-{phase}-{number}") for number in count(1))
+    return next(name for name in names if not any(path.exists() for path in both(name)))
+
+
+def both(name: Path) -> tuple[Path, Path]:
+    """Returns the names of the plot and of the numbers."""
+    return name.with_name(f"{name.name}.png"), name.with_name(f"{name.name}.json")
+
+
+def write_found(result: LrFindResult, name: Path) -> tuple[Path, ...]:
+    """Writes the numbers and, if it can be drawn, a plot; returns where."""
+    from kft.results.figures import draw_found_rate
+
+    plot, numbers = both(name)
+    name.parent.mkdir(parents=True, exist_ok=True)
+    write_json(numbers, {"phase": result.phase, **result.found.to_json()})
+    with for_people(str(plot)):
+        draw_found_rate(result.found, result.configured, plot)
+    return tuple(path for path in (plot, numbers) if path.exists())

@@ -1,0 +1,165 @@
+"""Says what a run would do: what trains when, at which rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from kft.backbone import Stage
+from kft.cache.feature_cache import Keeper
+from kft.config.run_config import RunConfig
+from kft.data import Split, Splits
+from kft.engine.parts import Ahead, ahead_of, planned_features
+from kft.engine.prepare import steps_per_epoch
+from kft.engine.segments import Segment, segments_of
+from kft.engine.step import HEAD, stage_factors
+from kft.engine.train import parameters
+from kft.phase import Phase
+from kft.results.counts import class_counts
+from kft.task import Task
+from kft.workflows.setup import set_up
+from kft.workflows.unused_settings import idle_notes
+
+
+@dataclass(frozen=True)
+class PhasePlan:
+    """What one phase would do.
+
+    Attributes:
+        stages: Names of the backbone stages that it trains in the end, input side first.
+        stage_counts: How many stages it trains, in turn; one number unless it unfreezes gradually.
+        trained_parameters: How many numbers it could change, the head's included.
+        steps_per_epoch: Optimizer steps.
+        learning_rates: At the first step and at the end of each epoch.
+        rate_factors: What the rate is multiplied by for each of `stages`, and for the head.
+        features: Whether those of training are computed once and where they are kept, or why not.
+    """
+
+    name: str
+    epochs: int
+    optimizer: str
+    stages: tuple[str, ...]
+    stage_counts: tuple[int, ...]
+    trained_parameters: int
+    steps_per_epoch: int
+    learning_rates: tuple[float, ...]
+    rate_factors: tuple[float, ...]
+    features: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do.
+
+    Attributes:
+        counts: Examples of each class or label, by split.
+        stages: Names of all stages of the backbone, input side first.
+        parameters: Numbers in the whole model.
+    """
+
+    backbone: str
+    parameters: int
+    stages: tuple[str, ...]
+    counts: Mapping[str, Mapping[str, int]]
+    sizes: Mapping[str, int]
+    notes: tuple[str, ...]
+    phases: tuple[PhasePlan, ...]
+
+
+def plan(config: RunConfig) -> Plan:
+    """Returns what `config` would do; trains nothing and downloads no weights.
+
+    Raises:
+        KftError: The data is not there, or a setting fits neither it nor the backbone.
+    """
+    ready = set_up(config, pretrained=False)
+    splits, task = ready.splits, ready.task
+    phases = plan_phases(config, splits, task)
+    trained = [phase.stages for phase in phases]
+    return Plan(
+        backbone=task.backbone.name,
+        parameters=task.model.count_params(),
+        stages=tuple(stage.name for stage in task.backbone.stages),
+        counts=class_counts(splits),
+        sizes=splits.sizes,
+        notes=(*splits.notes, *order_notes(phases), *idle_notes(config, task.backbone, trained)),
+        phases=phases,
+    )
+
+
+def plan_phases(config: RunConfig, splits: Splits, task: Task) -> tuple[PhasePlan, ...]:
+    """Returns what each phase would do to `task`, whose trainable state it changes."""
+    plans = []
+    keeper = Keeper(config.keeping, config.seed, task.backbone.name)
+    first_epoch = 0
+    for number, phase in enumerate(config.phases):
+        segments = segments_of(task, phase, number)
+        ahead = [ahead_of(phase, segment, task.input, first_epoch) for segment in segments]
+        features = planned(task, splits.train, segments, keeper, ahead)
+        stages = segments[-1].stages
+        batch_size = phase.batch_size or config.data.batch_size
+        steps = steps_per_epoch(splits.train, batch_size * phase.accumulate_steps)
+        plans.append(
+            PhasePlan(
+                name=phase.name,
+                epochs=phase.epochs,
+                optimizer=phase.optimizer.kind,
+                stages=tuple(stage.name for stage in stages),
+                stage_counts=tuple(len(segment.stages) for segment in segments),
+                trained_parameters=parameters(task.model),
+                steps_per_epoch=steps,
+                learning_rates=learning_rates(phase, steps),
+                rate_factors=rate_factors(phase, task, stages),
+                features=features,
+            )
+        )
+        first_epoch += phase.epochs
+    return tuple(plans)
+
+
+def order_notes(phases: Sequence[PhasePlan]) -> Iterator[str]:
+    """Yields what to think of where a new head is trained alone after the backbone under it."""
+    alone = next((phase.name for phase in phases if not phase.stages), None)
+    if phases[0].stages and alone is not None:
+        yield (
+            f"phase {phases[0].name!r} trains the backbone under a head that knows nothing yet, "
+            f"and {alone!r}, after it, the head alone: look whether that is the order you want"
+        )
+
+
+def planned(
+    task: Task,
+    train: Split,
+    segments: Sequence[Segment],
+    keeper: Keeper,
+    ahead: Sequence[Ahead],
+) -> str:
+    """Returns whether each segment keeps features; leaves the backbone as the last trains it."""
+    told = []
+    for segment, each in zip(segments, ahead, strict=True):
+        task.backbone.train_only(segment.stages)
+        told.append(planned_features(task, train, keeper, each))
+    return "; then ".join(dict.fromkeys(told))
+
+
+def learning_rates(phase: Phase, steps: int) -> tuple[float, ...]:
+    """Returns the rate of the first step and of the last step of each epoch."""
+    import tensorflow as tf
+
+    from kft.engine.phase_rate import PhaseRate
+
+    rate = PhaseRate(phase.optimizer.learning_rate, phase.schedule, phase.epochs, steps)
+    last = [epoch * steps - 1 for epoch in range(1, phase.epochs + 1)]
+
+    # As one graph: to ask for 100,000 epochs one by one takes a minute.
+    @tf.function(autograph=False)
+    def rates(steps: tf.Tensor) -> tf.Tensor:
+        return tf.map_fn(rate, steps, fn_output_signature=tf.float32)
+
+    return tuple(rates(tf.constant([0, *last], tf.int64)).numpy().tolist())
+
+
+def rate_factors(phase: Phase, task: Task, stages: Sequence[Stage]) -> tuple[float, ...]:
+    """Returns what the rate is multiplied by for each of `stages` and for the head."""
+    factors = stage_factors(phase, task.backbone)
+    return tuple(factors[name] for name in (*(stage.name for stage in stages), HEAD))

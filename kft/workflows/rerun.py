@@ -1,0 +1,112 @@
+"""What can be done with a run afterwards: score it again, export it again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from kft.cache.decode import decode_all, notes_of, read, refuse_bad
+from kft.config.run_config import RunConfig
+from kft.data import DataSource
+from kft.errors import ConfigError
+from kft.exporter import Exporter
+from kft.progress import say
+from kft.results.agreement import refuse_other_answers, refuse_other_data
+from kft.scoring.evaluate import Answers, evaluate
+from kft.settings.component import Settings, absolute
+from kft.sources.exclude import without
+from kft.sources.folders.folder import Folder
+from kft.sources.tables.table import Table
+from kft.storage.digests import add_export
+from kft.storage.run_files import EXPORT
+from kft.task import Task
+from kft.workflows.run import held_out, open_run
+
+
+def evaluate_run(directory: str | Path, data: str | Path | None = None) -> Mapping[str, Any]:
+    """Returns the scores of an earlier run, by split, as in ``scores.json``.
+
+    Without `data`, its own validation and test examples are scored again, and have to be answered
+    as they were. With it, all files below the class folders of `data`, or if the run's own data is
+    a table, those in another with the same columns; under the name ``data``.
+
+    Raises:
+        ConfigError: `directory` is not that of a finished run, or its model has changed.
+        DataError: `data` has other classes than the run, or files that cannot be read; or the
+            run's own data has changed.
+        ExportError: The run does not answer as it did.
+    """
+    config, task = open_run(directory)
+    if data is None:
+        answers = own_answers(Path(directory), config, task)
+        return {name: dict(answer.scores) for name, answer in answers.items()}
+    whole = other_data(config.data, str(data)).whole(task.target)
+    found = decode_all(whole, task.input, f"Reading {data}")
+    refuse_bad(found.bad, config.data.on_bad_input)
+    for note in notes_of(found.bad):
+        say(f"note: {note}")
+    return {"data": dict(evaluate(task, found.raw, found.decoded, str(data)).scores)}
+
+
+def own_answers(directory: Path, config: RunConfig, task: Task) -> dict[str, Answers]:
+    """What a run answers to its own examples, by split, having compared that with what it did.
+
+    Raises:
+        DataError: The data has changed.
+        ExportError: The run does not answer as it did.
+    """
+    whole = config.data.load(config.seed)
+    refuse_other_data(directory, whole)
+    found = without(whole, config.data.exclude)
+    reading = read(found, config.data.on_bad_input, config.cache)
+    raw, decoded = reading.raw.by_name(), reading.decoded.by_name()
+    answers = {name: evaluate(task, raw[name], decoded[name], name) for name in held_out(reading)}
+    refuse_other_answers(directory, answers, task)
+    return answers
+
+
+def other_data(own: DataSource, path: str) -> Table | Folder:
+    """Returns the source of the examples at `path`, for a run whose `own` data is another."""
+    if isinstance(own, Table) or (isinstance(own, Folder) and not Path(path).is_file()):
+        return own.model_copy(update={"path": absolute(path)})
+    if Path(path).is_file():
+        problem = "is a file, expected class folders; a table is for a run whose own data is one"
+        raise ConfigError(path, problem, "Put its examples into a folder for each class")
+    return Folder(path=path, input=own.input)
+
+
+class Export(Settings):
+    """Names an exporter, so that pydantic finds it as it does in a config."""
+
+    exporter: Exporter
+
+
+def export_run(
+    directory: str | Path, kind: str = "saved_model", to: str | Path | None = None
+) -> tuple[Path, float]:
+    """Writes an earlier run in another format, or again, into its ``export`` directory or `to`.
+
+    Returns what was written, and the largest difference between its answers and the run's own.
+
+    Raises:
+        ConfigError: `directory` is not that of a finished run, its model has changed, or there is
+            no such exporter.
+        DataError: The run's data has changed.
+        ExportError: It is there already, or does not answer as the run does.
+    """
+    try:
+        exporter = Export.model_validate({"exporter": {"kind": kind}}).exporter
+    except ValidationError as error:
+        raise ConfigError("format", str(error.errors()[0]["msg"]), "Take one of those") from error
+    directory = Path(directory)
+    folder = directory / EXPORT if to is None else Path(to)
+    exporter.refuse_existing(folder)
+    config, task = open_run(directory)
+    answers = own_answers(directory, config, task)
+    asked = answers.get("test", answers["validation"])
+    path, difference = exporter.export(task, asked, folder)
+    add_export(directory, path)
+    return path, difference

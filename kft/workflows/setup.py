@@ -1,0 +1,51 @@
+"""From a config to what every command begins with: the data it finds and the model it builds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kft.config.run_config import RunConfig
+from kft.data import Splits, Target
+from kft.input import Input
+from kft.layers.precision import computing_in
+from kft.sources.exclude import without
+from kft.task import Task, assemble
+from kft.workflows.validate import refuse_misfits
+
+
+@dataclass(frozen=True, eq=False)
+class SetUp:
+    """What a run begins with.
+
+    Attributes:
+        found: All examples that the data source finds; none has been read yet.
+        splits: The same without those that `data.exclude` names.
+        task: The backbone with a new head on it.
+    """
+
+    found: Splits
+    splits: Splits
+    task: Task
+
+
+def set_up(config: RunConfig, pretrained: bool = True) -> SetUp:
+    """Finds the data and builds the task, and checks that all settings of `config` fit them.
+
+    Without `pretrained`, the backbone has fresh weights and nothing is downloaded.
+
+    Raises:
+        KftError: The data is not there, or a setting fits neither it nor the backbone.
+    """
+    config.built_callbacks()  # only to know before any work begins that they can be made
+    found = config.data.load(config.seed)
+    splits = without(found, config.data.exclude)
+    task = build_task(config, splits.target, splits.input, pretrained)
+    refuse_misfits(config, splits, task)
+    return SetUp(found, splits, task)
+
+
+def build_task(config: RunConfig, target: Target, input: Input, pretrained: bool = False) -> Task:
+    """Builds the task of `config`, for weights that come later unless it is `pretrained`."""
+    with computing_in(config.precision):
+        backbone = config.backbone.load(input.spec, pretrained=pretrained)
+    return assemble(backbone, config.head, target, input)
