@@ -20,7 +20,7 @@ import keras  # noqa: E402
 
 import kft  # noqa: E402
 from kft.cache.decode import read  # noqa: E402
-from kft.cache.feature_cache import Keeper  # noqa: E402
+from kft.cache.feature_cache import FeatureCache  # noqa: E402
 from kft.engine.best import Best  # noqa: E402
 from kft.engine.context import TrainingContext  # noqa: E402
 from kft.engine.train import train  # noqa: E402
@@ -61,7 +61,7 @@ def forward(path: str) -> None:
             splits,
             Path(directory),
             Best(task.model, "accuracy"),
-            Keeper(config.keeping, config.seed, task.backbone.name),
+            FeatureCache(config.cache_policy, config.seed, task.backbone.name),
             batch_size=config.data.batch_size,
         )
         started = time.perf_counter()

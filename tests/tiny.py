@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from kft.backbone import Backbone, BackboneSource, layer_stages
-from kft.cache.feature_cache import Keeper
-from kft.cache.place import Keeping
+from kft.cache.feature_cache import FeatureCache
+from kft.cache.place import CachePolicy
 from kft.data import DataSource, Split, Splits, Target
 from kft.engine.best import Best
 from kft.engine.context import TrainingContext
@@ -251,10 +251,10 @@ def training(task: Task, splits: Splits, **settings) -> TrainingContext:
     """What all phases share, in a directory of its own."""
     best = Best(task.model, settings.pop("monitor", "accuracy"))
     settings.setdefault("batch_size", 4)
-    policy = settings.pop("keeping", Keeping("memory"))
-    keeper = Keeper(policy, settings.get("seed", 0), task.backbone.name)
+    policy = settings.pop("keeping", CachePolicy("memory"))
+    feature_cache = FeatureCache(policy, settings.get("seed", 0), task.backbone.name)
     directory = settings.pop("directory", None) or Path(tempfile.mkdtemp())
-    return TrainingContext(task, splits, directory, best, keeper, **settings)
+    return TrainingContext(task, splits, directory, best, feature_cache, **settings)
 
 
 def values(variables) -> list[np.ndarray]:

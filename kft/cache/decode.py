@@ -19,7 +19,7 @@ from kft.data import Split, Splits
 from kft.distribute.cluster import is_chief
 from kft.errors import DataError
 from kft.input import Input
-from kft.pipeline.autotune import untuned
+from kft.pipeline.autotune import without_autotune
 from kft.progress import say, track
 from kft.storage.files import is_remote, local_fault
 
@@ -185,7 +185,7 @@ def readable(split: Split, look: Callable[[tf.Tensor], tuple[tf.Tensor, ...]]) -
         return index, *look(split.fetch(index))
 
     each = tf.data.Dataset.range(split.size).map(one, num_parallel_calls=tf.data.AUTOTUNE)
-    return untuned(each.ignore_errors().batch(PASS_SIZE).prefetch(2))
+    return without_autotune(each.ignore_errors().batch(PASS_SIZE).prefetch(2))
 
 
 def rows_of(

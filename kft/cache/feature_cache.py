@@ -13,10 +13,10 @@ from kft.cache import store
 from kft.cache.feature_rows import FeatureSet, fetch_from
 from kft.cache.inference import specs_of
 from kft.cache.key import ModelDigest, digest_model
-from kft.cache.place import OFF, Keeping, Place, place_for, row_dtype
+from kft.cache.place import OFF, CachePolicy, Place, place_for, row_dtype
 from kft.cache.views import Views
 from kft.data import Split
-from kft.distribute.cluster import is_chief, least
+from kft.distribute.cluster import is_chief, min_over_workers
 from kft.progress import say
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Wanted:
+class FeatureRequest:
     """Features to keep.
 
     Attributes:
@@ -48,7 +48,7 @@ class Wanted:
             title = f"the features of {self.name}{one_of}"
             yield FeatureSet(self.model, self.split, view, row, title)
 
-    def is_like(self, other: Wanted) -> bool:
+    def is_like(self, other: FeatureRequest) -> bool:
         """Says whether the examples are those of `other`."""
         mine, others = self.views.variants, other.views.variants
         same_views = [view.told for view in mine] == [view.told for view in others]
@@ -56,7 +56,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class CacheResult:
     """Features that are kept, or why not.
 
     Attributes:
@@ -69,63 +69,67 @@ class Kept:
     told: str
 
 
-class Keeper:
+class FeatureCache:
     """Keeps features for one run; those of a phase serve the next if it wants the same.
 
     Attributes:
-        keeping: What the run config says of it.
+        cache_policy: What the run config says of it.
         seed: Of the run.
     """
 
-    def __init__(self, keeping: Keeping, seed: int, backbone: str) -> None:
-        self.keeping = keeping
+    def __init__(self, cache_policy: CachePolicy, seed: int, backbone: str) -> None:
+        self.cache_policy = cache_policy
         self.seed = seed
         self._backbone = backbone
-        self._held: dict[str, tuple[Wanted, ModelDigest, Kept]] = {}
+        self._held: dict[str, tuple[FeatureRequest, ModelDigest, CacheResult]] = {}
         self._disk_failed = False
 
-    def keep(self, wanted: Wanted) -> Kept:
+    def keep(self, wanted: FeatureRequest) -> CacheResult:
         """Returns the features: those at hand, those of an earlier run, or computed now.
 
         Raises:
             ConfigError: They do not fit into the float16 that the config asks for.
         """
-        if self.keeping.mode == "off":
-            return Kept(None, OFF)
+        if self.cache_policy.mode == "off":
+            return CacheResult(None, OFF)
         model = digest_model(wanted.model)
         if not self._holds(wanted, model):
             self._held.pop(wanted.name, None)  # makes room in memory
             self._held[wanted.name] = (wanted, model, self._kept(wanted, model))
         return self._held[wanted.name][2]
 
-    def _holds(self, wanted: Wanted, model: ModelDigest) -> bool:
+    def _holds(self, wanted: FeatureRequest, model: ModelDigest) -> bool:
         if wanted.name not in self._held:
             return False
         before, its_model, _ = self._held[wanted.name]
         same_layers = model.layers is not None or wanted.model is before.model
         return wanted.is_like(before) and same_layers and model == its_model
 
-    def place(self, wanted: Wanted, is_nameable: bool) -> Place:
+    def place(self, wanted: FeatureRequest, is_nameable: bool) -> Place:
         """Returns where the features go; they are nameable if their model describes itself."""
-        row = row_dtype(specs_of(wanted.model), self.keeping.dtype)
+        row = row_dtype(specs_of(wanted.model), self.cache_policy.dtype)
         size, count = wanted.split.size, len(wanted.views.variants)
-        return place_for(self.keeping, row, size * count, is_nameable and not self._disk_failed)
+        return place_for(
+            self.cache_policy, row, size * count, is_nameable and not self._disk_failed
+        )
 
-    def _kept(self, wanted: Wanted, model: ModelDigest) -> Kept:
+    def _kept(self, wanted: FeatureRequest, model: ModelDigest) -> CacheResult:
         place = self.place(wanted, model.layers is not None)
-        row = row_dtype(specs_of(wanted.model), self.keeping.dtype)
+        row = row_dtype(specs_of(wanted.model), self.cache_policy.dtype)
         if row is None or place.is_nowhere:
-            return Kept(None, place.told)
+            return CacheResult(None, place.told)
         sets = []
         for one in wanted.sets(row):
             key = one.key(model) if place.on_disk else None
             found = self._rows(one, key, place)
             if found is None:
-                return Kept(None, "computed anew: the disk cannot be written to and read by all")
+                return CacheResult(
+                    None, "computed anew: the disk cannot be written to and read by all"
+                )
             sets.append(found)
         fetch = fetch_from(sets, wanted.model, place.in_memory)
         split = replace(wanted.split, fetch=fetch, fetches_many=True, digests=None)
-        return Kept(split, place.told)
+        return CacheResult(split, place.told)
 
     def _rows(self, one: FeatureSet, key: str | None, place: Place) -> np.ndarray | None:
         """Returns the rows of one set, or None where they can be neither held nor written."""
@@ -164,10 +168,10 @@ class Keeper:
             )
         for _ in blocks:
             pass  # All workers compute them together, also for one that does not write.
-        self._disk_failed = not least(not self._disk_failed)
+        self._disk_failed = not min_over_workers(not self._disk_failed)
         return not self._disk_failed
 
 
 def everywhere(found: np.ndarray | None) -> bool:
     """Says whether all workers have `found` something; they must all go the same way."""
-    return bool(least(found is not None))
+    return bool(min_over_workers(found is not None))

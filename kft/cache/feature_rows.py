@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from kft.cache import store
-from kft.cache.inference import PASS_SIZE, asked, from_memory, output_batches, specs_of
+from kft.cache.inference import PASS_SIZE, from_memory, output_batches, predict_one_batch, specs_of
 from kft.cache.key import ModelDigest, digests_of, key_of
 from kft.cache.row_file import DamagedError
 from kft.cache.views import View
@@ -89,7 +89,7 @@ class FeatureSet:
         index = tf.zeros(1, "int64")
         inputs = tf.expand_dims(self.split.fetch(index[0]), 0)
         inputs = inputs if self.view.vary is None else self.view.vary(index, inputs)
-        outputs = tf.nest.flatten(asked(self.model, inputs))
+        outputs = tf.nest.flatten(predict_one_batch(self.model, inputs))
         for name, output in zip(self.row.names or (), outputs, strict=True):
             now, then = np.asarray(output[0], "float64"), np.asarray(rows[name][0], "float64")
             if not np.linalg.norm(now - then) <= AGREEMENT * np.linalg.norm(now):

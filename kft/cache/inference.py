@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from kft.cache.unchanged import changes_told
 from kft.data import Split
-from kft.distribute.cluster import by_replica, least, replicas, shared_out
-from kft.distribute.shares import Shares
-from kft.pipeline.autotune import untuned
+from kft.distribute.cluster import by_replica, min_over_workers, replicas, shared_out
+from kft.distribute.shares import BatchSharding
+from kft.pipeline.autotune import without_autotune
 from kft.progress import track
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def fits(size: int, *specs: tf.TensorSpec) -> bool:
     if not all(map(has_size, specs)):
         return False
     each = sum(spec.shape.num_elements() * spec.dtype.size for spec in specs)
-    return bool(size * each <= least(memory_budget()))
+    return bool(size * each <= min_over_workers(memory_budget()))
 
 
 def from_memory(*arrays: np.ndarray) -> Callable[[tf.Tensor], Any]:
@@ -106,7 +106,7 @@ def output_batches(
                 done += 1
 
 
-def pass_batches(split: Split, shares: Shares, vary: Vary | None) -> tf.data.Dataset:
+def pass_batches(split: Split, shares: BatchSharding, vary: Vary | None) -> tf.data.Dataset:
     """Returns the batches of a pass that the devices of this process compute.
 
     Each comes with its number, ``(1,)``, and inputs for `PASS_SIZE` examples. Devices take turns;
@@ -134,7 +134,7 @@ def pass_batches(split: Split, shares: Shares, vary: Vary | None) -> tf.data.Dat
         batches = batches.map(vary, num_parallel_calls=tf.data.AUTOTUNE)
     else:
         batches = batches.map(lambda _, inputs: inputs)
-    return untuned(tf.data.Dataset.zip((numbers, batches.map(padded))).prefetch(2))
+    return without_autotune(tf.data.Dataset.zip((numbers, batches.map(padded))).prefetch(2))
 
 
 def inference_of(model: keras.Model) -> Callable[[Any], list[tf.Tensor]]:
@@ -165,7 +165,7 @@ def inference_of(model: keras.Model) -> Callable[[Any], list[tf.Tensor]]:
     return _inference[model]
 
 
-def asked(model: keras.Model, inputs: Any) -> Any:
+def predict_one_batch(model: keras.Model, inputs: Any) -> Any:
     """Returns what `model` answers to one batch, in inference mode, as the first device does."""
     import tensorflow as tf
 

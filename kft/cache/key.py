@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kft import __version__
-from kft.pipeline.autotune import untuned
+from kft.pipeline.autotune import without_autotune
 
 if TYPE_CHECKING:
     import keras
@@ -62,7 +62,7 @@ def digests_of(split: Split, batch_size: int) -> np.ndarray:
     if split.digests is not None:
         return split.digests
     indices = tf.data.Dataset.range(split.size).batch(batch_size)
-    batches = untuned(split.fetched(indices, batch_size).prefetch(2))
+    batches = without_autotune(split.fetched(indices, batch_size).prefetch(2))
     return np.concatenate([digest_each(inputs.numpy()) for _, inputs in batches])
 
 

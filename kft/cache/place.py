@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kft.cache import inference as passes
 from kft.cache import store
-from kft.distribute.cluster import least
+from kft.distribute.cluster import min_over_workers
 from kft.messages import in_words
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ OFF = "computed anew: cache is off"
 
 
 @dataclass(frozen=True)
-class Keeping:
+class CachePolicy:
     """How a run keeps features; the settings of a run config that begin with ``cache``.
 
     Attributes:
@@ -55,20 +55,22 @@ class Place:
         return not (self.in_memory or self.on_disk)
 
 
-def place_for(keeping: Keeping, row: np.dtype[Any] | None, rows: int, nameable: bool) -> Place:
+def place_for(
+    cache_policy: CachePolicy, row: np.dtype[Any] | None, rows: int, nameable: bool
+) -> Place:
     """Returns where so many rows go, which are None if their size is not known beforehand.
 
     Only features that are `nameable`, by what they depend on, can be found again on disk.
     """
-    if keeping.mode == "off":
+    if cache_policy.mode == "off":
         return Place(False, False, OFF)
     if row is None:
         return Place(False, False, "computed anew: how large they are is not known beforehand")
     needed = row.itemsize * rows
-    small = needed <= least(passes.memory_budget())
-    roomy = keeping.mode != "memory" and nameable and needed <= least(store.room())
-    in_memory = small and not (keeping.mode == "disk" and roomy)
-    return Place(in_memory, roomy, told_of(in_memory, roomy, needed, keeping.mode))
+    small = needed <= min_over_workers(passes.memory_budget())
+    roomy = cache_policy.mode != "memory" and nameable and needed <= min_over_workers(store.room())
+    in_memory = small and not (cache_policy.mode == "disk" and roomy)
+    return Place(in_memory, roomy, told_of(in_memory, roomy, needed, cache_policy.mode))
 
 
 def told_of(in_memory: bool, on_disk: bool, needed: int, mode: CacheMode) -> str:

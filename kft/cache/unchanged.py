@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kft.cache.key import digest_each
 from kft.data import Split
 from kft.errors import DataError
-from kft.pipeline.autotune import untuned
+from kft.pipeline.autotune import without_autotune
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,6 +82,6 @@ def changed(split: Split) -> list[str]:
         return index, tf.shape(split.fetch(index))[:0]
 
     each = tf.data.Dataset.range(split.size).map(one, num_parallel_calls=tf.data.AUTOTUNE)
-    good = untuned(each.map(lambda index, _: index).ignore_errors().batch(AT_ONCE))
+    good = without_autotune(each.map(lambda index, _: index).ignore_errors().batch(AT_ONCE))
     found = {int(index) for batch in good for index in batch}
     return [name for index, name in enumerate(split.names) if index not in found]

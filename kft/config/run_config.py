@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, to_jsonable_python
 
 from kft.backbone import BackboneSource
-from kft.cache.place import CacheDtype, CacheMode, Keeping
+from kft.cache.place import CacheDtype, CacheMode, CachePolicy
 from kft.config.user_callback import UserCallback
 from kft.data import DataSource
 from kft.distribute.strategy import Distribute
@@ -105,9 +105,9 @@ class RunConfig(Settings):
         return [callback.build(Path(self.output_dir)) for callback in self.callbacks]
 
     @property
-    def keeping(self) -> Keeping:
+    def cache_policy(self) -> CachePolicy:
         """How features are kept."""
-        return Keeping(self.cache, self.cache_views, self.cache_dtype)
+        return CachePolicy(self.cache, self.cache_views, self.cache_dtype)
 
     @model_validator(mode="after")
     def _check_names(self) -> Self:

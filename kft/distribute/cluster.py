@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from kft.distribute.shares import Shares
+from kft.distribute.shares import BatchSharding
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -45,7 +45,7 @@ def is_chief() -> bool:
     return worker() == 0
 
 
-def least(number: int) -> int:
+def min_over_workers(number: int) -> int:
     """Returns the least of what all processes give; each waits for the others.
 
     What depends on a machine, such as its free memory, must be the same for all who decide by it.
@@ -99,7 +99,7 @@ def gathering(strategy: tf.distribute.Strategy) -> Callable[[list[Any]], list[tf
     return gathered
 
 
-def shared_out(make: Callable[[Shares], tf.data.Dataset]) -> Any:
+def shared_out(make: Callable[[BatchSharding], tf.data.Dataset]) -> Any:
     """Returns a dataset whose every element is one for each device, of those `make` gives.
 
     On a single device it is the dataset itself. Its functions are ops of TensorFlow alone: to look
@@ -111,6 +111,6 @@ def shared_out(make: Callable[[Shares], tf.data.Dataset]) -> Any:
     def of_process(context: tf.distribute.InputContext) -> tf.data.Dataset:
         here = context.num_replicas_in_sync // context.num_input_pipelines
         first = context.input_pipeline_id * here
-        return make(Shares(context.num_replicas_in_sync, first, here))
+        return make(BatchSharding(context.num_replicas_in_sync, first, here))
 
     return tf.distribute.get_strategy().distribute_datasets_from_function(of_process)

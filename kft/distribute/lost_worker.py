@@ -20,7 +20,7 @@ INTERRUPTED = "REPLACED BY KeyboardInterrupt"
 
 
 @contextmanager
-def lost_worker_told() -> Iterator[None]:
+def worker_loss_as_error() -> Iterator[None]:
     """Turns what TensorFlow says when another worker has gone into one message that names it.
 
     A worker whose process ends is missed at once, in the sum that all were working on; one that

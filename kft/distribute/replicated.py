@@ -28,7 +28,7 @@ import keras
 import tensorflow as tf
 
 from kft.distribute.cluster import replicas, workers
-from kft.distribute.shares import Tally
+from kft.distribute.shares import ReplicaWeight
 from kft.errors import TrainingError
 from kft.layers.precision import unscaled
 from kft.layers.update_step import chain_of
@@ -54,7 +54,7 @@ class Replicated(keras.Model):
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         return logged(self.get_metrics_result())
 
-    def gradients(self, batch: tuple[Any, ...], tally: Tally) -> list[Any]:
+    def gradients(self, batch: tuple[Any, ...], tally: ReplicaWeight) -> list[Any]:
         """Returns what the share of one device adds to the gradients, and counts it in metrics."""
         x, y, weights = batch
         with tf.GradientTape() as tape:
@@ -71,7 +71,9 @@ class Replicated(keras.Model):
         self.count(self.compute_loss(x, y, answers, weights, training=False), y, answers, tally)
         return logged(self.get_metrics_result())
 
-    def count(self, loss: tf.Tensor, y: tf.Tensor, answers: tf.Tensor, tally: Tally) -> None:
+    def count(
+        self, loss: tf.Tensor, y: tf.Tensor, answers: tf.Tensor, tally: ReplicaWeight
+    ) -> None:
         """Takes a share into the metrics, its loss as `compute_loss` gives it."""
         for metric in self.metrics:
             if metric.name == "loss":
@@ -82,14 +84,14 @@ class Replicated(keras.Model):
         """Builds nothing: `prepare` has built it all."""
 
 
-def with_own_tally(data: Any) -> tuple[tuple[Any, ...], Tally]:
+def with_own_tally(data: Any) -> tuple[tuple[Any, ...], ReplicaWeight]:
     """Returns the inputs, labels and weights of a share, and how it counts."""
     if len(data) == 4:
         *batch, tally = data
-        return tuple(batch), Tally(*tally)
+        return tuple(batch), ReplicaWeight(*tally)
     batch = keras.utils.unpack_x_y_sample_weight(data)
     size = tf.shape(tf.nest.flatten(batch[0])[0])[0]
-    return batch, Tally(tf.ones([]), tf.cast(size, tf.float32), size)
+    return batch, ReplicaWeight(tf.ones([]), tf.cast(size, tf.float32), size)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-class Tally(NamedTuple):
+class ReplicaWeight(NamedTuple):
     """How the share of a replica counts, so that all replicas together make one batch.
 
     Attributes:
@@ -25,7 +25,7 @@ class Tally(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Shares:
+class BatchSharding:
     """What of each batch the devices of one process work on.
 
     Every device of every process is a replica. They share a batch as evenly as can be. Where it
@@ -60,7 +60,7 @@ class Shares:
         end = tf.where(few, start + 1, (replica + 1) * held // self.replicas)
         return start, end
 
-    def tally(self, number: tf.Tensor, held: tf.Tensor) -> Tally:
+    def tally(self, number: tf.Tensor, held: tf.Tensor) -> ReplicaWeight:
         """Returns how element `number` counts, of a batch that holds so many."""
         import tensorflow as tf
 
@@ -69,17 +69,17 @@ class Shares:
         copies = tf.where(few, (self.replicas - start - 1) // held + 1, 1)
         weight = (end - start) * self.replicas / (held * copies)
         first = tf.logical_or(tf.logical_not(few), self.replica(number) < held)
-        return Tally(
+        return ReplicaWeight(
             tf.cast(weight, tf.float32),
             tf.cast(held / self.replicas, tf.float32),
             tf.where(first, end - start, 0),
         )
 
 
-WHOLE = Shares()
+WHOLE = BatchSharding()
 
 
-def in_shares(size: int, batch_size: int, shares: Shares) -> tf.data.Dataset:
+def in_shares(size: int, batch_size: int, shares: BatchSharding) -> tf.data.Dataset:
     """Returns the places of a split, batch by batch, a share of each for every device here.
 
     The last batch may hold fewer. So that all shares of several devices have one size, which
@@ -97,7 +97,7 @@ def in_shares(size: int, batch_size: int, shares: Shares) -> tf.data.Dataset:
     return numbers(size, batch_size, shares).map(share_from)
 
 
-def numbers(size: int, batch_size: int, shares: Shares) -> tf.data.Dataset:
+def numbers(size: int, batch_size: int, shares: BatchSharding) -> tf.data.Dataset:
     """Returns the numbers of all shares of this process."""
     import tensorflow as tf
 
@@ -105,7 +105,7 @@ def numbers(size: int, batch_size: int, shares: Shares) -> tf.data.Dataset:
 
 
 def with_tally(
-    padded: tf.data.Dataset, size: int, batch_size: int, shares: Shares
+    padded: tf.data.Dataset, size: int, batch_size: int, shares: BatchSharding
 ) -> tf.data.Dataset:
     """Returns the shares that `in_shares` made, fetched, as `share_of` gives them.
 
@@ -125,7 +125,7 @@ def with_tally(
     return counted.map(trimmed)
 
 
-def cut_up(batches: tf.data.Dataset, shares: Shares) -> tf.data.Dataset:
+def cut_up(batches: tf.data.Dataset, shares: BatchSharding) -> tf.data.Dataset:
     """Returns the shares of whole batches, as `share_of` gives them; one device has the batch."""
     import tensorflow as tf
 
@@ -142,7 +142,7 @@ def cut_up(batches: tf.data.Dataset, shares: Shares) -> tf.data.Dataset:
 
 
 def share_of(
-    batch: tuple[Any, ...], bounds: tuple[tf.Tensor, tf.Tensor], tally: Tally
+    batch: tuple[Any, ...], bounds: tuple[tf.Tensor, tf.Tensor], tally: ReplicaWeight
 ) -> tuple[Any, ...]:
     """Returns the rows of a batch within `bounds`, their weights as the tally says, and the tally.
 

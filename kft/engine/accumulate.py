@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from kft.distribute.replicated import Replicated, synchronize
-from kft.distribute.shares import Tally
+from kft.distribute.shares import ReplicaWeight
 
 
 class InParts(Replicated):
@@ -28,7 +28,7 @@ class InParts(Replicated):
 
     part_size: int
 
-    def gradients(self, batch: tuple[Any, ...], tally: Tally) -> list[Any]:
+    def gradients(self, batch: tuple[Any, ...], tally: ReplicaWeight) -> list[Any]:
         """Returns those of the whole batch, of which one part at a time is worked on."""
         size = tf.shape(tf.nest.flatten(batch)[0])[0]
 
@@ -45,7 +45,7 @@ class InParts(Replicated):
         return list(sums)
 
     def _of_part(
-        self, batch: tuple[Any, ...], tally: Tally, start: tf.Tensor, end: tf.Tensor
+        self, batch: tuple[Any, ...], tally: ReplicaWeight, start: tf.Tensor, end: tf.Tensor
     ) -> list[tf.Tensor]:
         """Returns what the rows from `start` to `end` add to the gradients of the mean loss."""
         part = tuple(None if rows is None else rows_of(rows, start, end) for rows in batch)

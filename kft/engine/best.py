@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Kept:
+class EpochWeights:
     """An epoch and the weights at its end.
 
     Attributes:
@@ -46,8 +46,8 @@ class Best:
         self._model = model
         self.monitor = monitor
         self._fine_tunes = False
-        self.before: Kept | None = None
-        self.since: Kept | None = None
+        self.before: EpochWeights | None = None
+        self.since: EpochWeights | None = None
 
     def check_monitor(self, head: Head) -> None:
         """Raises ConfigError if the monitored metric is none of those of `head`."""
@@ -78,14 +78,14 @@ class Best:
         rival = self.since if self._fine_tunes else self.before
         if rival is not None and self.score(record) <= self.score(rival.record):
             return
-        kept = Kept(record, Snapshot.of(self._model.variables))
+        kept = EpochWeights(record, Snapshot.of(self._model.variables))
         if self._fine_tunes:
             self.since = kept
         else:
             self.before = kept
 
     @property
-    def kept(self) -> Kept | None:
+    def kept(self) -> EpochWeights | None:
         """The best epoch of all, or None before the first."""
         found = [kept for kept in (self.before, self.since) if kept is not None]
         return max(found, key=lambda kept: self.score(kept.record), default=None)

@@ -8,11 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from kft.cache.feature_cache import Keeper
+from kft.cache.feature_cache import FeatureCache
 from kft.data import Split, Splits
 from kft.engine.best import Best
 from kft.engine.class_weights import weigh
-from kft.engine.divergence import Limits
+from kft.engine.divergence import DivergenceLimits
 from kft.engine.run_state import RunState
 from kft.engine.step import Pretrained
 from kft.task import Task
@@ -30,7 +30,7 @@ class TrainingContext:
         splits: Decoded.
         directory: Of the run, for its logs.
         best: Keeps the weights of the best epoch.
-        keeper: Keeps what frozen layers give.
+        feature_cache: Keeps what frozen layers give.
         seed: Of order and augmentation.
         batch_size: Examples in one step, where a phase does not say.
         class_weights: How much each class counts in the loss.
@@ -45,7 +45,7 @@ class TrainingContext:
     splits: Splits
     directory: Path
     best: Best
-    keeper: Keeper
+    feature_cache: FeatureCache
     seed: int = 0
     batch_size: int = 32
     class_weights: Literal["balanced"] | Mapping[str, float] | None = None
@@ -53,7 +53,7 @@ class TrainingContext:
     rate_factor: float = 1.0
     pretrained: Pretrained = field(default_factory=dict)
     state: RunState | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: DivergenceLimits = field(default_factory=DivergenceLimits)
 
     @cached_property
     def train_split(self) -> Split:

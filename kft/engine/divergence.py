@@ -27,7 +27,7 @@ class Diverged(Exception):
         self.problem = problem
 
 
-class Limits:
+class DivergenceLimits:
     """How high the losses of an epoch may be before it counts as diverged.
 
     An epoch has diverged if its loss, on training *and* on validation examples, is more than

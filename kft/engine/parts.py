@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kft.backbone import Stage
-from kft.cache.feature_cache import Keeper, Wanted
+from kft.cache.feature_cache import FeatureCache, FeatureRequest
 from kft.cache.key import digest_layers
 from kft.cache.place import OFF
 from kft.cache.views import Views, views_of
@@ -32,7 +32,7 @@ MIXED = "computed anew: the examples are mixed; those of validation once"
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
+class ModelOnSplit:
     """A model and a split whose examples it takes.
 
     Attributes:
@@ -49,7 +49,7 @@ class Part:
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class TrainValidation:
     """What a phase trains and validates: the whole model, or what follows the kept features.
 
     Attributes:
@@ -59,8 +59,8 @@ class Parts:
     """
 
     stages: Sequence[Stage]
-    train: Part
-    validation: Part
+    train: ModelOnSplit
+    validation: ModelOnSplit
     features: str
     features_kept: bool = False
 
@@ -84,63 +84,65 @@ def ahead_of(phase: Phase, segment: Segment, input: Input, first_epoch: int) -> 
     return Ahead(range(first, first + segment.epochs), mix_of(phase, input, first_epoch))
 
 
-def parts_of(context: TrainingContext, stages: Sequence[Stage], ahead: Ahead) -> Parts:
+def parts_of(context: TrainingContext, stages: Sequence[Stage], ahead: Ahead) -> TrainValidation:
     """Returns what a phase trains and validates, once the backbone trains `stages` alone.
 
     What lies before the first trained layer gives the same values in every epoch, so it runs
     once over what is neither augmented nor mixed, and validation never is; of augmented examples,
     over the views that are to be kept. What cannot be kept is computed anew.
     """
-    task, keeper = context.task, context.keeper
+    task, feature_cache = context.task, context.feature_cache
     augment = task.input.augment if task.input.is_augmented else None
-    train = Part(task.model, context.train_split, augment, mix=ahead.mix)
+    train = ModelOnSplit(task.model, context.train_split, augment, mix=ahead.mix)
     found = cut(task.backbone.model)
     if found is None:
-        return Parts(stages, train, Part(task.model, context.splits.validation), UNCUT)
+        return TrainValidation(
+            stages, train, ModelOnSplit(task.model, context.splits.validation), UNCUT
+        )
     rest = rest_of(task, found)
-    asked = Wanted(found.prefix, context.splits.validation, "validation")
-    validation = kept_part(task, asked, rest, keeper)
-    wanted = training_features(task, context.train_split, found, keeper, ahead)
+    asked = FeatureRequest(found.prefix, context.splits.validation, "validation")
+    validation = kept_part(task, asked, rest, feature_cache)
+    wanted = training_features(task, context.train_split, found, feature_cache, ahead)
     if isinstance(wanted, str):
-        return Parts(stages, train, validation, wanted)
-    kept = keeper.keep(wanted)
+        return TrainValidation(stages, train, validation, wanted)
+    kept = feature_cache.keep(wanted)
     if kept.split is None:
-        return Parts(stages, train, validation, kept.told)
-    train = Part(rest, kept.split, views=wanted.views.order)
+        return TrainValidation(stages, train, validation, kept.told)
+    train = ModelOnSplit(rest, kept.split, views=wanted.views.order)
     told = once(found, wanted.views, kept.told)
-    return Parts(stages, train, validation, told, features_kept=True)
+    return TrainValidation(stages, train, validation, told, features_kept=True)
 
 
-def planned_features(task: Task, train: Split, keeper: Keeper, ahead: Ahead) -> str:
-    """Returns what `Parts.features` would be; computes nothing.
+def planned_features(task: Task, train: Split, feature_cache: FeatureCache, ahead: Ahead) -> str:
+    """Returns what `TrainValidation.features` would be; computes nothing.
 
     The backbone has been told what it trains.
     """
     found = cut(task.backbone.model)
     if found is None:
         return UNCUT
-    wanted = training_features(task, train, found, keeper, ahead)
+    wanted = training_features(task, train, found, feature_cache, ahead)
     if isinstance(wanted, str):
         return wanted
-    place = keeper.place(wanted, digest_layers(found.prefix) is not None)
+    place = feature_cache.place(wanted, digest_layers(found.prefix) is not None)
     return place.told if place.is_nowhere else once(found, wanted.views, place.told)
 
 
 def training_features(
-    task: Task, train: Split, found: Cut, keeper: Keeper, ahead: Ahead
-) -> Wanted | str:
+    task: Task, train: Split, found: Cut, feature_cache: FeatureCache, ahead: Ahead
+) -> FeatureRequest | str:
     """Returns the features of training that can be kept, or why none can, for people."""
     if ahead.mix:
-        return anew(MIXED, keeper)
-    views = views_of(task.input, keeper.seed, keeper.keeping.views, ahead.epochs)
+        return anew(MIXED, feature_cache)
+    views = views_of(task.input, feature_cache.seed, feature_cache.cache_policy.views, ahead.epochs)
     if views is None:
-        return anew(AUGMENTED, keeper)
-    return Wanted(found.prefix, train, "train", views)
+        return anew(AUGMENTED, feature_cache)
+    return FeatureRequest(found.prefix, train, "train", views)
 
 
-def anew(why: str, keeper: Keeper) -> str:
+def anew(why: str, feature_cache: FeatureCache) -> str:
     """Returns why features are computed anew: because it is wished, or else `why`."""
-    return OFF if keeper.keeping.mode == "off" else why
+    return OFF if feature_cache.cache_policy.mode == "off" else why
 
 
 def once(found: Cut, views: Views, where: str) -> str:
@@ -151,18 +153,26 @@ def once(found: Cut, views: Views, where: str) -> str:
     return f"computed once{of_views}{up_to}: {where}"
 
 
-def part_of(task: Task, split: Split, name: str, keeper: Keeper) -> Part:
+def part_of(task: Task, split: Split, name: str, feature_cache: FeatureCache) -> ModelOnSplit:
     """Returns what answers for `task` to `split`, once the backbone has been told what changes."""
     found = cut(task.backbone.model)
     if found is None:
-        return Part(task.model, split)
-    return kept_part(task, Wanted(found.prefix, split, name), rest_of(task, found), keeper)
+        return ModelOnSplit(task.model, split)
+    return kept_part(
+        task, FeatureRequest(found.prefix, split, name), rest_of(task, found), feature_cache
+    )
 
 
-def kept_part(task: Task, wanted: Wanted, rest: keras.Model, keeper: Keeper) -> Part:
+def kept_part(
+    task: Task, wanted: FeatureRequest, rest: keras.Model, feature_cache: FeatureCache
+) -> ModelOnSplit:
     """Returns `rest` on the features that are `wanted`, if they are kept, else the whole model."""
-    kept = keeper.keep(wanted)
-    return Part(task.model, wanted.split) if kept.split is None else Part(rest, kept.split)
+    kept = feature_cache.keep(wanted)
+    return (
+        ModelOnSplit(task.model, wanted.split)
+        if kept.split is None
+        else ModelOnSplit(rest, kept.split)
+    )
 
 
 def rest_of(task: Task, found: Cut) -> keras.Model:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kft.data import Split
 from kft.distribute.cluster import replicas
 from kft.engine.context import TrainingContext
-from kft.engine.parts import Parts, ahead_of, parts_of
+from kft.engine.parts import TrainValidation, ahead_of, parts_of
 from kft.engine.segments import Segment
 from kft.engine.step import optimizer_of, pretrained_values
 from kft.errors import ConfigError
@@ -53,7 +53,7 @@ def refuse_on_devices(phase: Phase, task: Task, batch_size: int) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Ready:
+class PreparedSegment:
     """A segment that can be fitted.
 
     Attributes:
@@ -63,13 +63,15 @@ class Ready:
         batch_size: Examples that are worked on at once.
     """
 
-    parts: Parts
+    parts: TrainValidation
     optimizer: keras.optimizers.Optimizer
     order: Order
     batch_size: int
 
 
-def prepare(context: TrainingContext, phase: Phase, segment: Segment, epoch: int) -> Ready:
+def prepare(
+    context: TrainingContext, phase: Phase, segment: Segment, epoch: int
+) -> PreparedSegment:
     """Returns `segment`, ready to begin with `epoch` of the run, counted from 0."""
     batch_size = phase.batch_size or context.batch_size
     step_size = batch_size * phase.accumulate_steps
@@ -77,10 +79,10 @@ def prepare(context: TrainingContext, phase: Phase, segment: Segment, epoch: int
     steps = steps_per_epoch(parts.train.split, step_size)
     optimizer = compile_for(phase, parts, steps, context)
     order = Order(context.seed, epoch, segment.epochs, step_size, parts.train.views)
-    return Ready(parts, optimizer, order, batch_size)
+    return PreparedSegment(parts, optimizer, order, batch_size)
 
 
-def stepping(parts: Parts, phase: Phase, batch_size: int) -> Parts:
+def stepping(parts: TrainValidation, phase: Phase, batch_size: int) -> TrainValidation:
     """Returns `parts` with models for as many devices as there are.
 
     The one that trains works each batch off in parts, if `phase` accumulates.
@@ -99,7 +101,9 @@ def stepping(parts: Parts, phase: Phase, batch_size: int) -> Parts:
     )
 
 
-def parts_for(context: TrainingContext, phase: Phase, segment: Segment, epoch: int) -> Parts:
+def parts_for(
+    context: TrainingContext, phase: Phase, segment: Segment, epoch: int
+) -> TrainValidation:
     """Returns what `segment` trains and validates, the backbone set to train its stages alone."""
     context.task.backbone.train_only(segment.stages)
     ahead = ahead_of(phase, segment, context.task.input, epoch - segment.first)
@@ -112,7 +116,7 @@ def steps_per_epoch(split: Split, size: int) -> int:
 
 
 def compile_for(
-    phase: Phase, parts: Parts, steps: int, context: TrainingContext
+    phase: Phase, parts: TrainValidation, steps: int, context: TrainingContext
 ) -> keras.optimizers.Optimizer:
     """Compiles what `parts` train and validate, and returns the new optimizer, with its slots."""
     from kft.engine.phase_rate import PhaseRate

@@ -28,7 +28,7 @@ class DamagedError(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class SavedState:
     """A state that was found on disk, whole.
 
     Attributes:
@@ -59,7 +59,7 @@ class Found:
             return [file[str(number)] for number in range(len(file.files))]
 
 
-def find(directory: Path) -> Found | None:
+def find(directory: Path) -> SavedState | None:
     """Returns the last whole state that a killed run left in its directory; None if it left none.
 
     Raises:
@@ -82,7 +82,7 @@ def find(directory: Path) -> Found | None:
     raise damaged(directory, f"its state is damaged: {'; '.join(faults)}")
 
 
-def read(directory: Path, name: str) -> Found:
+def read(directory: Path, name: str) -> SavedState:
     """Returns the state that the file `name` holds, with all of its arrays verified.
 
     Raises:
@@ -103,7 +103,7 @@ def read(directory: Path, name: str) -> Found:
         if not path.is_file() or digest_of(path) != checksum:
             fault = "is cut off or changed" if path.is_file() else "is missing"
             raise DamagedError(f"names {ARRAYS}/{file}, which {fault}")
-    return Found(told, files, directory)
+    return SavedState(told, files, directory)
 
 
 def damaged(directory: Path, problem: str) -> TrainingError:
@@ -143,7 +143,7 @@ class RunState:
         examples: Arrays that tell of the data, which every state has with it.
     """
 
-    def __init__(self, directory: Path, found: Found | None = None) -> None:
+    def __init__(self, directory: Path, found: SavedState | None = None) -> None:
         self.directory = directory
         self.found = found
         self.examples: Sequence[np.ndarray] = ()
@@ -182,7 +182,7 @@ class RunState:
 
 
 def write_arrays(path: Path, arrays: Sequence[np.ndarray]) -> None:
-    """Writes arrays as `Found.arrays` reads them."""
+    """Writes arrays as `SavedState.arrays` reads them."""
     import numpy as np
 
     named: dict[str, Any] = {str(number): array for number, array in enumerate(arrays)}

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kft.backbone import Stage
-from kft.cache.feature_cache import Keeper
+from kft.cache.feature_cache import FeatureCache
 from kft.data import Split
-from kft.engine.best import Best, Kept
+from kft.engine.best import Best, EpochWeights
 from kft.engine.parts import part_of
 from kft.engine.segments import segments_of
 from kft.engine.snapshot import Snapshot
@@ -40,7 +40,7 @@ class Selected:
     select: str
     monitor: str
     record: Mapping[str, Any]
-    start: Kept | None
+    start: EpochWeights | None
     alpha: float | None = None
     sweep: tuple[Mapping[str, float], ...] = ()
 
@@ -67,7 +67,7 @@ def keep_epoch(select: str, best: Best, last: Mapping[str, Any]) -> Selected:
 
 
 def interpolate(
-    start: Kept, end: Kept, best: Best, validate: Callable[[], Mapping[str, float]]
+    start: EpochWeights, end: EpochWeights, best: Best, validate: Callable[[], Mapping[str, float]]
 ) -> Selected:
     """Leaves the best weights between those of `start` and the fine-tuned ones of `end`.
 
@@ -117,7 +117,11 @@ def trained_stages(task: Task, phases: Sequence[Phase]) -> list[set[str]]:
 
 
 def validator(
-    task: Task, validation: Split, stages: Sequence[Stage], batch_size: int, keeper: Keeper
+    task: Task,
+    validation: Split,
+    stages: Sequence[Stage],
+    batch_size: int,
+    feature_cache: FeatureCache,
 ) -> Callable[[], Mapping[str, float]]:
     """Returns what scores the weights in `task` as each epoch of training does.
 
@@ -126,7 +130,7 @@ def validator(
     task.backbone.train_only(stages)
     from kft.distribute.replicated import replicated
 
-    part = part_of(task, validation, "validation", keeper)
+    part = part_of(task, validation, "validation", feature_cache)
     model = replicated(part.model)
     model.compile(loss=task.head.loss(task.target), metrics=task.head.metrics(), jit_compile=False)
     validation_batches = evaluation(part.split, task.target, batch_size)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kft.data import Target
 from kft.engine.context import TrainingContext
 from kft.engine.divergence import Diverged
-from kft.engine.parts import Part
+from kft.engine.parts import ModelOnSplit
 from kft.engine.prepare import before_training, prepare, steps_per_epoch
 from kft.engine.segments import Segment, segments_of
 from kft.phase import Phase
@@ -21,7 +21,7 @@ from kft.storage.run_files import METRICS
 if TYPE_CHECKING:
     import keras
 
-    from kft.engine.callbacks.phase_callbacks import Watch
+    from kft.engine.callbacks.phase_callbacks import PhaseCallbacks
 
 
 @dataclass(frozen=True)
@@ -108,10 +108,10 @@ def train_phase(
 
     Returns what it did, and its own optimizer.
     """
-    from kft.engine.callbacks.phase_callbacks import Watch
+    from kft.engine.callbacks.phase_callbacks import PhaseCallbacks
 
     first_epoch = done[-1].epochs[-1]["epoch"] if done else 0
-    watch = Watch(context, phase, first_epoch)
+    watch = PhaseCallbacks(context, phase, first_epoch)
     state = context.state
     if state and state.found and state.found.phase == len(done):
         watch.go_on_from(state.found)
@@ -130,7 +130,7 @@ def train_phase(
         epochs=tuple(records),
         best=context.best.among(records),
         before=watch.recorder.before,
-        rollbacks=tuple(watch.last_good.rollbacks),
+        rollbacks=tuple(watch.rollback.rollbacks),
         trained_parameters=parameters(context.task.model),
         trained_stages=len(segments[number].stages),
         features_kept=all(kept for kept, _ in features),
@@ -144,7 +144,7 @@ def train_segment(
     context: TrainingContext,
     phase: Phase,
     segment: Segment,
-    watch: Watch,
+    watch: PhaseCallbacks,
     optimizer: keras.optimizers.Optimizer | None,
 ) -> tuple[keras.optimizers.Optimizer, tuple[bool, str]]:
     """Trains one segment, going back to the last good epoch wherever training diverges.
@@ -164,7 +164,7 @@ def train_segment(
         try:
             fit(parts.train, target, order, watch.callbacks)
         except Diverged as diverged:
-            epoch = watch.last_good.go_back(diverged)
+            epoch = watch.rollback.go_back(diverged)
         else:
             break
     return ready.optimizer, (parts.features_kept, parts.features)
@@ -185,7 +185,7 @@ def take_over(
         transfer_state(old, new)
 
 
-def fit(part: Part, target: Target, order: Order, callbacks: Sequence[Any]) -> None:
+def fit(part: ModelOnSplit, target: Target, order: Order, callbacks: Sequence[Any]) -> None:
     """Trains the model of `part` for the epochs of `order`.
 
     Raises:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+def without_autotune(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """Returns `dataset`, whose iterators end when they are through.
 
     The thread that tunes one sleeps 10 ms, then twice as long each time, and in TensorFlow 2.21 it

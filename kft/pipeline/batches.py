@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from kft.data import Split, Target
 from kft.distribute.cluster import shared_out
-from kft.distribute.shares import WHOLE, Shares, cut_up, in_shares, with_tally
-from kft.pipeline.autotune import untuned
+from kft.distribute.shares import WHOLE, BatchSharding, cut_up, in_shares, with_tally
+from kft.pipeline.autotune import without_autotune
 from kft.pipeline.mix import Mix
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def training_batches(
 
     views = tf.constant(order.views, "int64")
 
-    def one_epoch(epoch: tf.Tensor, shares: Shares) -> tf.data.Dataset:
+    def one_epoch(epoch: tf.Tensor, shares: BatchSharding) -> tf.data.Dataset:
         first = tf.gather(views, epoch % len(order.views)) * split.size
         # Examples are mixed within the batch, so every process needs the whole of it.
         early = WHOLE if mix is not None else shares
@@ -73,10 +73,10 @@ def training_batches(
             batches = batches.map(change, num_parallel_calls=tf.data.AUTOTUNE)
         return cut_up(batches, shares) if early is not shares else batches
 
-    def all_epochs(shares: Shares) -> tf.data.Dataset:
+    def all_epochs(shares: BatchSharding) -> tf.data.Dataset:
         epochs = tf.data.Dataset.range(order.first_epoch, order.first_epoch + order.epochs)
         batches = epochs.flat_map(lambda epoch: one_epoch(epoch, shares))
-        return untuned(batches.map(lambda _, *batch: batch).prefetch(2))
+        return without_autotune(batches.map(lambda _, *batch: batch).prefetch(2))
 
     return shared_out(all_epochs)
 
@@ -122,14 +122,14 @@ def evaluation_batches(split: Split, target: Target, batch_size: int) -> Any:
     """
     import tensorflow as tf
 
-    def whole(shares: Shares) -> tf.data.Dataset:
+    def whole(shares: BatchSharding) -> tf.data.Dataset:
         indices = in_shares(split.size, batch_size, shares)
         batches = labelled(split, target, indices, shares.size(batch_size))
         if shares.replicas == 1:
             batches = batches.map(lambda _, inputs, labels, weights: (inputs, labels))
-            return untuned(batches.prefetch(2))
+            return without_autotune(batches.prefetch(2))
         batches = batches.map(lambda *batch: (*batch[1:3], tf.ones_like(batch[3])))
-        return untuned(with_tally(batches, split.size, batch_size, shares).prefetch(2))
+        return without_autotune(with_tally(batches, split.size, batch_size, shares).prefetch(2))
 
     return shared_out(whole)
 
@@ -160,7 +160,7 @@ def evaluation(split: Split, target: Target, batch_size: int) -> Evaluation:
 
 
 def shuffled(
-    size: int, seed: int, epoch: tf.Tensor, batch_size: int, shares: Shares = WHOLE
+    size: int, seed: int, epoch: tf.Tensor, batch_size: int, shares: BatchSharding = WHOLE
 ) -> tf.data.Dataset:
     """Returns `in_shares` in the order of one epoch, in constant memory."""
     import tensorflow as tf

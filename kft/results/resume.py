@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kft.cache.decoded_rows import stamps
 from kft.data import Split, Splits
-from kft.engine.run_state import EXAMPLES, Found, damaged
+from kft.engine.run_state import EXAMPLES, SavedState, damaged
 from kft.errors import ConfigError
 from kft.results.report import environment, split_rows
 from kft.storage.run_files import CONFIG, ENVIRONMENT, SPLIT, TARGET
@@ -22,7 +22,7 @@ NAMED_IN_MESSAGE = 3
 PACKAGES = ("kft", "keras", "tensorflow", "numpy")
 
 
-def refuse_changes(found: Found, listed: Splits, read: Splits) -> None:
+def refuse_changes(found: SavedState, listed: Splits, read: Splits) -> None:
     """Refuses to go on from the state that was `found`, if versions or data are others now.
 
     `listed` are the splits as their source gave them, `read` those that were decoded.
@@ -84,7 +84,7 @@ def difference(then: Sequence[tuple[str, ...]], now: Sequence[tuple[str, ...]]) 
     )
 
 
-def refuse_other_content(found: Found, read: Splits) -> None:
+def refuse_other_content(found: SavedState, read: Splits) -> None:
     """Raises ConfigError if an example does not hold what it held when the run began."""
     splits = read.by_name()
     before = found.arrays(EXAMPLES)

@@ -11,9 +11,9 @@ from shlex import quote
 from tempfile import TemporaryDirectory
 
 from kft.config.run_config import RunConfig
-from kft.distribute.cluster import least
+from kft.distribute.cluster import min_over_workers
 from kft.distribute.strategy import cluster_here
-from kft.engine.run_state import Found, find
+from kft.engine.run_state import SavedState, find
 from kft.errors import ConfigError, ExportError, TrainingError
 from kft.progress import hidden, say
 from kft.storage.atomic import PARTIAL, write_text
@@ -148,7 +148,7 @@ def take_over(directory: Path, config: RunConfig) -> None:
     (directory / ARRAYS).mkdir(exist_ok=True)  # it comes behind the config
 
 
-def found_by_all(config: RunConfig) -> Found | None:
+def agreed_resume_state(config: RunConfig) -> SavedState | None:
     """Returns the state that a killed run left, if there is one.
 
     Raises:
@@ -156,7 +156,7 @@ def found_by_all(config: RunConfig) -> Found | None:
     """
     found = find(Path(config.output_dir))
     number = -1 if found is None else found.number
-    if least(number) != -least(-number):
+    if min_over_workers(number) != -min_over_workers(-number):
         raise ConfigError(
             where=f"output_dir {config.output_dir!r}",
             problem="does not hold the same for all workers",

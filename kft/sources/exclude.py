@@ -9,13 +9,13 @@ from kft.data import DataSource, Split, Splits, Target
 from kft.errors import DataError
 from kft.storage.files import read_text
 
-HEAD = "# Examples to leave out, for data.exclude: a name, a tab, and why.\n"
+FILE_HEADER = "# Examples to leave out, for data.exclude: a name, a tab, and why.\n"
 COMMENT = "\t#"
 
 
 def listed(reasons: Mapping[str, str]) -> str:
     """Returns the list of examples by name, with the reason of each."""
-    return HEAD + "".join(f"{name}{COMMENT} {why}\n" for name, why in reasons.items())
+    return FILE_HEADER + "".join(f"{name}{COMMENT} {why}\n" for name, why in reasons.items())
 
 
 def read_names(path: str) -> set[str]:
@@ -29,16 +29,16 @@ def read_names(path: str) -> set[str]:
     return names - {""}
 
 
-def find(data: DataSource, seed: int) -> Splits:
+def load_splits(data: DataSource, seed: int) -> Splits:
     """Returns what `data` finds, without the examples that its `exclude` names.
 
     Raises:
         DataError: There is nothing to train on, or the list cannot be read.
     """
-    return without(data.load(seed), data.exclude)
+    return drop_excluded(data.load(seed), data.exclude)
 
 
-def without(splits: Splits, path: str | None) -> Splits:
+def drop_excluded(splits: Splits, path: str | None) -> Splits:
     """Returns `splits` without the examples that the list at `path` names, if there is one.
 
     The others stay in their split. What the list names and the data does not have is a note.

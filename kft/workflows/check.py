@@ -15,7 +15,7 @@ from kft.errors import ConfigError, KftError
 from kft.messages import one_line
 from kft.results.counts import class_counts
 from kft.results.run_directory import refuse_used
-from kft.sources.exclude import find, listed
+from kft.sources.exclude import listed, load_splits
 from kft.workflows.checking.estimate import Estimate, estimates
 from kft.workflows.checking.findings import exclusions, in_json, notes_of
 from kft.workflows.checking.survey import Survey, survey
@@ -73,7 +73,7 @@ def check(config: RunConfig) -> CheckResult:
     Raises:
         DataError: The source finds nothing at all.
     """
-    splits = find(config.data, config.seed)
+    splits = load_splits(config.data, config.seed)
     seen = survey(splits)
     counts = class_counts(splits)
     faults = [*unreadable(config, splits, seen), *wrong_settings(config, splits)]

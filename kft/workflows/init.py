@@ -15,7 +15,7 @@ from kft.heads.layers import FITTING
 from kft.results.counts import class_counts
 from kft.settings.override import apply_override
 from kft.sources.detect import data_at
-from kft.sources.exclude import find
+from kft.sources.exclude import load_splits
 
 FEW_EXAMPLES = 320
 UNEVEN = 3.0
@@ -60,7 +60,7 @@ def init_config(
     recognised = data_at(str(data), settings["data"])
     settings["data"] = recognised.settings | settings["data"]
     config = load_config(settings)
-    splits = find(config.data, config.seed)
+    splits = load_splits(config.data, config.seed)
     reasons = recognised.reasons | choose(settings, splits)
     load_config(settings)
     path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

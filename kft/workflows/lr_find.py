@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from kft.cache.decode import read
-from kft.cache.feature_cache import Keeper
+from kft.cache.feature_cache import FeatureCache
 from kft.cache.unchanged import changes_told
 from kft.config.run_config import RunConfig
 from kft.engine.best import Best
@@ -68,7 +68,7 @@ def lr_find(config: RunConfig, phase: str | None = None) -> LrFindResult:
             seed=config.seed,
             batch_size=config.data.batch_size,
             class_weights=config.class_weights,
-            keeper=Keeper(config.keeping, config.seed, task.backbone.name),
+            feature_cache=FeatureCache(config.cache_policy, config.seed, task.backbone.name),
             # What l2_sp pulls to is not what the phases before leave.
             pretrained=pretrained_values(task, config.phases),
         )

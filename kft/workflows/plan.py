@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from kft.backbone import Stage
-from kft.cache.feature_cache import Keeper
+from kft.cache.feature_cache import FeatureCache
 from kft.config.run_config import RunConfig
 from kft.data import Split, Splits
 from kft.engine.parts import Ahead, ahead_of, planned_features
@@ -18,7 +18,7 @@ from kft.phase import Phase
 from kft.results.counts import class_counts
 from kft.task import Task
 from kft.workflows.setup import set_up
-from kft.workflows.unused_settings import idle_notes
+from kft.workflows.unused_settings import unused_settings
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,11 @@ def plan(config: RunConfig) -> Plan:
         stages=tuple(stage.name for stage in task.backbone.stages),
         counts=class_counts(splits),
         sizes=splits.sizes,
-        notes=(*splits.notes, *order_notes(phases), *idle_notes(config, task.backbone, trained)),
+        notes=(
+            *splits.notes,
+            *order_notes(phases),
+            *unused_settings(config, task.backbone, trained),
+        ),
         phases=phases,
     )
 
@@ -90,12 +94,12 @@ def plan(config: RunConfig) -> Plan:
 def plan_phases(config: RunConfig, splits: Splits, task: Task) -> tuple[PhasePlan, ...]:
     """Returns what each phase would do to `task`, whose trainable state it changes."""
     plans = []
-    keeper = Keeper(config.keeping, config.seed, task.backbone.name)
+    feature_cache = FeatureCache(config.cache_policy, config.seed, task.backbone.name)
     first_epoch = 0
     for number, phase in enumerate(config.phases):
         segments = segments_of(task, phase, number)
         ahead = [ahead_of(phase, segment, task.input, first_epoch) for segment in segments]
-        features = planned(task, splits.train, segments, keeper, ahead)
+        features = planned(task, splits.train, segments, feature_cache, ahead)
         stages = segments[-1].stages
         batch_size = phase.batch_size or config.data.batch_size
         steps = steps_per_epoch(splits.train, batch_size * phase.accumulate_steps)
@@ -131,14 +135,14 @@ def planned(
     task: Task,
     train: Split,
     segments: Sequence[Segment],
-    keeper: Keeper,
+    feature_cache: FeatureCache,
     ahead: Sequence[Ahead],
 ) -> str:
     """Returns whether each segment keeps features; leaves the backbone as the last trains it."""
     told = []
     for segment, each in zip(segments, ahead, strict=True):
         task.backbone.train_only(segment.stages)
-        told.append(planned_features(task, train, keeper, each))
+        told.append(planned_features(task, train, feature_cache, each))
     return "; then ".join(dict.fromkeys(told))
 
 

@@ -17,7 +17,7 @@ from kft.progress import say
 from kft.results.agreement import refuse_other_answers, refuse_other_data
 from kft.scoring.evaluate import Answers, evaluate
 from kft.settings.component import Settings, absolute
-from kft.sources.exclude import without
+from kft.sources.exclude import drop_excluded
 from kft.sources.folders.folder import Folder
 from kft.sources.tables.table import Table
 from kft.storage.digests import add_export
@@ -60,7 +60,7 @@ def own_answers(directory: Path, config: RunConfig, task: Task) -> dict[str, Ans
     """
     whole = config.data.load(config.seed)
     refuse_other_data(directory, whole)
-    found = without(whole, config.data.exclude)
+    found = drop_excluded(whole, config.data.exclude)
     reading = read(found, config.data.on_bad_input, config.cache)
     raw, decoded = reading.raw.by_name(), reading.decoded.by_name()
     answers = {name: evaluate(task, raw[name], decoded[name], name) for name in held_out(reading)}

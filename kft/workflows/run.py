@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from kft.cache.decode import Reading, read
-from kft.cache.feature_cache import Keeper
+from kft.cache.feature_cache import FeatureCache
 from kft.cache.unchanged import changes_told
 from kft.config.run_config import RunConfig, load_config
 from kft.data import Target
-from kft.distribute.cluster import is_chief, least
-from kft.distribute.lost_worker import lost_worker_told
+from kft.distribute.cluster import is_chief, min_over_workers
+from kft.distribute.lost_worker import worker_loss_as_error
 from kft.engine.best import Best
 from kft.engine.context import TrainingContext
 from kft.engine.gain import gain
@@ -31,7 +31,7 @@ from kft.errors import ConfigError, DataError, TrainingError
 from kft.progress import say
 from kft.results.report import draw_end, scores, write_beginning, write_end
 from kft.results.resume import examples_of, refuse_changes
-from kft.results.run_directory import found_by_all, own_directory, private_directory
+from kft.results.run_directory import agreed_resume_state, own_directory, private_directory
 from kft.scoring.evaluate import Answers, evaluate
 from kft.settings.component import Component
 from kft.sources.exclude import left_out
@@ -66,7 +66,7 @@ class Trained:
 
     task: Task
     reading: Reading
-    keeper: Keeper
+    feature_cache: FeatureCache
     phases: tuple[PhaseResult, ...]
     selected: Selected
 
@@ -85,15 +85,15 @@ def run(config: RunConfig, resume: bool = False) -> RunResult:
     with strategy.scope():
         chief = is_chief()
     with own_directory(config, resume) if chief else private_directory() as directory:
-        with strategy.scope(), lost_worker_told():
-            state = RunState(directory, found_by_all(config) if resume else None)
+        with strategy.scope(), worker_loss_as_error():
+            state = RunState(directory, agreed_resume_state(config) if resume else None)
             trained = train_in(state, config)
         if not chief:
             result = RunResult(directory, trained.phases, {}, {}, chief=False)
         else:
             result = finish(directory, config, on_one_device(config, trained, directory))
-        with strategy.scope(), lost_worker_told():
-            least(0)  # The others wait for the chief: should it fail, they do.
+        with strategy.scope(), worker_loss_as_error():
+            min_over_workers(0)  # The others wait for the chief: should it fail, they do.
     return result
 
 
@@ -115,9 +115,9 @@ def train_in(state: RunState, config: RunConfig) -> Trained:
     else:
         refuse_changes(state.found, ready.found, reading.decoded)
     state.examples = examples_of(reading.decoded)
-    keeper = Keeper(config.keeping, config.seed, task.backbone.name)
-    phases, selected = train_and_keep(config, task, reading, state, keeper)
-    return Trained(task, reading, keeper, phases, selected)
+    feature_cache = FeatureCache(config.cache_policy, config.seed, task.backbone.name)
+    phases, selected = train_and_keep(config, task, reading, state, feature_cache)
+    return Trained(task, reading, feature_cache, phases, selected)
 
 
 def on_one_device(config: RunConfig, trained: Trained, directory: Path) -> Trained:
@@ -137,8 +137,8 @@ def on_one_device(config: RunConfig, trained: Trained, directory: Path) -> Train
 
 def finish(directory: Path, config: RunConfig, trained: Trained) -> RunResult:
     """Scores what was trained, exports it, and draws figures."""
-    task, reading, keeper = trained.task, trained.reading, trained.keeper
-    answers = {name: answer(task, reading, name, keeper) for name in held_out(reading)}
+    task, reading, feature_cache = trained.task, trained.reading, trained.feature_cache
+    answers = {name: answer(task, reading, name, feature_cache) for name in held_out(reading)}
     gained = gain(task, trained.selected, answers, reading.decoded.by_name())
     content = scores(answers, trained.phases, trained.selected, gained)
     test = answers.get("test", answers["validation"])
@@ -151,7 +151,7 @@ def finish(directory: Path, config: RunConfig, trained: Trained) -> RunResult:
 
 
 def train_and_keep(
-    config: RunConfig, task: Task, reading: Reading, state: RunState, keeper: Keeper
+    config: RunConfig, task: Task, reading: Reading, state: RunState, feature_cache: FeatureCache
 ) -> tuple[tuple[PhaseResult, ...], Selected]:
     """Trains, leaves the selected weights in `task` and writes them, even if training fails."""
     best = Best(task.model, config.monitored)
@@ -165,15 +165,15 @@ def train_and_keep(
         class_weights=config.class_weights,
         rate_factor=config.distribute.rate_factor(),
         callbacks=lambda: own_callbacks(config),
-        keeper=keeper,
+        feature_cache=feature_cache,
         state=state,
     )
     weights = state.directory / BEST_WEIGHTS
     try:
-        with lost_worker_told(), changes_told(*reading.decoded.by_name().values()):
+        with worker_loss_as_error(), changes_told(*reading.decoded.by_name().values()):
             phases = train(context, config.phases)
             if config.select == "interpolate":
-                selected = interpolated(config, task, reading, best, keeper)
+                selected = interpolated(config, task, reading, best, feature_cache)
             else:
                 selected = keep_epoch(config.select, best, phases[-1].epochs[-1])
     except (DataError, TrainingError, KeyboardInterrupt):
@@ -208,7 +208,7 @@ def own_callbacks(config: RunConfig) -> list[Any]:
 
 
 def interpolated(
-    config: RunConfig, task: Task, reading: Reading, best: Best, keeper: Keeper
+    config: RunConfig, task: Task, reading: Reading, best: Best, feature_cache: FeatureCache
 ) -> Selected:
     """Leaves the best weights between the head phase and fine-tuning in `task`."""
     start, end = best.before, best.since
@@ -217,7 +217,7 @@ def interpolated(
     say(f"Trying weights between epoch {start.record['epoch']} and {end.record['epoch']}")
     stages = changed_stages(task, config.phases)
     validation = reading.decoded.validation
-    validate = validator(task, validation, stages, config.data.batch_size, keeper)
+    validate = validator(task, validation, stages, config.data.batch_size, feature_cache)
     return interpolate(start, end, best, validate)
 
 
@@ -226,12 +226,12 @@ def held_out(reading: Reading) -> list[str]:
     return [name for name in reading.raw.by_name() if name != "train"]
 
 
-def answer(task: Task, reading: Reading, name: str, keeper: Keeper) -> Answers:
+def answer(task: Task, reading: Reading, name: str, feature_cache: FeatureCache) -> Answers:
     """Returns what `task` answers to the split `name`."""
     raw, decoded = reading.raw.by_name()[name], reading.decoded.by_name()[name]
-    if keeper.keeping.dtype != "float32":
+    if feature_cache.cache_policy.dtype != "float32":
         return evaluate(task, raw, decoded, name)  # as an export, which rounds no features
-    part = part_of(task, decoded, name, keeper)
+    part = part_of(task, decoded, name, feature_cache)
     return evaluate(task, raw, part.split, name, part.model)
 
 

@@ -8,9 +8,9 @@ from kft.config.run_config import RunConfig
 from kft.data import Splits, Target
 from kft.input import Input
 from kft.layers.precision import computing_in
-from kft.sources.exclude import without
+from kft.sources.exclude import drop_excluded
 from kft.task import Task, assemble
-from kft.workflows.validate import refuse_misfits
+from kft.workflows.validate import check_config
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +38,9 @@ def set_up(config: RunConfig, pretrained: bool = True) -> SetUp:
     """
     config.built_callbacks()  # only to know before any work begins that they can be made
     found = config.data.load(config.seed)
-    splits = without(found, config.data.exclude)
+    splits = drop_excluded(found, config.data.exclude)
     task = build_task(config, splits.target, splits.input, pretrained)
-    refuse_misfits(config, splits, task)
+    check_config(config, splits, task)
     return SetUp(found, splits, task)
 
 

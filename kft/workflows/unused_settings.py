@@ -12,7 +12,7 @@ from kft.phase import Phase
 from kft.recipe.schedule import Plateau
 
 
-def idle_notes(
+def unused_settings(
     config: RunConfig, backbone: Backbone, trained: Sequence[Collection[str]]
 ) -> Iterator[str]:
     """Yields which settings change nothing where each phase trains the stages `trained`."""

@@ -10,7 +10,7 @@ from kft.engine.selection import check_select
 from kft.task import Task
 
 
-def refuse_misfits(config: RunConfig, splits: Splits, task: Task) -> None:
+def check_config(config: RunConfig, splits: Splits, task: Task) -> None:
     """Raises ConfigError if phases, monitor, `select` or class weights fit no such run."""
     refuse_phases(config, task)
     weigh(splits.train, splits.target, config.class_weights)

@@ -9,8 +9,8 @@ from tiny import Ramp, Shaken, TinyDense, Vectors, vector_split
 from kft.cache import inference as passes
 from kft.cache import store
 from kft.cache.decode import read
-from kft.cache.feature_cache import Keeper, Wanted
-from kft.cache.place import Keeping
+from kft.cache.feature_cache import FeatureCache, FeatureRequest
+from kft.cache.place import CachePolicy
 from kft.cache.store import entries
 from kft.cache.views import views_of
 from kft.errors import ConfigError
@@ -36,8 +36,8 @@ def split():
 
 
 def keep(model, split, mode="auto", dtype="float32", **wanted):
-    keeper = Keeper(Keeping(mode, 0, dtype), 0, "tiny")
-    return keeper.keep(Wanted(model, split, "train", **wanted))
+    feature_cache = FeatureCache(CachePolicy(mode, 0, dtype), 0, "tiny")
+    return feature_cache.keep(FeatureRequest(model, split, "train", **wanted))
 
 
 def fetched(kept, indices):
@@ -239,12 +239,14 @@ def test_a_disk_that_fills_up_does_not_end_the_run(model, split, monkeypatch, me
 
 
 def test_a_phase_takes_over_what_the_one_before_kept(model, split):
-    keeper = Keeper(Keeping("memory"), 0, "tiny")
-    wanted = Wanted(model, split, "train")
-    first = keeper.keep(wanted)
+    feature_cache = FeatureCache(CachePolicy("memory"), 0, "tiny")
+    wanted = FeatureRequest(model, split, "train")
+    first = feature_cache.keep(wanted)
 
-    assert keeper.keep(replace(wanted, model=keras.Model(model.input, model.output))) is first
-    assert keeper.keep(replace(wanted, split=vector_split(3))) is not first
+    assert (
+        feature_cache.keep(replace(wanted, model=keras.Model(model.input, model.output))) is first
+    )
+    assert feature_cache.keep(replace(wanted, split=vector_split(3))) is not first
 
 
 @pytest.mark.parametrize("mode", ["memory", "disk"])

@@ -9,7 +9,7 @@ import workers
 from distributed import BASE, LONGER
 
 from kft.distribute.launch import run_arguments
-from kft.distribute.lost_worker import NAMED, lost_worker_told, name_in
+from kft.distribute.lost_worker import NAMED, name_in, worker_loss_as_error
 
 RESET = "from remote target /job:worker/replica:0/task:1"
 HEARTBEAT = "Deadline Exceeded\n\nRPC: /tensorflow.CoordinationService/Heartbeat"
@@ -57,14 +57,14 @@ def test_an_interrupt_that_tensorflow_makes_an_error_of_stays_one():
     """As TensorFlow 2.21 has it; `test_launch` interrupts a run that waits."""
     told = "MISMATCH … types: ORIGINAL UnavailableError REPLACED BY KeyboardInterrupt: …"
 
-    with pytest.raises(KeyboardInterrupt), lost_worker_told():
+    with pytest.raises(KeyboardInterrupt), worker_loss_as_error():
         raise RuntimeError(told)
-    with pytest.raises(RuntimeError, match="something else"), lost_worker_told():
+    with pytest.raises(RuntimeError, match="something else"), worker_loss_as_error():
         raise RuntimeError("something else")
 
 
 def test_where_there_are_no_other_workers_errors_stay_what_they_are():
-    with pytest.raises(tf.errors.UnavailableError), lost_worker_told():
+    with pytest.raises(tf.errors.UnavailableError), worker_loss_as_error():
         raise tf.errors.UnavailableError(None, None, "Collective ops is aborted")
 
 

@@ -6,13 +6,13 @@ import pytest
 import tensorflow as tf
 from tiny import TARGET, vector_split
 
-from kft.distribute.shares import WHOLE, Shares, cut_up, in_shares, with_tally
+from kft.distribute.shares import WHOLE, BatchSharding, cut_up, in_shares, with_tally
 from kft.pipeline.batches import labelled
 
 
 def of_replica(replica, replicas, size, batch_size):
     """The shares of one replica: indices, inputs, labels, weights and tally of each batch."""
-    split, shares = vector_split(size), Shares(replicas, replica, 1)
+    split, shares = vector_split(size), BatchSharding(replicas, replica, 1)
     rows = in_shares(size, batch_size, shares)
     batches = labelled(split, TARGET, rows, shares.size(batch_size))
     return list(with_tally(batches, size, batch_size, shares))
@@ -41,7 +41,7 @@ def test_all_replicas_together_give_the_mean_loss_and_count_each_example_once(
 
 
 def test_a_whole_batch_cut_up_gives_the_same_shares():
-    shares = Shares(3, 1, 2)
+    shares = BatchSharding(3, 1, 2)
     rows = in_shares(10, 4, WHOLE)
     cut = list(cut_up(labelled(vector_split(10), TARGET, rows, 4), shares))
 
@@ -54,7 +54,7 @@ def test_a_whole_batch_cut_up_gives_the_same_shares():
 
 def test_the_order_of_two_processes_with_two_devices_each_is_that_of_one():
     whole = list(in_shares(13, 8, WHOLE))
-    halves = [list(in_shares(13, 8, Shares(4, first, 2))) for first in (0, 2)]
+    halves = [list(in_shares(13, 8, BatchSharding(4, first, 2))) for first in (0, 2)]
 
     for number, batch in enumerate(whole):
         parts = [half[2 * number + device] for half in halves for device in (0, 1)]

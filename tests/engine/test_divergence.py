@@ -1,11 +1,11 @@
 import pytest
 
-from kft.engine.divergence import Diverged, Limits
+from kft.engine.divergence import Diverged, DivergenceLimits
 
 
 def limits(start, *good):
     """Limits in a run that began with the loss `start` and has seen the `good` epochs."""
-    made = Limits()
+    made = DivergenceLimits()
     made.begin({"val_loss": start})
     for number, (loss, val_loss) in enumerate(good, start=1):
         made.check(record(loss, val_loss, number))

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import bootstrap
 from tiny import TARGET, Ramp, same, tiny_task, values, vector_split
 
-from kft.engine.best import Kept
+from kft.engine.best import EpochWeights
 from kft.engine.gain import gain, goodness, interval
 from kft.engine.selection import Selected
 from kft.engine.snapshot import Snapshot
@@ -19,7 +19,7 @@ def splits():
 
 def fine_tuned(task, splits, is_better=True, monitor="accuracy"):
     """Returns what was selected and answered after the head went from noise to the truth."""
-    start = Kept({"phase": "head", "epoch": 1}, Snapshot.of(task.model.variables))
+    start = EpochWeights({"phase": "head", "epoch": 1}, Snapshot.of(task.model.variables))
     task.head_model.trainable_variables[1].assign([0.0, 0.0, 9.0])
     record = {"phase": "tune", "epoch": 2} if is_better else start.record
     selected = Selected("best", monitor, record, start)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from tiny import Ramp, same, tiny_task, training, values
 
-from kft.cache.feature_cache import Keeper
-from kft.cache.place import Keeping
-from kft.engine.best import Best, Kept
+from kft.cache.feature_cache import FeatureCache
+from kft.cache.place import CachePolicy
+from kft.engine.best import Best, EpochWeights
 from kft.engine.selection import changed_stages, check_select, interpolate, keep_epoch, validator
 from kft.engine.snapshot import Snapshot
 from kft.engine.train import train
@@ -41,7 +41,7 @@ def same_as(task, kept):
 
 
 def scored(task, stages):
-    return validator(task, SPLITS.validation, stages, 4, Keeper(Keeping(), 0, "tiny"))
+    return validator(task, SPLITS.validation, stages, 4, FeatureCache(CachePolicy(), 0, "tiny"))
 
 
 def test_every_alpha_is_scored_as_an_epoch_is_and_the_best_is_kept(two_phases):
@@ -67,7 +67,7 @@ def test_weights_between_two_that_erred_to_either_side_are_better_than_both(two_
         best.before.weights.restore()
         bias = task.head_model.trainable_variables[1]
         bias.assign(bias + [sign, -sign, 0.0])
-        ends.append(Kept(kept.record, Snapshot.of(task.model.variables)))
+        ends.append(EpochWeights(kept.record, Snapshot.of(task.model.variables)))
     validate = scored(task, task.backbone.stages)
 
     selected = interpolate(*ends, best, validate)

@@ -22,8 +22,8 @@ from tiny import (
 )
 
 from kft.cache import inference as passes
-from kft.cache.feature_cache import Keeper
-from kft.cache.place import Keeping
+from kft.cache.feature_cache import FeatureCache
+from kft.cache.place import CachePolicy
 from kft.engine.parts import part_of
 from kft.engine.train import train
 from kft.errors import ConfigError, TrainingError
@@ -181,7 +181,7 @@ def test_features_on_disk_give_the_weights_that_no_cache_gives():
     for mode in ("off", "disk"):
         splits = Ramp().load(0)
         task = tiny_task(splits, Classifier(dropout=0.5))
-        how = training(task, splits, keeping=Keeping(mode))
+        how = training(task, splits, cache_policy=CachePolicy(mode))
         (result,) = train(how, [phase(unfreeze=UnfreezeTop(stages=1))])
         trained.append((result, values(task.model.variables)))
 
@@ -197,7 +197,7 @@ def test_as_many_views_as_epochs_give_the_weights_that_fresh_augmentation_gives(
     for views in (0, 3):
         splits = Ramp(input=Shaken()).load(0)
         task = tiny_task(splits, Classifier(dropout=0.5))
-        how = training(task, splits, keeping=Keeping("memory", views))
+        how = training(task, splits, cache_policy=CachePolicy("memory", views))
         (result,) = train(how, [phase(epochs=3)])
         trained.append((result, values(task.model.variables)))
 
@@ -224,7 +224,7 @@ def test_scores_from_kept_activations_are_those_of_the_whole_model(task, splits)
     """Two tensors cross the boundary, by the skip connection."""
     train(training(task, splits), [phase(epochs=1, unfreeze=UnfreezeTop(stages=1))])
 
-    part = part_of(task, splits.test, "test", Keeper(Keeping("memory"), 0, "tiny"))
+    part = part_of(task, splits.test, "test", FeatureCache(CachePolicy("memory"), 0, "tiny"))
 
     assert len(part.model.inputs) == 2
     (found,) = passes.outputs_of(part.model, part.split, "Scoring")

@@ -20,8 +20,8 @@ from tiny import (
     vector_split,
 )
 
-from kft.cache.feature_cache import Keeper, Wanted
-from kft.cache.place import Keeping
+from kft.cache.feature_cache import FeatureCache, FeatureRequest
+from kft.cache.place import CachePolicy
 from kft.config.run_config import load_config
 from kft.engine.cut import cut
 from kft.engine.parts import Ahead, parts_of
@@ -123,8 +123,8 @@ def test_kept_features_have_the_dtype_that_the_backbone_gives(precision):
     task, splits = mixed_task(precision)
     task.backbone.train_only(())
 
-    kept = Keeper(Keeping("memory"), 0, "tiny").keep(
-        Wanted(cut(task.backbone.model).prefix, splits.train, "train")
+    kept = FeatureCache(CachePolicy("memory"), 0, "tiny").keep(
+        FeatureRequest(cut(task.backbone.model).prefix, splits.train, "train")
     )
 
     assert kept.split.fetch(tf.constant(0)).dtype.name == precision.removeprefix("mixed_")

@@ -14,7 +14,7 @@ from tfds_sets import prepare
 from kft.cli.show import init_summary
 from kft.config.run_config import load_config
 from kft.errors import ConfigError, DataError
-from kft.sources.exclude import find
+from kft.sources.exclude import load_splits
 from kft.workflows.init import init_config
 
 
@@ -31,7 +31,7 @@ def loaded(written):
     """The config and what its data holds, as a run would have it."""
     config = load_config(written.path)
     assert json.loads(written.path.read_text()) == written.config
-    return config, find(config.data, config.seed)
+    return config, load_splits(config.data, config.seed)
 
 
 def test_a_table_gets_a_config_that_loads(folder):

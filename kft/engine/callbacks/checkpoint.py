@@ -13,11 +13,11 @@ import keras
 import tensorflow as tf
 
 from kft.distribute.cluster import is_chief
-from kft.engine.best import Best, Kept
-from kft.engine.callbacks.rollback import LastGood
+from kft.engine.best import Best, EpochWeights
+from kft.engine.callbacks.rollback import Rollback
 from kft.engine.optimizer_state import set_steps_ahead, steps_ahead
 from kft.engine.phase_rate import rate_of
-from kft.engine.run_state import Found, RunState
+from kft.engine.run_state import RunState, SavedState
 from kft.engine.snapshot import Snapshot
 from kft.task import Task
 
@@ -27,21 +27,21 @@ Tell = Callable[[], Mapping[str, Any]]
 SPARED = 20
 
 
-class Saving(keras.callbacks.Callback):
+class StateCheckpoint(keras.callbacks.Callback):
     """Saves what an epoch begins with, in at most a twentieth of the time that training takes.
 
-    Stands behind `last_good`, which has copied it. All workers copy, since some variables can only
+    Stands behind `rollback`, which has copied it. All workers copy, since some variables can only
     be read by all together; the chief writes, and what `tell` gives with it.
     """
 
     def __init__(
-        self, task: Task, best: Best, state: RunState, last_good: LastGood, tell: Tell
+        self, task: Task, best: Best, state: RunState, rollback: Rollback, tell: Tell
     ) -> None:
         super().__init__()
         self._task = task
         self._best = best
         self._state = state
-        self._last_good = last_good
+        self._rollback = rollback
         self._tell = tell
         self._place = {id(v): place for place, v in enumerate(task.model.variables)}
         self._due = 0.0
@@ -55,7 +55,7 @@ class Saving(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Writes the state, if it is time."""
         started = time.monotonic()
-        moving = self._last_good.state
+        moving = self._rollback.state
         if not is_chief() or started < self._due or moving is None:
             return
         moving_file = f"epoch-{epoch}-{len(self._last_good.rollbacks)}.npz"
@@ -68,7 +68,7 @@ class Saving(keras.callbacks.Callback):
             "moving": {"file": moving_file, "at": self._places(moving)},
             "rate_scale": float(rate_of(self.model.optimizer).scale.numpy()),
             "steps_ahead": steps_ahead(self.model.optimizer),
-            "averaged": [self._place[known] for known in self._last_good.average.known],
+            "averaged": [self._place[known] for known in self._rollback.average.known],
             "best": {
                 name: {"record": each.record, "file": file_of(each)} for name, each in kept.items()
             },
@@ -84,12 +84,12 @@ class Saving(keras.callbacks.Callback):
         return [self._place.get(id(variable)) for variable in state.variables]
 
 
-def file_of(kept: Kept) -> str:
+def file_of(kept: EpochWeights) -> str:
     """Returns the name of the file that holds the weights of an epoch that was best."""
     return f"best-{kept.record['epoch']}.npz"
 
 
-def restore_weights(task: Task, best: Best, found: Found) -> None:
+def restore_weights(task: Task, best: Best, found: SavedState) -> None:
     """Gives `task` the weights that it had, and `best` the epochs that were."""
     variables = tuple(task.model.variables)
     for part in (found.told["still"], found.told["moving"]):
@@ -98,15 +98,15 @@ def restore_weights(task: Task, best: Best, found: Found) -> None:
                 variables[place].assign(array)
     for name, told in found.told["best"].items():
         values = tuple(tf.constant(array) for array in found.arrays(told["file"]))
-        setattr(best, name, Kept(told["record"], Snapshot(variables, values)))
+        setattr(best, name, EpochWeights(told["record"], Snapshot(variables, values)))
     if best.since is not None:
         best.begin_fine_tuning()
 
 
-def restore_segment(model: keras.Model, last_good: LastGood, found: Found) -> int:
+def restore_segment(model: keras.Model, rollback: Rollback, found: SavedState) -> int:
     """Gives a compiled `model` and its optimizer the state they had; returns the next epoch."""
     arrays = found.arrays(found.told["moving"]["file"])
-    for variable, array in zip(last_good.variables(model), arrays, strict=True):
+    for variable, array in zip(rollback.variables(model), arrays, strict=True):
         variable.assign(array)
     rate_of(model.optimizer).scale.assign(found.told["rate_scale"])
     set_steps_ahead(model.optimizer, found.told["steps_ahead"])

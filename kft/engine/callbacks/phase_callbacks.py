@@ -14,11 +14,11 @@ import keras
 
 from kft.engine.best import Best
 from kft.engine.callbacks.averages import average_of
-from kft.engine.callbacks.checkpoint import Saving, restore_segment
+from kft.engine.callbacks.checkpoint import StateCheckpoint, restore_segment
 from kft.engine.callbacks.recalibrate import Recalibration
 from kft.engine.callbacks.recorder import Recorder
-from kft.engine.callbacks.rollback import Guard, LastGood
-from kft.engine.callbacks.user_callback import ForUser
+from kft.engine.callbacks.rollback import NanGuard, Rollback
+from kft.engine.callbacks.user_callback import UserCallbackAdapter
 from kft.engine.phase_rate import rate_of
 from kft.phase import Phase
 from kft.pipeline.batches import Evaluation
@@ -27,17 +27,17 @@ from kft.recipe.schedule import Plateau
 
 if TYPE_CHECKING:
     from kft.engine.context import TrainingContext
-    from kft.engine.parts import Parts
-    from kft.engine.run_state import Found
+    from kft.engine.parts import TrainValidation
+    from kft.engine.run_state import SavedState
 
 
-class Watch:
+class PhaseCallbacks:
     """All callbacks of one phase, which may call `fit` several times.
 
     Attributes:
         callbacks: In the order they need.
         recorder: Has the records of the epochs.
-        last_good: Goes back where training diverges.
+        rollback: Goes back where training diverges.
         first_epoch: Of the phase, counted from 0 over the run.
         where: Which segment of the run is trained, ready for JSON.
     """
@@ -45,11 +45,11 @@ class Watch:
     def __init__(self, context: TrainingContext, phase: Phase, first_epoch: int) -> None:
         task, limits = context.task, context.limits
         self._average = average_of(phase, last_epoch=first_epoch + phase.epochs - 1)
-        self.last_good = LastGood(phase, self._average, limits)
+        self.rollback = Rollback(phase, self._average, limits)
         self.first_epoch = first_epoch
         self.where: Mapping[str, Any] = {}
         self._task = task
-        self._found: Found | None = None
+        self._found: SavedState | None = None
         self._limits = limits
         self._started = time.perf_counter()
         if task.backbone.batch_norm in ("train", "recalibrate"):
@@ -57,18 +57,18 @@ class Watch:
         exact = task.backbone.batch_norm == "recalibrate"
         self._recalibrations = [Recalibration()] if exact else []
         self._for_user = [
-            ForUser(callback, task.model, first_epoch + phase.epochs)
+            UserCallbackAdapter(callback, task.model, first_epoch + phase.epochs)
             for callback in context.callbacks()
         ]
-        self.recorder = Recorder(context, phase, self.last_good, self._for_user)
-        self._selection = Selection(context.best, phase, self.recorder)
-        self._saving = context.state and Saving(
-            task, context.best, context.state, self.last_good, self._told
+        self.recorder = Recorder(context, phase, self.rollback, self._for_user)
+        self._selection = EarlyStopAndBest(context.best, phase, self.recorder)
+        self._saving = context.state and StateCheckpoint(
+            task, context.best, context.state, self.rollback, self._told
         )
         self.callbacks = [
-            self.last_good,
+            self.rollback,
             *([self._saving] if self._saving else []),
-            Guard(),
+            NanGuard(),
             Bar(phase.name),
             self._average,
             *self._recalibrations,
@@ -78,7 +78,7 @@ class Watch:
             self._average.put_back,
         ]
 
-    def begin(self, parts: Parts, validation: Evaluation, epoch: int) -> int:
+    def begin(self, parts: TrainValidation, validation: Evaluation, epoch: int) -> int:
         """Looks at compiled `parts` from `epoch` on, counted from 0 over the run.
 
         Returns the epoch to begin with: that, or the one that a killed run had reached, whose
@@ -92,7 +92,7 @@ class Watch:
         if self._saving:
             self._saving.begin(model, f"{self.first_epoch}-{self.where['segment']}")
         found, self._found = self._found, None
-        return epoch if found is None else restore_segment(model, self.last_good, found)
+        return epoch if found is None else restore_segment(model, self.rollback, found)
 
     def _told(self) -> dict[str, Any]:
         """Returns what has happened so far, ready for JSON."""
@@ -101,19 +101,19 @@ class Watch:
             "seconds": self.seconds,
             "before": self.recorder.before,
             "records": self.recorder.records,
-            "rollbacks": self.last_good.rollbacks,
+            "rollbacks": self.rollback.rollbacks,
             "limits": self._limits.state,
             "last_cut": self._selection.last_cut,
         }
 
-    def go_on_from(self, found: Found) -> None:
+    def go_on_from(self, found: SavedState) -> None:
         """Makes what has happened what had happened in a killed run."""
         told = found.told
         self._found = found
         self.where = told
         self.recorder.before = dict(told["before"])
         self.recorder.records.extend(told["records"])
-        self.last_good.rollbacks.extend(told["rollbacks"])
+        self.rollback.rollbacks.extend(told["rollbacks"])
         self._limits.restore(told["limits"])
         self._selection.last_cut = told["last_cut"]
         self._average.know(self._task.model.variables[place] for place in told["averaged"])
@@ -136,7 +136,7 @@ class Watch:
             callback.close()
 
 
-class Selection(keras.callbacks.Callback):
+class EarlyStopAndBest(keras.callbacks.Callback):
     """Keeps the best weights, stops early, and cuts the rate on a plateau.
 
     Attributes:

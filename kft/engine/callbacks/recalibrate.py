@@ -17,7 +17,7 @@ from kft.cache.inference import PASS_SIZE
 from kft.data import Split
 from kft.layers.batch_norm import batch_statistics, trained_norms
 from kft.layers.inference_mode import InferenceMode
-from kft.pipeline.autotune import untuned
+from kft.pipeline.autotune import without_autotune
 
 # Bounds the time: about as many as the 200 batches that fvcore's precise_bn takes.
 EXAMPLES = 128 * PASS_SIZE
@@ -124,4 +124,4 @@ def mixed_batches(split: Split) -> tf.data.Dataset:
     examples = tf.data.Dataset.from_tensor_slices(order).map(
         split.fetch, num_parallel_calls=tf.data.AUTOTUNE
     )
-    return untuned(examples.batch(-(-len(order) // batches)).prefetch(2))
+    return without_autotune(examples.batch(-(-len(order) // batches)).prefetch(2))

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
-from kft.engine.callbacks.rollback import LastGood
+from kft.engine.callbacks.rollback import Rollback
 from kft.engine.callbacks.tensorboard import TensorBoard
-from kft.engine.callbacks.user_callback import ForUser, Listening
+from kft.engine.callbacks.user_callback import Listening, UserCallbackAdapter
 from kft.engine.phase_rate import rate_of
 from kft.phase import Phase
 from kft.pipeline.batches import Evaluation
@@ -24,7 +24,7 @@ from kft.storage.run_files import METRICS, TENSORBOARD
 
 if TYPE_CHECKING:
     from kft.engine.context import TrainingContext
-    from kft.engine.parts import Parts
+    from kft.engine.parts import TrainValidation
 
 
 class Recorder(keras.callbacks.Callback):
@@ -43,20 +43,20 @@ class Recorder(keras.callbacks.Callback):
         self,
         context: TrainingContext,
         phase: Phase,
-        last_good: LastGood,
-        users: Sequence[ForUser],
+        rollback: Rollback,
+        users: Sequence[UserCallbackAdapter],
     ) -> None:
         super().__init__()
         self.records: list[dict[str, Any]] = []
         self.before: dict[str, Any] = {}
         self._phase = phase
         self._limits = context.limits
-        self._last_good = last_good
+        self._rollback = rollback
         self._listening = [Listening(user) for user in users]
         self._metrics = context.directory / METRICS
         self._tensorboard = TensorBoard(context.directory / TENSORBOARD)
 
-    def begin(self, parts: Parts, validation: Evaluation, epoch: int) -> None:
+    def begin(self, parts: TrainValidation, validation: Evaluation, epoch: int) -> None:
         """Looks at `parts` from `epoch` on, counted from 0; the first time, as they are before."""
         self._parts = parts
         self._validation = validation
@@ -84,7 +84,7 @@ class Recorder(keras.callbacks.Callback):
             "epoch": epoch + 1,
             **{name: float(score) for name, score in logs.items()},
             "learning_rate": float(rate(tf.maximum(self.model.optimizer.iterations - 1, 0))),
-            "rollbacks": len(self._last_good.rollbacks),
+            "rollbacks": len(self._rollback.rollbacks),
             "seconds": round(seconds, 4),
             "examples_per_second": round(self._parts.train.split.size / seconds, 2),
         }

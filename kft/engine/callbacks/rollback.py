@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from kft.engine.callbacks.averages import Average
-from kft.engine.divergence import Diverged, Limits
+from kft.engine.divergence import Diverged, DivergenceLimits
 from kft.engine.phase_rate import rate_of
 from kft.engine.snapshot import Snapshot
 from kft.errors import TrainingError
@@ -21,7 +21,7 @@ from kft.progress import say
 TRIES = 3
 
 
-class LastGood(keras.callbacks.Callback):
+class Rollback(keras.callbacks.Callback):
     """Holds the state after the last good epoch, and goes back to it.
 
     The state is all that a step changes: weights, their average, statistics, the seeds of
@@ -35,7 +35,7 @@ class LastGood(keras.callbacks.Callback):
         average: Of the weights.
     """
 
-    def __init__(self, phase: Phase, average: Average, limits: Limits) -> None:
+    def __init__(self, phase: Phase, average: Average, limits: DivergenceLimits) -> None:
         super().__init__()
         self.average = average
         self.rollbacks: list[dict[str, Any]] = []
@@ -111,7 +111,7 @@ def advice(phase: Phase) -> str:
     return ", or ".join(ways)
 
 
-class Guard(keras.callbacks.Callback):
+class NanGuard(keras.callbacks.Callback):
     """Raises Diverged at the first step whose loss is not a number."""
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

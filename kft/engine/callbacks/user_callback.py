@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 
-class ForUser(keras.callbacks.Callback):
+class UserCallbackAdapter(keras.callbacks.Callback):
     """Shows a user's callback the whole model, also where only the head is being fitted.
 
     It sees one training for each phase, in however many parts that is done.
@@ -56,7 +56,7 @@ class ForUser(keras.callbacks.Callback):
 class Listening(keras.callbacks.Callback):
     """Tells a user's callback of the batches of validation, but not of the model that is asked."""
 
-    def __init__(self, user: ForUser) -> None:
+    def __init__(self, user: UserCallbackAdapter) -> None:
         super().__init__()
         self.on_test_begin = user.on_test_begin
         self.on_test_end = user.on_test_end
@@ -67,7 +67,7 @@ class Listening(keras.callbacks.Callback):
 def forward(hook: str) -> Callable[..., None]:
     """Returns a method that calls `hook` of the user's callback and obeys its wish to stop."""
 
-    def call(self: ForUser, *arguments: Any, **keywords: Any) -> None:
+    def call(self: UserCallbackAdapter, *arguments: Any, **keywords: Any) -> None:
         getattr(self._callback, hook)(*arguments, **keywords)
         self.model.stop_training |= self._whole.stop_training
 
@@ -76,4 +76,4 @@ def forward(hook: str) -> Callable[..., None]:
 
 for _when in ("begin", "end"):
     for _what in ("epoch", "train_batch", "test", "test_batch"):
-        setattr(ForUser, f"on_{_what}_{_when}", forward(f"on_{_what}_{_when}"))
+        setattr(UserCallbackAdapter, f"on_{_what}_{_when}", forward(f"on_{_what}_{_when}"))

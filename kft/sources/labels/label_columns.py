@@ -21,7 +21,7 @@ FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True, eq=False)
-class Predicted:
+class LabelColumns:
     """What is to be predicted of each example.
 
     Attributes:
@@ -35,7 +35,7 @@ class Predicted:
     shown: Sequence[tuple[str, ...]]
     values: np.ndarray | None = None
 
-    def renamed(self, names: Mapping[str, str]) -> Predicted:
+    def renamed(self, names: Mapping[str, str]) -> LabelColumns:
         """Returns the same under other names."""
         shown = [tuple(names[name] for name in each) for each in self.shown]
         return replace(self, shown=shown)
@@ -93,33 +93,33 @@ class Predicted:
                 )
 
 
-def class_in(rows: Rows, column: str, faults: list[Fault]) -> Predicted:
+def class_in(rows: Rows, column: str, faults: list[Fault]) -> LabelColumns:
     """Returns the classes in `column`."""
     shown = [(printable(name),) for name in rows.read(column, text_in, faults)]
-    return Predicted("class", natural_order(shown), shown)
+    return LabelColumns("class", natural_order(shown), shown)
 
 
-def labels_listed(rows: Rows, column: str, separator: str, faults: list[Fault]) -> Predicted:
+def labels_listed(rows: Rows, column: str, separator: str, faults: list[Fault]) -> LabelColumns:
     """Returns the labels that `column` lists."""
     shown = rows.read(column, labels_in(separator), faults)
-    return Predicted("multilabel", natural_order(shown), shown)
+    return LabelColumns("multilabel", natural_order(shown), shown)
 
 
-def labels_flagged(rows: Rows, columns: Sequence[str], faults: list[Fault]) -> Predicted:
+def labels_flagged(rows: Rows, columns: Sequence[str], faults: list[Fault]) -> LabelColumns:
     """Returns the labels that have a column each."""
     flags = zip(*(rows.read(name, flag_in, faults) for name in columns), strict=False)
     names = tuple(map(printable, columns))
     shown = [tuple(name for name, has in zip(names, row, strict=True) if has) for row in flags]
-    return Predicted("multilabel", names, shown)
+    return LabelColumns("multilabel", names, shown)
 
 
-def values_in(rows: Rows, columns: Sequence[str], faults: list[Fault]) -> Predicted:
+def values_in(rows: Rows, columns: Sequence[str], faults: list[Fault]) -> LabelColumns:
     """Returns the numbers in `columns`."""
     import numpy as np
 
     table = list(zip(*(rows.read(name, number_in, faults) for name in columns), strict=False))
     names = tuple(map(printable, columns))
-    return Predicted("value", names, [()] * len(table), np.array(table, "float32"))
+    return LabelColumns("value", names, [()] * len(table), np.array(table, "float32"))
 
 
 def natural_order(shown: Sequence[tuple[str, ...]]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from kft.data import Split, Splits
 from kft.input import Input
-from kft.sources.labels.label_columns import Predicted
+from kft.sources.labels.label_columns import LabelColumns
 from kft.sources.labels.labels import text_of
 from kft.sources.splitting.split_assignment import Examples, divide
 from kft.sources.splitting.split_rule import SplitRule
@@ -32,7 +32,7 @@ class Labelled:
 
     where: str
     names: Sequence[str]
-    predicted: Predicted
+    predicted: LabelColumns
     groups: np.ndarray | None
     given: Sequence[str | None] | None
     fetch: Callable[[tf.Tensor], tf.Tensor]

@@ -10,7 +10,7 @@ from kft.errors import DataError
 from kft.messages import closest, natural, printable
 from kft.sources.labels.cell_parsers import LARGEST
 from kft.sources.labels.label_checks import check_names
-from kft.sources.labels.label_columns import Predicted
+from kft.sources.labels.label_columns import LabelColumns
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ def predicted_in(
     kind: TargetKind,
     called: str | Sequence[str],
     names: Sequence[str] | None,
-) -> Predicted:
+) -> LabelColumns:
     """Returns what is to be predicted of examples that have these `labels`.
 
     Of a class they are as in `number_classes`; else numbers ``(n,)`` or ``(n, k)``, or of several
@@ -34,7 +34,7 @@ def predicted_in(
     """
     if kind == "class":
         classes, numbers = number_classes(where, labels, names)
-        return Predicted(kind, classes, [(classes[number],) for number in numbers.tolist()])
+        return LabelColumns(kind, classes, [(classes[number],) for number in numbers.tolist()])
     if kind == "multilabel" and labels.dtype == object:
         hot = multi_hot(labels)
         if hot is None:
@@ -43,10 +43,10 @@ def predicted_in(
     table = numbers_of(where, labels, kind)
     columns = column_names(where, table.shape[1], called, names)
     if kind == "value":
-        return Predicted(kind, columns, [()] * len(table), table)
+        return LabelColumns(kind, columns, [()] * len(table), table)
     flags = table.tolist()
     shown = [tuple(name for name, has in zip(columns, row, strict=True) if has) for row in flags]
-    return Predicted(kind, columns, shown)
+    return LabelColumns(kind, columns, shown)
 
 
 def column_names(
@@ -106,7 +106,7 @@ def multi_hot(rows: np.ndarray) -> np.ndarray | None:
     return table if is_hot else None
 
 
-def labels_listed(where: str, rows: np.ndarray, names: Sequence[str] | None) -> Predicted:
+def labels_listed(where: str, rows: np.ndarray, names: Sequence[str] | None) -> LabelColumns:
     """Returns the labels that lists name by number or text, object ``(n,)``.
 
     Raises:
@@ -123,7 +123,7 @@ def labels_listed(where: str, rows: np.ndarray, names: Sequence[str] | None) -> 
             f"has a list of {len(shown[0])} for every example, in which labels stand twice",
             "Give 0 or 1 for each label, or lists of different ones",
         )
-    return Predicted("multilabel", labels, [tuple(dict.fromkeys(each)) for each in shown])
+    return LabelColumns("multilabel", labels, [tuple(dict.fromkeys(each)) for each in shown])
 
 
 def number_classes(

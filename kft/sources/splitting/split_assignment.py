@@ -175,7 +175,7 @@ def groups_of(examples: Examples, rule: SplitRule) -> Sequence[str] | None:
 
 def checked(examples: Examples, chosen: np.ndarray, groups: Sequence[str] | None) -> Division:
     """Returns the division, unless a model could not be trained or judged by it."""
-    refuse_torn_groups(examples.where, chosen, groups)
+    check_group_leakage(examples.where, chosen, groups)
     for split in ("train", "validation"):
         if split not in chosen:
             raise DataError(
@@ -186,7 +186,7 @@ def checked(examples: Examples, chosen: np.ndarray, groups: Sequence[str] | None
     classes: dict[str, set[str]] = {split: set() for split in SPLITS if split in chosen}
     for split, shown in zip(chosen, examples.labels, strict=True):
         classes[split].update(shown)
-    refuse_strays(examples.where, classes)
+    check_unseen_classes(examples.where, classes)
     notes = (
         f"{split} has no example of {quoted(sorted(classes['train'] - there, key=natural))}"
         for split, there in classes.items()
@@ -195,7 +195,7 @@ def checked(examples: Examples, chosen: np.ndarray, groups: Sequence[str] | None
     return Division(chosen, groups, tuple(notes))
 
 
-def refuse_torn_groups(where: str, chosen: np.ndarray, groups: Sequence[str] | None) -> None:
+def check_group_leakage(where: str, chosen: np.ndarray, groups: Sequence[str] | None) -> None:
     """Refuses a group that is on two sides: the model would be judged by what it has seen."""
     sides: dict[str, set[str]] = {}
     for group, split in zip(groups or (), chosen, strict=False):
@@ -211,7 +211,7 @@ def refuse_torn_groups(where: str, chosen: np.ndarray, groups: Sequence[str] | N
         )
 
 
-def refuse_strays(where: str, classes: Mapping[str, set[str]]) -> None:
+def check_unseen_classes(where: str, classes: Mapping[str, set[str]]) -> None:
     """Refuses classes that only validation or test has: nothing could learn them."""
     trained = classes["train"]
     everything = sorted(set().union(*classes.values()), key=natural)

@@ -17,7 +17,7 @@ from kft.settings.component import AbsolutePath, repeated
 from kft.sources.folders.listing import near_miss
 from kft.sources.labels.cell_parsers import group_in, split_in, text_in, weight_in
 from kft.sources.labels.label_columns import (
-    Predicted,
+    LabelColumns,
     class_in,
     labels_flagged,
     labels_listed,
@@ -142,7 +142,7 @@ class Table(DataSource):
         others = (self.path_column, self.split_column, self.group_column, self.weight_column)
         return (*self._target_columns, *(name for name in others if name))
 
-    def _predicted(self, rows: Rows, faults: list[Fault]) -> Predicted:
+    def _predicted(self, rows: Rows, faults: list[Fault]) -> LabelColumns:
         if self.class_column:
             return class_in(rows, self.class_column, faults)
         if isinstance(self.label_columns, str):

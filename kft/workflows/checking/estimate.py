@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kft.cache.decode import decode_all
-from kft.cache.feature_cache import Keeper
+from kft.cache.feature_cache import FeatureCache
 from kft.cache.inference import inference_of
 from kft.config.run_config import RunConfig
 from kft.data import Split, Splits
 from kft.engine.best import Best
 from kft.engine.context import TrainingContext
-from kft.engine.prepare import Ready, before_training, prepare, steps_per_epoch
+from kft.engine.prepare import PreparedSegment, before_training, prepare, steps_per_epoch
 from kft.engine.segments import segments_of
 from kft.phase import Phase
 from kft.pipeline.batches import evaluation_batches, training_batches
@@ -71,7 +71,7 @@ def estimates(config: RunConfig, splits: Splits) -> Iterator[Estimate]:
     )
     mode = config.cache if config.cache == "off" else "memory"  # which writes no file
     with tempfile.TemporaryDirectory() as directory:
-        policy = replace(config.keeping, mode=mode)
+        policy = replace(config.cache_policy, mode=mode)
         context = TrainingContext(
             task=task,
             splits=small,
@@ -79,7 +79,7 @@ def estimates(config: RunConfig, splits: Splits) -> Iterator[Estimate]:
             best=Best(task.model, config.monitored),
             seed=config.seed,
             batch_size=config.data.batch_size,
-            keeper=Keeper(policy, config.seed, task.backbone.name),
+            feature_cache=FeatureCache(policy, config.seed, task.backbone.name),
         )
         context = before_training(context, config.phases)
         epoch = 0
@@ -97,7 +97,9 @@ def few(split: Split, splits: Splits, count: int) -> Split:
     return decoded.take([number % size for number in range(count)])
 
 
-def estimate(context: TrainingContext, phase: Phase, ready: Ready, splits: Splits) -> Estimate:
+def estimate(
+    context: TrainingContext, phase: Phase, ready: PreparedSegment, splits: Splits
+) -> Estimate:
     """Returns what `phase` takes on the whole `splits`, once it is `ready` on few."""
     train, validation = ready.parts.train, ready.parts.validation
     target = context.task.target

@@ -15,7 +15,7 @@ from kft.data import Target
 from kft.errors import DataError
 from kft.image.input import ImageInput
 from kft.results.report import write_beginning
-from kft.sources.exclude import find
+from kft.sources.exclude import load_splits
 from kft.sources.tables.table import Table
 
 INPUT = ImageInput(size=(8, 8))
@@ -173,7 +173,7 @@ def test_a_manifest_and_a_list_to_leave_out_may_give_whole_paths(folder, tmp_pat
     written(f"{named[7]}\t# blurred\n", "exclude.txt")
     source = beside(tmp_path, split={"manifest": "split.csv"}, exclude="exclude.txt")
 
-    found = find(source, 0)
+    found = load_splits(source, 0)
 
     assert {*found.validation.names} == {f"../pics/{number}.png" for number in range(4)}
     assert "../pics/7.png" not in found.train.names
