@@ -15,7 +15,7 @@ _HOMES = {
     "json_schema": "kft.config.schema",
     "run": "kft.workflows.run",
     "RunResult": "kft.workflows.run",
-    "open_run": "kft.workflows.run",
+    "open_run": "kft.workflows.rerun",
     "check": "kft.workflows.check",
     "plan": "kft.workflows.plan",
     "lr_find": "kft.workflows.lr_find",

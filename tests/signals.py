@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import keras
+import numpy as np
 from tiny import Ramp
 
 from kft.exporter import Exporter
@@ -70,10 +71,13 @@ class SignalsAtData(SignalsOnce, Ramp):
 class SignalsAtExport(SignalsOnce, Exporter):
     """Asks the process to end while it exports."""
 
-    def export(self, task, directory):
-        self.send()
-        (directory / "nothing").touch()
-        return directory / "nothing"
+    @property
+    def output(self):
+        return "nothing"
 
-    def verify(self, path, task, answers):
-        return 0.0
+    def write(self, task, path):
+        self.send()
+        path.touch()
+
+    def ask(self, path, task, raw):
+        return np.asarray(task.model(raw[:1]))

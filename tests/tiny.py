@@ -251,7 +251,7 @@ def training(task: Task, splits: Splits, **settings) -> TrainingContext:
     """What all phases share, in a directory of its own."""
     best = Best(task.model, settings.pop("monitor", "accuracy"))
     settings.setdefault("batch_size", 4)
-    policy = settings.pop("keeping", CachePolicy("memory"))
+    policy = settings.pop("cache_policy", CachePolicy("memory"))
     feature_cache = FeatureCache(policy, settings.get("seed", 0), task.backbone.name)
     directory = settings.pop("directory", None) or Path(tempfile.mkdtemp())
     return TrainingContext(task, splits, directory, best, feature_cache, **settings)

@@ -32,7 +32,7 @@ from kft.heads.classifier import Classifier
 from kft.layers.precision import Precision
 from kft.phase import Phase, two_phase_recipe
 from kft.settings.bounds import MOST_CONFIG_BYTES, MOST_PHASES, Views
-from kft.settings.component import AbsolutePath, Settings, repeated
+from kft.settings.component import AbsolutePath, Component, Settings, repeated
 from kft.settings.override import apply_override
 from kft.settings.pydantic_errors import problem_and_fix
 from kft.settings.strict_json import oddity_in, parse
@@ -103,6 +103,11 @@ class RunConfig(Settings):
             ConfigError: One cannot be made, or would change what the phases decide.
         """
         return [callback.build(Path(self.output_dir)) for callback in self.callbacks]
+
+    @property
+    def model_parts(self) -> dict[str, Component]:
+        """The components that make up the model, by where a config names them."""
+        return {"backbone": self.backbone, "head": self.head, "data.input": self.data.input}
 
     @property
     def cache_policy(self) -> CachePolicy:

@@ -9,7 +9,7 @@ from kft.cache.inference import outputs_of
 from kft.engine.selection import Selected
 from kft.engine.snapshot import Snapshot
 from kft.scoring.direction import lower_is_better
-from kft.scoring.evaluate import Answers, parts_of
+from kft.scoring.evaluate import Answers, slices_of
 from kft.scoring.metrics import scoring_of
 from kft.task import Task
 
@@ -83,7 +83,7 @@ def goodness(task: Task, split: Split, outputs: np.ndarray, metric: str) -> np.n
     import numpy as np
 
     if metric == "loss":
-        parts = parts_of(outputs)
+        parts = slices_of(outputs)
         each = np.concatenate([losses(task, split.labels[part], outputs[part]) for part in parts])
     else:
         each = scoring_of(task.target).each(split.labels, outputs)[metric]

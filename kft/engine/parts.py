@@ -84,7 +84,9 @@ def ahead_of(phase: Phase, segment: Segment, input: Input, first_epoch: int) -> 
     return Ahead(range(first, first + segment.epochs), mix_of(phase, input, first_epoch))
 
 
-def parts_of(context: TrainingContext, stages: Sequence[Stage], ahead: Ahead) -> TrainValidation:
+def train_validation_of(
+    context: TrainingContext, stages: Sequence[Stage], ahead: Ahead
+) -> TrainValidation:
     """Returns what a phase trains and validates, once the backbone trains `stages` alone.
 
     What lies before the first trained layer gives the same values in every epoch, so it runs

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kft.data import Split
 from kft.distribute.cluster import replicas
 from kft.engine.context import TrainingContext
-from kft.engine.parts import TrainValidation, ahead_of, parts_of
+from kft.engine.parts import TrainValidation, ahead_of, train_validation_of
 from kft.engine.segments import Segment
 from kft.engine.step import optimizer_of, pretrained_values
 from kft.errors import ConfigError
@@ -107,7 +107,7 @@ def parts_for(
     """Returns what `segment` trains and validates, the backbone set to train its stages alone."""
     context.task.backbone.train_only(segment.stages)
     ahead = ahead_of(phase, segment, context.task.input, epoch - segment.first)
-    return parts_of(context, segment.stages, ahead)
+    return train_validation_of(context, segment.stages, ahead)
 
 
 def steps_per_epoch(split: Split, size: int) -> int:

@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kft.backbone import Stage
-from kft.cache.feature_cache import FeatureCache
-from kft.data import Split
 from kft.engine.best import Best, EpochWeights
+from kft.engine.context import TrainingContext
 from kft.engine.parts import part_of
 from kft.engine.segments import segments_of
 from kft.engine.snapshot import Snapshot
+from kft.engine.train import PhaseResult
 from kft.errors import ConfigError
 from kft.phase import Phase
 from kft.pipeline.batches import evaluation
+from kft.progress import say
 from kft.task import Task
 
 if TYPE_CHECKING:
@@ -55,6 +56,19 @@ class Selected:
     def is_fine_tuned(self) -> bool:
         """Says whether the weights are others than the best before fine-tuning."""
         return self.start is not None and self.record is not self.start.record
+
+
+def select_weights(
+    select: str, context: TrainingContext, phases: Sequence[Phase], results: Sequence[PhaseResult]
+) -> Selected:
+    """Leaves the weights in the model that the config asks for with `select`."""
+    best, last = context.best, results[-1].epochs[-1]
+    start, end = best.before, best.since
+    if select != "interpolate" or start is None or end is None:
+        return keep_epoch(select, best, last)
+    say(f"Trying weights between epoch {start.record['epoch']} and {end.record['epoch']}")
+    validate = validator(context, changed_stages(context.task, phases))
+    return interpolate(start, end, best, validate)
 
 
 def keep_epoch(select: str, best: Best, last: Mapping[str, Any]) -> Selected:
@@ -117,21 +131,18 @@ def trained_stages(task: Task, phases: Sequence[Phase]) -> list[set[str]]:
 
 
 def validator(
-    task: Task,
-    validation: Split,
-    stages: Sequence[Stage],
-    batch_size: int,
-    feature_cache: FeatureCache,
+    context: TrainingContext, stages: Sequence[Stage]
 ) -> Callable[[], Mapping[str, float]]:
-    """Returns what scores the weights in `task` as each epoch of training does.
+    """A function that scores the weights in the model as each epoch of training does.
 
     What lies before the `stages` must not change between calls: it runs once.
     """
-    task.backbone.train_only(stages)
     from kft.distribute.replicated import replicated
 
-    part = part_of(task, validation, "validation", feature_cache)
+    task = context.task
+    task.backbone.train_only(stages)
+    part = part_of(task, context.splits.validation, "validation", context.feature_cache)
     model = replicated(part.model)
     model.compile(loss=task.head.loss(task.target), metrics=task.head.metrics(), jit_compile=False)
-    validation_batches = evaluation(part.split, task.target, batch_size)
+    validation_batches = evaluation(part.split, task.target, context.batch_size)
     return lambda: validation_batches.scores(model)

@@ -15,6 +15,7 @@ from kft.messages import one_line
 from kft.progress import say
 from kft.results.report import environment, prediction_rows, split_rows
 from kft.scoring.evaluate import Answers
+from kft.storage.files import csv_reader
 from kft.storage.run_files import ENVIRONMENT, PREDICTIONS, SCORES, SPLIT
 from kft.task import Task
 
@@ -160,7 +161,7 @@ def read_csv(path: Path, width: int) -> list[list[str]]:
     """The rows, of `width`, in a table of a run, without its head."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.reader(file))[1:]
+            rows = list(csv_reader(file))[1:]
         if any(len(row) != width for row in rows):
             raise ValueError(f"not every row has {width} columns")
     except (ValueError, csv.Error) as error:

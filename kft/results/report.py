@@ -153,7 +153,8 @@ def draw_end(directory: Path, content: Mapping[str, Any], test: Answers, target:
         from kft.results.figures import draw_learning_curves
 
         folder.mkdir(exist_ok=True)
-        draw_learning_curves(directory, content["selected"], folder / "learning_curves.png")
+        with replacing(folder / "learning_curves.png") as curves:
+            draw_learning_curves(directory, content["selected"], curves)
     with for_people(f"the figure of the answers in {folder}"):
         from kft.results.figures import draw_answers
 

@@ -13,6 +13,7 @@ from kft.data import Split, Splits
 from kft.engine.run_state import EXAMPLES, SavedState, damaged
 from kft.errors import ConfigError
 from kft.results.report import environment, split_rows
+from kft.storage.files import csv_reader
 from kft.storage.run_files import CONFIG, ENVIRONMENT, SPLIT, TARGET
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def refuse_other_list(directory: Path, splits: Splits) -> None:
     """Raises ConfigError if the run in `directory` began with other examples, labels or splits."""
     try:
         with (directory / SPLIT).open(newline="", encoding="utf-8") as file:
-            then = [tuple(row) for row in csv.reader(file)][1:]
+            then = [tuple(row) for row in csv_reader(file)][1:]
     except (FileNotFoundError, ValueError, csv.Error) as error:
         raise damaged(directory, f"{SPLIT} is missing or damaged") from error
     now = list(split_rows(splits))

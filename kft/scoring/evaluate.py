@@ -50,13 +50,13 @@ def mean_loss(task: Task, split: Split, outputs: np.ndarray) -> float:
     """Returns the head's loss over the split, without what it adds for large weights."""
     loss = task.head.loss(task.target)
     total = 0.0
-    for part in parts_of(outputs):
+    for part in slices_of(outputs):
         labels = task.target.dense(split.labels[part])
         total += float(loss(labels, outputs[part])) * len(labels)
     return total / len(outputs)
 
 
-def parts_of(outputs: np.ndarray) -> Iterator[slice]:
+def slices_of(outputs: np.ndarray) -> Iterator[slice]:
     """Yields examples in parts: a loss takes several times the memory of their `outputs`."""
     examples = max(1, OUTPUTS_AT_ONCE // outputs.shape[1])
     for start in range(0, len(outputs), examples):

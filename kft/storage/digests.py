@@ -17,6 +17,7 @@ from typing import Any
 from kft.errors import ConfigError
 from kft.progress import say
 from kft.settings.component import Component
+from kft.storage.atomic import write_text
 from kft.storage.run_files import BEST_WEIGHTS, CONFIG, MODEL, TARGET
 
 # Where in a config the components stand that make up the model, and what else says what it is.
@@ -152,10 +153,8 @@ def read_model(directory: Path) -> Digests:
 
 
 def write(directory: Path, found: Digests) -> None:
-    """Writes ``model.json`` beside its place, and puts it there."""
-    partial = directory / f"{MODEL}.partial"
-    partial.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    partial.replace(directory / MODEL)
+    """Writes ``model.json``."""
+    write_text(directory / MODEL, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
 
 
 def digests_of_settings(directory: Path) -> dict[str, str]:

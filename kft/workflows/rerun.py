@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from kft.cache.decode import decode_all, notes_of, read, refuse_bad
-from kft.config.run_config import RunConfig
-from kft.data import DataSource
+from kft.config.run_config import RunConfig, load_config
+from kft.data import DataSource, Target
 from kft.errors import ConfigError
 from kft.exporter import Exporter
 from kft.progress import say
@@ -20,10 +20,34 @@ from kft.settings.component import Settings, absolute
 from kft.sources.exclude import drop_excluded
 from kft.sources.folders.folder import Folder
 from kft.sources.tables.table import Table
-from kft.storage.digests import add_export
-from kft.storage.run_files import EXPORT
+from kft.storage.digests import add_export, refuse_changed_model
+from kft.storage.run_files import BEST_WEIGHTS, CONFIG, EXPORT, TARGET
 from kft.task import Task
-from kft.workflows.run import held_out, open_run
+from kft.workflows.run import held_out
+from kft.workflows.setup import build_task
+
+
+def open_run(directory: str | Path) -> tuple[RunConfig, Task]:
+    """Opens an earlier run: its config, and its task with the weights that it selected.
+
+    Raises:
+        ConfigError: `directory` is not that of a finished run, or what its model depends on is no
+            longer as it was.
+    """
+    directory = Path(directory)
+    if not (directory / BEST_WEIGHTS).is_file():
+        raise ConfigError(
+            where=str(directory),
+            problem=f"is not the directory of a run that has been trained: it has no "
+            f"{BEST_WEIGHTS}",
+            fix="Give the directory that `kft run` named at its end",
+        )
+    config = load_config(directory / CONFIG)
+    refuse_changed_model(directory, config.model_parts)
+    target = Target.from_json((directory / TARGET).read_text(encoding="utf-8"))
+    task = build_task(config, target, config.data.input)
+    task.model.load_weights(directory / BEST_WEIGHTS)
+    return config, task
 
 
 def evaluate_run(directory: str | Path, data: str | Path | None = None) -> Mapping[str, Any]:

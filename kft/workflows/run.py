@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,7 @@ from typing import Any
 from kft.cache.decode import Reading, read
 from kft.cache.feature_cache import FeatureCache
 from kft.cache.unchanged import changes_told
-from kft.config.run_config import RunConfig, load_config
-from kft.data import Target
+from kft.config.run_config import RunConfig
 from kft.distribute.cluster import is_chief, min_over_workers
 from kft.distribute.lost_worker import worker_loss_as_error
 from kft.engine.best import Best
@@ -19,26 +19,19 @@ from kft.engine.context import TrainingContext
 from kft.engine.gain import gain
 from kft.engine.parts import part_of
 from kft.engine.run_state import RunState
-from kft.engine.selection import (
-    Selected,
-    changed_stages,
-    interpolate,
-    keep_epoch,
-    validator,
-)
+from kft.engine.selection import Selected, select_weights
 from kft.engine.train import PhaseResult, train
-from kft.errors import ConfigError, DataError, TrainingError
+from kft.errors import DataError, TrainingError
 from kft.progress import say
 from kft.results.report import draw_end, scores, write_beginning, write_end
 from kft.results.resume import examples_of, refuse_changes
 from kft.results.run_directory import agreed_resume_state, own_directory, private_directory
 from kft.scoring.evaluate import Answers, evaluate
-from kft.settings.component import Component
 from kft.sources.exclude import left_out
 from kft.storage.digests import add_export, add_weights, refuse_changed_model, write_model
-from kft.storage.run_files import BEST_WEIGHTS, CONFIG, EXPORT, TARGET
+from kft.storage.run_files import BEST_WEIGHTS, EXPORT
 from kft.task import Task, save_weights
-from kft.workflows.setup import build_task, set_up
+from kft.workflows.setup import SetUp, build_task, set_up
 
 
 @dataclass(frozen=True)
@@ -65,7 +58,7 @@ class Trained:
     """What training leaves, for the scores and the exports."""
 
     task: Task
-    reading: Reading
+    examples: Reading
     feature_cache: FeatureCache
     phases: tuple[PhaseResult, ...]
     selected: Selected
@@ -79,7 +72,7 @@ def run(config: RunConfig, resume: bool = False) -> RunResult:
     first, the chief, writes.
 
     Raises:
-        KftError: Something that the user can mend; the message says what and how.
+        KftError: Something that the user can fix; the message says what and how.
     """
     strategy = config.distribute.build()
     with strategy.scope():
@@ -87,7 +80,7 @@ def run(config: RunConfig, resume: bool = False) -> RunResult:
     with own_directory(config, resume) if chief else private_directory() as directory:
         with strategy.scope(), worker_loss_as_error():
             state = RunState(directory, agreed_resume_state(config) if resume else None)
-            trained = train_in(state, config)
+            trained = fine_tune(config, state)
         if not chief:
             result = RunResult(directory, trained.phases, {}, {}, chief=False)
         else:
@@ -97,38 +90,89 @@ def run(config: RunConfig, resume: bool = False) -> RunResult:
     return result
 
 
-def train_in(state: RunState, config: RunConfig) -> Trained:
-    """Trains as `config` says in the directory of `state`, from where a killed run was on."""
+def fine_tune(config: RunConfig, state: RunState) -> Trained:
+    """Trains phase by phase and leaves the selected weights in the model and on disk.
+
+    By default there are two phases: the new head on the frozen backbone, then everything at a low
+    rate. A run that was killed goes on from `state`.
+    """
     import keras
 
     keras.utils.set_random_seed(config.seed)
     ready = set_up(config)
-    task = ready.task
+    examples = read(ready.splits, config.data.on_bad_input, config.cache)
+    begin(config, ready, examples, state)
+    context = context_of(config, ready.task, examples, state)
+    with best_weights_saved(context):
+        phases = train(context, config.phases)
+        selected = select_weights(config.select, context, config.phases, phases)
+    return Trained(ready.task, examples, context.feature_cache, phases, selected)
+
+
+def begin(config: RunConfig, ready: SetUp, examples: Reading, state: RunState) -> None:
+    """Writes what is known before training; of a resumed run, compares it with what there is."""
     if is_chief():
-        write_model(state.directory, parts_of(config), config.backbone.pretrained_files())
-    reading = read(ready.splits, config.data.on_bad_input, config.cache)
-    for note in reading.raw.notes:
+        write_model(state.directory, config.model_parts, config.backbone.pretrained_files())
+    for note in examples.raw.notes:
         say(f"note: {note}")
     if state.found is None:
-        skipped = reading.bad | left_out(ready.found, ready.splits)
+        skipped = examples.bad | left_out(ready.found, ready.splits)
         write_beginning(state.directory, ready.found, skipped)
     else:
-        refuse_changes(state.found, ready.found, reading.decoded)
-    state.examples = examples_of(reading.decoded)
-    feature_cache = FeatureCache(config.cache_policy, config.seed, task.backbone.name)
-    phases, selected = train_and_keep(config, task, reading, state, feature_cache)
-    return Trained(task, reading, feature_cache, phases, selected)
+        refuse_changes(state.found, ready.found, examples.decoded)
+    state.examples = examples_of(examples.decoded)
+
+
+def context_of(
+    config: RunConfig, task: Task, examples: Reading, state: RunState
+) -> TrainingContext:
+    """What all phases of the run share."""
+    return TrainingContext(
+        task=task,
+        splits=examples.decoded,
+        directory=state.directory,
+        best=Best(task.model, config.monitored),
+        feature_cache=FeatureCache(config.cache_policy, config.seed, task.backbone.name),
+        seed=config.seed,
+        batch_size=config.data.batch_size,
+        class_weights=config.class_weights,
+        rate_factor=config.distribute.rate_factor(),
+        callbacks=lambda: own_callbacks(config),
+        state=state,
+    )
+
+
+@contextmanager
+def best_weights_saved(context: TrainingContext) -> Iterator[None]:
+    """Saves the weights that training leaves; where it fails, those of the best epoch so far."""
+    task, best, directory = context.task, context.best, context.directory
+    try:
+        with worker_loss_as_error(), changes_told(*context.splits.by_name().values()):
+            yield
+    except (DataError, TrainingError, KeyboardInterrupt):
+        if best.record is not None:
+            best.restore()
+            save_selected(task, directory)
+            say(f"The weights of epoch {best.record['epoch']} are in {directory / BEST_WEIGHTS}")
+        raise
+    save_selected(task, directory)
+
+
+def save_selected(task: Task, directory: Path) -> None:
+    """Writes the weights of `task` into the run, and their digests."""
+    save_weights(task, directory / BEST_WEIGHTS)
+    add_weights(directory)
 
 
 def on_one_device(config: RunConfig, trained: Trained, directory: Path) -> Trained:
-    """Returns what was trained with its weights on one device, as whoever loads it has them.
+    """Moves what was trained to one device, as whoever loads it has it.
 
     A SavedModel of TF-Hub cannot be exported in the scope of several devices (TensorFlow 2.21).
     """
     task = trained.task
     if task.model.distribute_strategy.num_replicas_in_sync == 1:
         return trained
-    refuse_changed_model(directory, parts_of(config))
+    refuse_changed_model(directory, config.model_parts)
     alone = build_task(config, task.target, task.input)
     for variable, value in zip(alone.model.variables, task.model.variables, strict=True):
         variable.assign(value.numpy())
@@ -137,9 +181,9 @@ def on_one_device(config: RunConfig, trained: Trained, directory: Path) -> Train
 
 def finish(directory: Path, config: RunConfig, trained: Trained) -> RunResult:
     """Scores what was trained, exports it, and draws figures."""
-    task, reading, feature_cache = trained.task, trained.reading, trained.feature_cache
-    answers = {name: answer(task, reading, name, feature_cache) for name in held_out(reading)}
-    gained = gain(task, trained.selected, answers, reading.decoded.by_name())
+    task, examples, feature_cache = trained.task, trained.examples, trained.feature_cache
+    answers = {name: answer(task, examples, name, feature_cache) for name in held_out(examples)}
+    gained = gain(task, trained.selected, answers, examples.decoded.by_name())
     content = scores(answers, trained.phases, trained.selected, gained)
     test = answers.get("test", answers["validation"])
     write_end(directory, content, test, task.target)
@@ -150,46 +194,8 @@ def finish(directory: Path, config: RunConfig, trained: Trained) -> RunResult:
     return RunResult(directory, trained.phases, content, exports)
 
 
-def train_and_keep(
-    config: RunConfig, task: Task, reading: Reading, state: RunState, feature_cache: FeatureCache
-) -> tuple[tuple[PhaseResult, ...], Selected]:
-    """Trains, leaves the selected weights in `task` and writes them, even if training fails."""
-    best = Best(task.model, config.monitored)
-    context = TrainingContext(
-        task=task,
-        splits=reading.decoded,
-        directory=state.directory,
-        best=best,
-        seed=config.seed,
-        batch_size=config.data.batch_size,
-        class_weights=config.class_weights,
-        rate_factor=config.distribute.rate_factor(),
-        callbacks=lambda: own_callbacks(config),
-        feature_cache=feature_cache,
-        state=state,
-    )
-    weights = state.directory / BEST_WEIGHTS
-    try:
-        with worker_loss_as_error(), changes_told(*reading.decoded.by_name().values()):
-            phases = train(context, config.phases)
-            if config.select == "interpolate":
-                selected = interpolated(config, task, reading, best, feature_cache)
-            else:
-                selected = keep_epoch(config.select, best, phases[-1].epochs[-1])
-    except (DataError, TrainingError, KeyboardInterrupt):
-        if best.record is not None:
-            best.restore()
-            save_weights(task, weights)
-            add_weights(state.directory)
-            say(f"Kept the weights of epoch {best.record['epoch']} in {weights}")
-        raise
-    save_weights(task, weights)
-    add_weights(state.directory)
-    return phases, selected
-
-
 def own_callbacks(config: RunConfig) -> list[Any]:
-    """Returns the callbacks of the user, afresh; those that only write, for the chief alone."""
+    """The callbacks of the user, afresh; those that only write, for the chief alone."""
     import keras
 
     if is_chief():
@@ -207,28 +213,14 @@ def own_callbacks(config: RunConfig) -> list[Any]:
     ]
 
 
-def interpolated(
-    config: RunConfig, task: Task, reading: Reading, best: Best, feature_cache: FeatureCache
-) -> Selected:
-    """Leaves the best weights between the head phase and fine-tuning in `task`."""
-    start, end = best.before, best.since
-    if start is None or end is None:
-        return keep_epoch(config.select, best, best.record or {})
-    say(f"Trying weights between epoch {start.record['epoch']} and {end.record['epoch']}")
-    stages = changed_stages(task, config.phases)
-    validation = reading.decoded.validation
-    validate = validator(task, validation, stages, config.data.batch_size, feature_cache)
-    return interpolate(start, end, best, validate)
+def held_out(examples: Reading) -> list[str]:
+    """The names of the splits that are scored."""
+    return [name for name in examples.raw.by_name() if name != "train"]
 
 
-def held_out(reading: Reading) -> list[str]:
-    """Returns the names of the splits that are scored."""
-    return [name for name in reading.raw.by_name() if name != "train"]
-
-
-def answer(task: Task, reading: Reading, name: str, feature_cache: FeatureCache) -> Answers:
-    """Returns what `task` answers to the split `name`."""
-    raw, decoded = reading.raw.by_name()[name], reading.decoded.by_name()[name]
+def answer(task: Task, examples: Reading, name: str, feature_cache: FeatureCache) -> Answers:
+    """What `task` answers to the split `name`."""
+    raw, decoded = examples.raw.by_name()[name], examples.decoded.by_name()[name]
     if feature_cache.cache_policy.dtype != "float32":
         return evaluate(task, raw, decoded, name)  # as an export, which rounds no features
     part = part_of(task, decoded, name, feature_cache)
@@ -247,31 +239,3 @@ def export(config: RunConfig, task: Task, test: Answers, directory: Path) -> dic
         add_export(directory, path)
         differences[path] = difference
     return differences
-
-
-def open_run(directory: str | Path) -> tuple[RunConfig, Task]:
-    """Returns the config of an earlier run and its task with the weights it selected.
-
-    Raises:
-        ConfigError: `directory` is not that of a finished run, or what its model depends on is no
-            longer as it was.
-    """
-    directory = Path(directory)
-    if not (directory / BEST_WEIGHTS).is_file():
-        raise ConfigError(
-            where=str(directory),
-            problem=f"is not the directory of a run that has been trained: it has no "
-            f"{BEST_WEIGHTS}",
-            fix="Give the directory that `kft run` named at its end",
-        )
-    config = load_config(directory / CONFIG)
-    refuse_changed_model(directory, parts_of(config))
-    target = Target.from_json((directory / TARGET).read_text(encoding="utf-8"))
-    task = build_task(config, target, config.data.input)
-    task.model.load_weights(directory / BEST_WEIGHTS)
-    return config, task
-
-
-def parts_of(config: RunConfig) -> dict[str, Component]:
-    """The components that make up the model of a run, by where its config names them."""
-    return {"backbone": config.backbone, "head": config.head, "data.input": config.data.input}

@@ -17,7 +17,8 @@ from kft.heads.classifier import Classifier
 from kft.image.input import ImageInput
 from kft.storage.run_files import BEST_WEIGHTS, CONFIG, TARGET
 from kft.task import Target, assemble, save_weights
-from kft.workflows.run import open_run, run
+from kft.workflows.rerun import open_run
+from kft.workflows.run import run
 
 VECTORS = tf.TensorSpec((8,), tf.float32)
 

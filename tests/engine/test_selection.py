@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from tiny import Ramp, same, tiny_task, training, values
 
-from kft.cache.feature_cache import FeatureCache
 from kft.cache.place import CachePolicy
 from kft.engine.best import Best, EpochWeights
 from kft.engine.selection import changed_stages, check_select, interpolate, keep_epoch, validator
@@ -41,7 +40,7 @@ def same_as(task, kept):
 
 
 def scored(task, stages):
-    return validator(task, SPLITS.validation, stages, 4, FeatureCache(CachePolicy(), 0, "tiny"))
+    return validator(training(task, SPLITS, cache_policy=CachePolicy()), stages)
 
 
 def test_every_alpha_is_scored_as_an_epoch_is_and_the_best_is_kept(two_phases):

@@ -38,7 +38,7 @@ def trained(tmp_path_factory):
     """A finished run without exports."""
     settings = {
         "output_dir": str(tmp_path_factory.mktemp("trained") / "run"),
-        "data": {"kind": "test_agreement:Shifted"},
+        "data": {"kind": f"{__name__}:Shifted"},
         "backbone": {"kind": "tiny:TinyDense"},
         "phases": [PHASE],
         "exporters": [],

@@ -24,8 +24,8 @@ from kft.settings.component import AbsolutePath
 from kft.storage.digests import write_model
 from kft.storage.run_files import BEST_WEIGHTS, CONFIG, MODEL, SAVED_MODEL, TARGET
 from kft.workflows.predict import predict
-from kft.workflows.rerun import evaluate_run, export_run
-from kft.workflows.run import open_run, parts_of, run
+from kft.workflows.rerun import evaluate_run, export_run, open_run
+from kft.workflows.run import run
 
 PHASE = {"name": "head", "epochs": 2, "optimizer": {"kind": "adam"}, "unfreeze": {"kind": "all"}}
 
@@ -51,7 +51,7 @@ def trained(tmp_path_factory):
     settings = {
         "output_dir": str(folder / "run"),
         "data": {"kind": "tiny:Texts"},
-        "backbone": {"kind": "test_digests:ListedWords", "path": str(folder / "words.txt")},
+        "backbone": {"kind": f"{__name__}:ListedWords", "path": str(folder / "words.txt")},
         "phases": [PHASE],
     }
     run(load_config(settings))
@@ -126,12 +126,12 @@ def said(do, *arguments):
 def test_other_code_of_ones_own_is_a_note(folder, monkeypatch):
     monkeypatch.chdir(folder)
     found = json.loads((folder / "run" / MODEL).read_text())
-    found["code"]["test_digests:ListedWords"] = {"": "of another text"}
+    found["code"][f"{__name__}:ListedWords"] = {"": "of another text"}
     (folder / "run" / MODEL).write_text(json.dumps(found))
 
     shown = said(open_run, folder / "run")
 
-    assert "trained, the code of test_digests:ListedWords" in shown
+    assert f"trained, the code of {__name__}:ListedWords" in shown
     assert "test_digests.py) has changed" in shown
 
 
@@ -193,7 +193,7 @@ def test_a_component_depends_on_the_files_that_it_reads(folder, tmp_path):
         "path.target": str(earlier / TARGET),
     }
     config = load_config(earlier / CONFIG)
-    assert list(parts_of(config)) == ["backbone", "head", "data.input"]
+    assert list(config.model_parts) == ["backbone", "head", "data.input"]
 
 
 def test_digests_that_are_damaged_are_told(folder):

@@ -233,8 +233,8 @@ def test_an_input_whose_shape_may_vary_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"data.input: gives examples of the shape \(None, 8\)"):
         planned(
             tmp_path,
-            data={"kind": "tiny:Ramp", "input": {"kind": "test_plan:Varying"}},
-            backbone={"kind": "test_plan:Mean"},
+            data={"kind": "tiny:Ramp", "input": {"kind": f"{__name__}:Varying"}},
+            backbone={"kind": f"{__name__}:Mean"},
             phases=PHASES[:1],
         )
 

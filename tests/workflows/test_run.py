@@ -17,8 +17,8 @@ from kft.data import Target
 from kft.errors import ConfigError, DataError, ExportError
 from kft.workflows.lr_find import lr_find
 from kft.workflows.predict import predict
-from kft.workflows.rerun import evaluate_run, export_run
-from kft.workflows.run import open_run, run
+from kft.workflows.rerun import evaluate_run, export_run, open_run
+from kft.workflows.run import run
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +259,7 @@ class Prices(Ramp):
     """Classes with names that matplotlib, a terminal or JSON may take for something else."""
 
     def load(self, seed):
-        names = ("$5_$10", "$\\frac{$<b>%s{}", '\x1b[31m\n,"' + "z" * 10_000)
+        names = ("$5_$10", "$\\frac{$<b>%s{}", '\\x1b[31m,"' + "z" * 10_000)
         return replace(super().load(seed), target=Target("class", names))
 
 

@@ -58,7 +58,7 @@ class StateCheckpoint(keras.callbacks.Callback):
         moving = self._rollback.state
         if not is_chief() or started < self._due or moving is None:
             return
-        moving_file = f"epoch-{epoch}-{len(self._last_good.rollbacks)}.npz"
+        moving_file = f"epoch-{epoch}-{len(self._rollback.rollbacks)}.npz"
         best = {"before": self._best.before, "since": self._best.since}
         kept = {name: each for name, each in best.items() if each is not None}
         told = {

@@ -16,7 +16,8 @@ from kft.settings.component import find_component
 from kft.sources.arrays.dataset import from_datasets
 from kft.sources.arrays.tensors import Tensors
 from kft.workflows.predict import predict
-from kft.workflows.run import open_run, run
+from kft.workflows.rerun import open_run
+from kft.workflows.run import run
 
 NAMES = ("dark", "bright")
 INPUT = ImageInput(size=(8, 8))
