@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kft.image.header import number, require, small_enough, substring
-from kft.image.pixels import as_rgb
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -16,8 +15,8 @@ HEADER_BYTES, SIDES, BITS, COMPRESSION, MASKS = 14, (22, 18), 28, 30, 54
 WITH_ALPHA_MASK = 56
 
 
-def decode_bmp(raw: tf.Tensor) -> tf.Tensor:
-    """Returns the RGB pixels of a BMP.
+def decode_bmp(raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the pixels of a BMP, and 1: it has no orientation.
 
     Raises:
         tf.errors.InvalidArgumentError: It is damaged, too large, or of a form not read here.
@@ -29,7 +28,8 @@ def decode_bmp(raw: tf.Tensor) -> tf.Tensor:
     with tf.control_dependencies([has_alpha]):
         pixels = tf.io.decode_bmp(small_enough(raw, tf.abs(height), tf.abs(width)))
     is_padded = (tf.shape(pixels)[2] == 4) & ~has_alpha
-    return as_rgb(tf.cond(is_padded, lambda: pixels[:, :, :3], lambda: pixels))
+    pixels = tf.cond(is_padded, lambda: pixels[:, :, :3], lambda: pixels)
+    return pixels, tf.constant(1, tf.int64)
 
 
 def signed(value: tf.Tensor) -> tf.Tensor:

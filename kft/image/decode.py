@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from kft.image import bmp, gif, png, webp
 from kft.image.jpeg import decode_jpeg
 from kft.image.one_op import apart
+from kft.image.pixels import as_rgb, upright
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -68,8 +69,16 @@ def decode_other(raw: tf.Tensor) -> tf.Tensor:
         gif.START: apart(gif.decode_gif),
         bmp.START: apart(bmp.decode_bmp),
         webp.START: apart(webp.decode_webp),
-        b"": tf.io.decode_image,  # which says what is wrong with it
+        b"": unknown,
     }
     begins = [tf.strings.substr(raw, 0, len(start)) == start for start in decoders]
     branches = [partial(decode, raw) for decode in decoders.values()]
-    return tf.switch_case(tf.argmax(begins, output_type=tf.int32), branches)
+    pixels, orientation = tf.switch_case(tf.argmax(begins, output_type=tf.int32), branches)
+    return upright(as_rgb(pixels), orientation)
+
+
+def unknown(raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Raises InvalidArgumentError with what TensorFlow says of a file of none of the formats."""
+    import tensorflow as tf
+
+    return tf.io.decode_image(raw, expand_animations=False), tf.constant(1, tf.int64)

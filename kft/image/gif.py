@@ -20,8 +20,8 @@ COLOURS = 256
 BLOCKS = 256
 
 
-def decode_gif(raw: tf.Tensor) -> tf.Tensor:
-    """Returns the RGB pixels of the first frame of a GIF on its canvas, which is white.
+def decode_gif(raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the pixels of the first frame of a GIF on its white canvas, and 1: it is not turned.
 
     TensorFlow 2.21 reads all frames before it gives one, shows transparent pixels as black, and
     takes the largest frame for the canvas. So it gets a GIF of that frame alone, which has white
@@ -55,11 +55,12 @@ def decode_gif(raw: tf.Tensor) -> tf.Tensor:
     )
     below, beside = all_height - top - height, all_width - left - width
     margins = tf.stack([[top, below], [left, beside], [0, 0]])
-    return tf.cond(
+    pixels = tf.cond(
         tf.reduce_any(margins > 0),
         lambda: tf.pad(pixels, margins, constant_values=255),
         lambda: pixels,
     )
+    return pixels, tf.constant(1, tf.int64)
 
 
 def palette_colours(flags: tf.Tensor) -> tf.Tensor:

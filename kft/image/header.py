@@ -71,9 +71,19 @@ def number(
     import tensorflow as tf
 
     found = substring(raw, at, size)
-    low = tf.io.decode_raw(found, tf.int64, fixed_length=8)
-    high = tf.io.decode_raw(bytes(8 - size) + found, tf.int64, little_endian=False, fixed_length=8)
-    return tf.squeeze(tf.where(little, low, high), axis=-1)
+
+    def low() -> tf.Tensor:
+        return tf.io.decode_raw(found, tf.int64, fixed_length=8)
+
+    def high() -> tf.Tensor:
+        padded = bytes(8 - size) + found
+        return tf.io.decode_raw(padded, tf.int64, little_endian=False, fixed_length=8)
+
+    if isinstance(little, bool):  # Half as many ops, which all take time to be traced.
+        values = low() if little else high()
+    else:
+        values = tf.where(little, low(), high())
+    return tf.squeeze(values, axis=-1)
 
 
 def eight_bytes(raw: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
@@ -100,4 +110,7 @@ def substring(raw: tf.Tensor, at: tf.Tensor | int, size: tf.Tensor | int) -> tf.
     import tensorflow as tf
 
     places = tf.minimum(tf.cast(at, tf.int64), tf.cast(tf.strings.length(raw), tf.int64))
-    return tf.strings.substr(raw, places, tf.fill(tf.shape(places), tf.cast(size, tf.int64)))
+    sizes = tf.cast(size, tf.int64)
+    if places.shape.rank != 0:
+        sizes = tf.fill(tf.shape(places), sizes)
+    return tf.strings.substr(raw, places, sizes)

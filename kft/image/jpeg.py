@@ -95,7 +95,7 @@ def lacks_adobe(raw: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
 
     return tf.cond(
         shape[2] == INKS,
-        lambda: segment(raw, APP14, ADOBE)[1] != APP14,
+        lambda: found(raw, APP14, ADOBE)[1] != APP14,
         lambda: tf.constant(False),
     )
 
@@ -104,17 +104,26 @@ def exif_orientation(raw: tf.Tensor) -> tf.Tensor:
     """Returns the EXIF orientation of a JPEG, 1 to 8; 1 where there is none or it is damaged."""
     import tensorflow as tf
 
-    at, marker = segment(raw, APP1, EXIF)
+    at, marker = found(raw, APP1, EXIF)
     length = part(eight_bytes(raw, at), MARKER_BYTES, LENGTH_BYTES) - LENGTH_BYTES
     start = at + MARKER_BYTES + LENGTH_BYTES
-    return orientation_of(substring(raw, start, tf.where(marker == APP1, length, 0)))
+    return apart(orientation_of)(substring(raw, start, tf.where(marker == APP1, length, 0)))
 
 
-def segment(raw: tf.Tensor, wanted: int, name: int) -> tuple[tf.Tensor, tf.Tensor]:
+def found(raw: tf.Tensor, wanted: int, name: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns where the segment `wanted` begins that has this name, and its marker.
 
     That is another marker where a JPEG has no such segment before its pixels.
     """
+    import tensorflow as tf
+
+    # As tensors, so that all that is looked for is one graph.
+    at, marker = apart(segment)(raw, tf.constant(wanted, tf.int64), tf.constant(name, tf.int64))
+    return at, marker
+
+
+def segment(raw: tf.Tensor, wanted: tf.Tensor, name: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """As `found`."""
     import tensorflow as tf
 
     def is_wanted(here: tf.Tensor) -> tf.Tensor:

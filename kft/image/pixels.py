@@ -18,8 +18,8 @@ def as_rgb(pixels: tf.Tensor) -> tf.Tensor:
     return tf.switch_case(
         tf.shape(pixels)[2] - 1,
         [
-            lambda: tf.image.grayscale_to_rgb(pixels[:, :, :1]),
-            lambda: tf.image.grayscale_to_rgb(on_white(pixels)[:, :, :1]),
+            lambda: tf.tile(pixels, [1, 1, 3]),
+            lambda: tf.tile(on_white(pixels), [1, 1, 3]),
             lambda: pixels,
             lambda: on_white(pixels),
         ],

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from kft.image.exif import orientation_of
 from kft.image.header import eight_bytes, number, part, small_enough, substring, walk
 from kft.image.one_op import apart
-from kft.image.pixels import as_rgb, upright
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -23,8 +22,8 @@ TRANSPARENT, PIXELS, EXIF, END = (
 )
 
 
-def decode_png(raw: tf.Tensor) -> tf.Tensor:
-    """Returns the upright RGB pixels of a PNG, of an animated one those of its still picture.
+def decode_png(raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the pixels and orientation of a PNG, of an animated one those of its still picture.
 
     Raises:
         tf.errors.InvalidArgumentError: It is damaged or too large.
@@ -46,8 +45,8 @@ def decode_png(raw: tf.Tensor) -> tf.Tensor:
         lambda: tf.io.decode_png(raw, channels=4),
         lambda: tf.io.decode_png(raw, channels=0),
     )
-    orientation = tf.cond(exif > 0, lambda: apart(orientation_at)(raw, exif), lambda: none)
-    return upright(as_rgb(pixels), orientation)
+    orientation = tf.cond(exif > 0, lambda: orientation_at(raw, exif), lambda: none)
+    return pixels, orientation
 
 
 def chunks(raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -119,4 +118,4 @@ def exif_after(raw: tf.Tensor, at: tf.Tensor, exif: tf.Tensor) -> tf.Tensor:
 def orientation_at(raw: tf.Tensor, exif: tf.Tensor) -> tf.Tensor:
     """Returns the orientation that the EXIF chunk which begins at `exif` gives."""
     block = substring(raw, exif + LENGTH_BYTES + NAME_BYTES, number(raw, exif, LENGTH_BYTES))
-    return orientation_of(block)
+    return apart(orientation_of)(block)

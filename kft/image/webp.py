@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from kft.image.exif import orientation_of
 from kft.image.header import eight_bytes, number, part, require, small_enough, substring, walk
 from kft.image.one_op import apart
-from kft.image.pixels import as_rgb, upright
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -23,8 +22,8 @@ HAS_EXIF, IS_ANIMATED, HAS_ALPHA = 0x08, 0x02, 0x10
 NAME_BYTES, LENGTH_BYTES = 4, 4
 
 
-def decode_webp(raw: tf.Tensor) -> tf.Tensor:
-    """Returns the upright RGB pixels of a WebP, of an animated one those of its first frame.
+def decode_webp(raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the pixels and orientation of a WebP, of an animated one those of its first frame.
 
     Raises:
         tf.errors.InvalidArgumentError: It is damaged or too large.
@@ -37,8 +36,8 @@ def decode_webp(raw: tf.Tensor) -> tf.Tensor:
     file = tf.cond(has(flags, IS_ANIMATED), lambda: with_alpha_flag(raw, flags), lambda: raw)
     pixels = tf.io.decode_image(file, channels=0, expand_animations=False)
     none = tf.constant(1, tf.int64)
-    orientation = tf.cond(has(flags, HAS_EXIF), lambda: apart(orientation_in)(raw), lambda: none)
-    return upright(as_rgb(pixels), orientation)
+    orientation = tf.cond(has(flags, HAS_EXIF), lambda: orientation_in(raw), lambda: none)
+    return pixels, orientation
 
 
 def has(flags: tf.Tensor, flag: int) -> tf.Tensor:
@@ -101,4 +100,4 @@ def orientation_in(raw: tf.Tensor) -> tf.Tensor:
     start = tf.constant(FIRST_CHUNK, tf.int64)
     at, _ = walk(goes_on, step, start, eight_bytes(raw, start))
     length = number(raw, at + NAME_BYTES, LENGTH_BYTES, little=True)
-    return orientation_of(substring(raw, at + NAME_BYTES + LENGTH_BYTES, length))
+    return apart(orientation_of)(substring(raw, at + NAME_BYTES + LENGTH_BYTES, length))
