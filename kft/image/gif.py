@@ -35,32 +35,40 @@ def decode_gif(raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     screen_colours = palette_colours(number(raw, SCREEN_FLAGS, 1))
     image, transparent = first_image(raw, AFTER_SCREEN + 3 * screen_colours)
     require(number(raw, image, 1) == IMAGE, "Invalid GIF: it has no frame")
-    width, height = (number(raw, image + at, 2, little=True) for at in IMAGE_SIDES)
-    left, top = (number(raw, image + at, 2, little=True) for at in IMAGE_PLACE)
-    all_width, all_height = (
-        tf.maximum(number(raw, at, 2, little=True), end)
-        for at, end in zip(SCREEN_SIDES, (left + width, top + height), strict=True)
-    )
-    raw = small_enough(raw, all_height, all_width)
+    canvas, margins = canvas_of(raw, image)
+    raw = small_enough(raw, canvas[0], canvas[1])
     colours = palette_colours(number(raw, image + IMAGE_FLAGS, 1))
     require((colours > 0) | (screen_colours > 0), "Invalid GIF: it has no palette")
+    start = image + IMAGE_BYTES + 3 * colours
     palette = tf.where(
         colours > 0,
         substring(raw, image + IMAGE_BYTES, 3 * colours),
         substring(raw, AFTER_SCREEN, 3 * screen_colours),
     )
-    start = image + IMAGE_BYTES + 3 * colours
-    pixels = tf.io.decode_image(
-        gif_of(raw, image, white_at(palette, transparent), start), expand_animations=False
-    )
-    below, beside = all_height - top - height, all_width - left - width
-    margins = tf.stack([[top, below], [left, beside], [0, 0]])
+    frame = gif_of(raw, image, white_at(palette, transparent), start)
+    pixels = tf.io.decode_image(frame, expand_animations=False)
     pixels = tf.cond(
         tf.reduce_any(margins > 0),
         lambda: tf.pad(pixels, margins, constant_values=255),
         lambda: pixels,
     )
     return pixels, tf.constant(1, tf.int64)
+
+
+def canvas_of(raw: tf.Tensor, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns height and width of the canvas, and what of it lies around the `image`, ``(3, 2)``.
+
+    An image that stands out of the screen enlarges it.
+    """
+    import tensorflow as tf
+
+    def sides(places: tuple[int, int], start: tf.Tensor | int = 0) -> tf.Tensor:
+        return tf.stack([number(raw, start + at, 2, little=True) for at in reversed(places)])
+
+    before, shown = sides(IMAGE_PLACE, image), sides(IMAGE_SIDES, image)
+    canvas = tf.maximum(sides(SCREEN_SIDES), before + shown)
+    margins = tf.stack([before, canvas - before - shown], axis=1)
+    return canvas, tf.concat([margins, tf.zeros([1, 2], tf.int64)], axis=0)
 
 
 def palette_colours(flags: tf.Tensor) -> tf.Tensor:
