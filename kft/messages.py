@@ -122,3 +122,9 @@ def canonical(name: str) -> str:
     macOS may hand them out apart.
     """
     return normalize("NFC", printable(name))
+
+
+def asserted(message: str) -> str:
+    """What an assertion in a graph says, without the brackets that TensorFlow puts around it."""
+    found = re.fullmatch(r"assertion failed: \[(.*)\]", message)
+    return message if found is None else found[1].replace("] [", " ")

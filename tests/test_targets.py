@@ -1,7 +1,6 @@
 """Whole runs on a table of pictures with several labels, or with values."""
 
 import csv
-import json
 from collections import Counter
 from io import StringIO
 
@@ -12,7 +11,7 @@ from rich.console import Console
 
 from kft.cli.show import check_summary, run_summary
 from kft.cli.show_plan import plan_summary
-from kft.cli.show_predictions import prediction_line, prediction_table
+from kft.cli.show_predictions import PredictionTable, prediction_line
 from kft.config.run_config import load_config
 from kft.workflows.check import check
 from kft.workflows.plan import plan
@@ -78,6 +77,14 @@ def labels(folder):
 def values(folder):
     settings = config(folder, "values", {"kind": "regressor"}, value_columns=["price", "share"])
     return settings, run(settings)
+
+
+def predicted_table(predictions):
+    """The table of predictions."""
+    table = PredictionTable(3)
+    for prediction in predictions:
+        table.add(prediction)
+    return table.renderable()
 
 
 def shown(renderable):
@@ -164,10 +171,10 @@ def test_predictions_of_labels_name_those_that_are_likely(folder, labels):
 
     found = predict(labels[1].directory, [folder / "red.png", folder / "none.png"])
 
-    red, none = (json.loads(prediction_line(one)) for one in found)
+    red, none = (prediction_line(one) for one in found)
     assert (red["prediction"], none["prediction"]) == (["red"], [])
     assert red["scores"].keys() == {"red", "blue"}
-    assert "none " in shown(prediction_table(found, 3))
+    assert "none " in shown(predicted_table(found))
 
 
 def test_predictions_of_values_are_named_and_in_their_units(folder, values):
@@ -175,10 +182,10 @@ def test_predictions_of_values_are_named_and_in_their_units(folder, values):
 
     (found,) = predict(values[1].directory, [path])
 
-    told = json.loads(prediction_line(found))["prediction"]
+    told = prediction_line(found)["prediction"]
     assert told.keys() == {"price", "share"}
     assert 0.9e6 < told["price"] < 1.4e6
-    assert f"{told['price']:.6g}" in shown(prediction_table([found], 3))
+    assert f"{told['price']:.6g}" in shown(predicted_table([found]))
 
 
 def test_a_run_is_scored_on_another_table_with_the_same_columns(folder, values):

@@ -5,7 +5,6 @@ So a damaged one is known early, and no epoch decodes again what fits somewhere.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,6 +18,7 @@ from kft.data import Split, Splits
 from kft.distribute.cluster import is_chief
 from kft.errors import DataError
 from kft.input import Input
+from kft.messages import asserted
 from kft.pipeline.autotune import without_autotune
 from kft.progress import say, track
 from kft.storage.files import is_remote, local_fault
@@ -244,8 +244,7 @@ def why_bad(split: Split, input: Input, index: int) -> str:
         told = told.split(" [Op:")[0]  # what TensorFlow adds where it runs eagerly
         if split.files:
             told = told.replace(split.files[index], split.names[index])
-        asserted = re.fullmatch(r"assertion failed: \[(.*)\]", told)
-        return told if asserted is None else asserted[1].replace("] [", " ")
+        return asserted(told)
     return "it failed once, and was read when tried again"
 
 

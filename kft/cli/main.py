@@ -196,19 +196,23 @@ def predict(
     MODEL is the directory of a run, or a SavedModel.
     """
     start_tensorflow()
-    from kft.cli.show_predictions import prediction_line, prediction_table
+    from kft.cli.show_predictions import PredictionTable, prediction_line
     from kft.saved_model.safety import SAVED_MODEL
-    from kft.workflows.predict import predict_each
+    from kft.workflows.predict import answers_of
 
-    predictions = predict_each(model, files, SAVED_MODEL in trust)
-    if as_json:
-        for prediction in predictions.found:
-            show_json(prediction_line(prediction), indent=None)
-    elif predictions.found:
-        show(prediction_table(predictions.found, top))
-    for name, why in predictions.bad.items():
-        show_error(f"{name}: cannot be read: {why}.")
-    click.get_current_context().exit(1 if predictions.bad else 0)
+    table, bad = PredictionTable(top), []
+    for name, answer in answers_of(model, files, SAVED_MODEL in trust):
+        if isinstance(answer, str):
+            bad.append(f"{name}: cannot be read: {answer}.")
+        elif as_json:
+            show_json(prediction_line(answer), indent=None)
+        else:
+            table.add(answer)
+    if table.rows:
+        show(table.renderable())
+    for message in bad:
+        show_error(message)
+    click.get_current_context().exit(1 if bad else 0)
 
 
 @main.command()

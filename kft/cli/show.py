@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -132,6 +133,8 @@ def amount(gain: float, metric: str) -> str:
 
 def percent(share: float, decimals: int = 1) -> str:
     """Returns a share from 0 to 1 as a percentage."""
+    if not isfinite(share):
+        return "no number"
     return f"{100 * share:.{decimals}f} %"
 
 
@@ -159,6 +162,8 @@ def leading_scores(scores: Mapping[str, Any]) -> dict[str, str]:
 
 def measured(metric: str, score: float) -> str:
     """Returns the value of a metric: shares as a percentage."""
+    if not isfinite(score):
+        return "no number"
     if metric.endswith(SHARES):
         return percent(score)
     if 0 < abs(score) < SMALL:

@@ -16,22 +16,35 @@ if TYPE_CHECKING:
 WORDS = ("prediction", "then")
 
 
-def prediction_table(predictions: Sequence[Prediction], top: int) -> RenderableType:
-    """Returns one row for each example; of classes and labels, the best `top` at least."""
-    answer = predictions[0].answer
-    if "classes" in answer:
-        columns = ["prediction", "score", "then"]
-        rows = [class_row(ranking(one, "classes"), top) for one in predictions]
-    elif "labels" in answer:
-        columns = ["prediction", "then"]
-        rows = [label_row(ranking(one, "labels"), top) for one in predictions]
-    else:
-        columns = list(plain(predictions[0]))
-        rows = [[short(value) for value in plain(one).values()] for one in predictions]
-    shown = table("file", *columns, right=[name for name in columns if name not in WORDS])
-    for prediction, row in zip(predictions, rows, strict=True):
-        shown.add_row(prediction.name, *row)
-    return shown
+class PredictionTable:
+    """One row for each example; of classes and labels, the best `top` at least."""
+
+    def __init__(self, top: int) -> None:
+        self._top = top
+        self._columns: list[str] = []
+        self.rows: list[list[str]] = []
+
+    def add(self, prediction: Prediction) -> None:
+        """Adds a row; what is not shown of the prediction is not kept."""
+        if "classes" in prediction.answer:
+            columns = ["prediction", "score", "then"]
+            row = class_row(ranking(prediction, "classes"), self._top)
+        elif "labels" in prediction.answer:
+            columns = ["prediction", "then"]
+            row = label_row(ranking(prediction, "labels"), self._top)
+        else:
+            values = plain(prediction)
+            columns, row = list(values), [short(value) for value in values.values()]
+        self._columns = columns
+        self.rows.append([prediction.name, *row])
+
+    def renderable(self) -> RenderableType:
+        """Returns the table."""
+        right = [name for name in self._columns if name not in WORDS]
+        shown = table("file", *self._columns, right=right)
+        for row in self.rows:
+            shown.add_row(*row)
+        return shown
 
 
 def class_row(ranked: Sequence[tuple[str, float]], top: int) -> list[str]:

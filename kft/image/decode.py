@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from kft.image import bmp, gif, png, webp
+from kft.image.header import require
 from kft.image.jpeg import decode_jpeg
 from kft.image.one_op import apart
 from kft.image.pixels import as_rgb, upright
@@ -78,7 +79,10 @@ def decode_other(raw: tf.Tensor) -> tf.Tensor:
 
 
 def unknown(raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Raises InvalidArgumentError with what TensorFlow says of a file of none of the formats."""
+    """Raises InvalidArgumentError: TensorFlow reads JPEG XL too, which nothing else here does."""
     import tensorflow as tf
 
-    return tf.io.decode_image(raw, expand_animations=False), tf.constant(1, tf.int64)
+    problem = tf.where(raw == "", "Input is empty.", "this is no JPEG, PNG, GIF, BMP or WebP file")
+    check = require(tf.constant(False), problem)
+    with tf.control_dependencies([] if check is None else [check]):
+        return tf.zeros([1, 1, 3], tf.uint8), tf.constant(1, tf.int64)

@@ -14,7 +14,9 @@ from kft.exporter import differences_of, tolerance_of
 from kft.messages import one_line
 from kft.progress import say
 from kft.results.report import environment, prediction_rows, split_rows
+from kft.scoring.classification import TOP
 from kft.scoring.evaluate import Answers
+from kft.scoring.metrics import MOST_COLUMNS
 from kft.storage.files import csv_reader
 from kft.storage.run_files import ENVIRONMENT, PREDICTIONS, SCORES, SPLIT
 from kft.task import Task
@@ -101,8 +103,12 @@ def refuse_other_predictions(path: Path, scored: Answers, task: Task) -> None:
         other = {row[0] for row in rows} ^ {*names}
         counts = f"there were {len(rows)} examples to answer and are {len(names)}"
         raise other_answers(path, f"{counts}; not in both: {examples(sorted(other))}")
-    before, after = (outputs_in(each, len(task.target.names), path) for each in (rows, now))
-    each = differences_of(after, before, task.target)
+    count = len(task.target.names)
+    if count > MOST_COLUMNS and task.target.kind != "value":
+        each = differences_of_likeliest(rows, now, path)
+    else:
+        before, after = (outputs_in(each, count, path) for each in (rows, now))
+        each = differences_of(after, before, task.target)
     largest, tolerance = float(each.max(initial=0.0)), tolerance_of(task)
     if largest <= tolerance:
         return
@@ -146,6 +152,33 @@ def outputs_in(rows: Sequence[Sequence[str]], count: int, path: Path) -> np.ndar
         return np.array([row[-count:] for row in rows], "float32")
     except ValueError as error:
         raise damaged(path, error) from error
+
+
+def differences_of_likeliest(
+    before: Sequence[Sequence[str]], after: Sequence[Sequence[str]], path: Path
+) -> np.ndarray:
+    """How far the likeliest classes in two tables of predictions differ, ``(size, 1)``.
+
+    A class that only one of them lists has, in the other, at most the least listed probability.
+    """
+    import numpy as np
+
+    def listed(row: Sequence[str]) -> dict[str, float]:
+        names, shares = row[-2 * TOP :: 2], row[1 - 2 * TOP :: 2]
+        return {name: float(share) for name, share in zip(names, shares, strict=True)}
+
+    try:
+        pairs = [(listed(old), listed(new)) for old, new in zip(before, after, strict=True)]
+    except ValueError as error:
+        raise damaged(path, error) from error
+    largest = [
+        max(
+            abs(old.get(name, min(old.values())) - new.get(name, min(new.values())))
+            for name in {*old, *new}
+        )
+        for old, new in pairs
+    ]
+    return np.array(largest, "float32")[:, None]
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kft.cache.inference import outputs_of
 from kft.data import Split
+from kft.errors import DataError
 from kft.scoring.metrics import scoring_of
 from kft.task import Task
 
@@ -41,9 +42,24 @@ def evaluate(
     `model` is the part of it that takes what `decoded` fetches; None is the whole.
     """
     (outputs,) = outputs_of(model or task.model, decoded, f"Scoring {name}")
+    refuse_no_numbers(raw, outputs, name)
     loss = mean_loss(task, decoded, outputs)
     scores = scoring_of(task.target).scores(raw.labels, outputs)
     return Answers(raw, outputs, {"loss": loss, **scores})
+
+
+def refuse_no_numbers(split: Split, outputs: np.ndarray, name: str) -> None:
+    """Raises DataError if a model answers an example of the split called `name` with no number."""
+    import numpy as np
+
+    odd = np.flatnonzero(~np.isfinite(outputs).all(axis=1))
+    if odd.size:
+        raise DataError(
+            where=name,
+            problem=f"the model answers {odd.size} of {split.size} examples with NaN or infinity, "
+            f"such as {split.names[odd[0]]!r}",
+            fix='Look whether these examples are sound; in 16 bits, precision "float32" may do',
+        )
 
 
 def mean_loss(task: Task, split: Split, outputs: np.ndarray) -> float:

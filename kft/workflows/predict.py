@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kft.errors import ConfigError, DataError
-from kft.messages import one_line
+from kft.messages import asserted, one_line
 from kft.saved_model.safety import SAVED_MODEL as TRUST
 from kft.saved_model.safety import every_signature, refuse_unsafe
 from kft.storage.digests import refuse_changed_export
@@ -74,6 +74,23 @@ def predict_each(
     model: str | Path, examples: Sequence[str | Path | np.ndarray], trust: bool = False
 ) -> Predictions:
     """As `predict`, but returns what could not be read beside the predictions."""
+    found: list[Prediction] = []
+    bad: dict[str, str] = {}
+    for name, answer in answers_of(model, examples, trust):
+        if isinstance(answer, str):
+            bad[name] = answer
+        else:
+            found.append(answer)
+    return Predictions(tuple(found), bad)
+
+
+def answers_of(
+    model: str | Path, examples: Sequence[str | Path | np.ndarray], trust: bool = False
+) -> Iterator[tuple[str, Prediction | str]]:
+    """Yields the name of each example and its prediction; a str says why there is none.
+
+    One at a time: those of thousands of files and classes take gigabytes together.
+    """
     import tensorflow as tf
 
     path = saved_model_of(Path(model))
@@ -83,17 +100,24 @@ def predict_each(
         )
         refuse_unsafe(path, every_signature, str(path), fix, ConfigError)
     served = loaded(path)
-    found: list[Prediction] = []
-    bad: dict[str, str] = {}
     for name, raw in named(examples):
         if isinstance(raw, str):
-            bad[name] = raw
+            yield name, raw
             continue
         try:
-            found.append(Prediction(name, ask(served, raw)))
+            answer = ask(served, raw)
         except tf.errors.OpError as error:
-            bad[name] = reason(str(error.message))
-    return Predictions(tuple(found), bad)
+            yield name, reason(str(error.message))
+            continue
+        is_sound = is_number(answer)
+        yield name, Prediction(name, answer) if is_sound else "the model's answer is no number"
+
+
+def is_number(answer: Mapping[str, Any]) -> bool:
+    """Says whether no number of an answer is NaN or infinite."""
+    import numpy as np
+
+    return all(np.isfinite(values).all() for values in answer.values() if values.dtype.kind == "f")
 
 
 def loaded(path: Path) -> Any:
@@ -115,7 +139,7 @@ def reason(message: str) -> str:
     """Returns what `message`, of an op in a served graph, says beside the state of the graph."""
     lines = [line.strip() for line in message.splitlines()]
     told = [line for line in lines if line and not line.startswith(GRAPH_STATE)]
-    return told[0].removeprefix("assertion failed: ").rstrip(".") if told else message
+    return asserted(told[0]).rstrip(".") if told else message
 
 
 def saved_model_of(path: Path) -> Path:

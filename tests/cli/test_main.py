@@ -218,8 +218,7 @@ def test_predict_shows_a_table_of_what_it_can_read_and_names_what_it_cannot(kft,
     assert told.exit_code == 1
     assert re.search(r"^photos/red/0.png +(red|blue) +[\d.]+ %", told.stdout, re.MULTILINE)
     assert told.stderr.splitlines() == [
-        "Error: broken.png: cannot be read: Unknown image file format. One of JPEG, JPEG XL, PNG, "
-        "GIF, BMP, WebP required.",
+        "Error: broken.png: cannot be read: this is no JPEG, PNG, GIF, BMP or WebP file.",
         "Error: gone.png: cannot be read: No such file or directory.",
         "Error: photos: cannot be read: Is a directory.",
         "Error: pipe.png: cannot be read: Is a pipe, expected a file.",

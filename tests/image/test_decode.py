@@ -147,11 +147,20 @@ def test_decode_image_refuses_a_file_cut_in_half(form):
         decode_image(raw[: len(raw) // 2])
 
 
-def test_decode_image_refuses_an_empty_file_and_one_that_is_no_picture():
-    with pytest.raises(tf.errors.InvalidArgumentError, match="empty"):
-        decode_image(b"")
-    with pytest.raises(tf.errors.InvalidArgumentError, match="Unknown image file format"):
-        decode_image(b"a,b,c\n1,2,3\n")
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"", "Input is empty"),
+        (b"a,b,c\n1,2,3\n", "this is no JPEG, PNG, GIF, BMP or WebP file"),
+        (b"\xff\x0a" + bytes(50), "this is no JPEG, PNG, GIF, BMP or WebP file"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(50), "this is no JPEG, PNG"),
+    ],
+    ids=["empty", "text", "JPEG XL", "JPEG XL in a container"],
+)
+def test_decode_image_refuses_what_is_no_picture_of_a_form_read_here(raw, message, decode_in_graph):
+    for decode in (decode_image, decode_in_graph):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            decode(tf.constant(raw))
 
 
 def test_decode_image_gives_the_same_pixels_in_a_saved_model(tmp_path):

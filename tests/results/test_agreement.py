@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from rich.console import Console
@@ -13,6 +14,7 @@ from tiny import Ramp
 from kft.config.run_config import load_config
 from kft.errors import DataError, ExportError
 from kft.progress import shown_on
+from kft.results.agreement import differences_of_likeliest
 from kft.storage.run_files import CONFIG, ENVIRONMENT, PREDICTIONS
 from kft.workflows.rerun import evaluate_run, export_run
 from kft.workflows.run import run
@@ -140,3 +142,20 @@ def test_what_is_compared_with_may_be_damaged(directory, name, text):
 
     with pytest.raises(ExportError, match=f"{name}: is not as the run wrote it: "):
         evaluate_run(directory)
+
+
+def test_of_many_classes_the_likeliest_are_compared_by_their_names():
+    row = ["a.png", "cat", "cat", "cat", ".6", "dog", ".3", "eel", ".1", "fox", "0", "gnu", "0"]
+    swapped = [*row[:3], "dog", ".6", "cat", ".3", *row[7:]]
+    other = [*row[:-2], "yak", "0"]
+
+    differences = differences_of_likeliest([row] * 3, [row, swapped, other], Path("p.csv"))
+
+    np.testing.assert_allclose(differences, [[0], [0.3], [0]], atol=1e-6)
+
+
+def test_a_table_of_the_likeliest_that_is_damaged_is_refused():
+    row = ["a.png", "cat", "cat", *["cat", "half"] * 5]
+
+    with pytest.raises(ExportError, match=r"p.csv: is not as the run wrote it"):
+        differences_of_likeliest([row], [row], Path("p.csv"))
