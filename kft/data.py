@@ -7,6 +7,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
+from unicodedata import category
 
 from kft.errors import DataError
 from kft.input import Input
@@ -30,6 +31,9 @@ class Target:
         names: Class names in label order, or the names of the values; each is one line.
         means: Of each value over the training examples; empty counts as 0.
         deviations: Likewise the standard deviations, each above 0; empty counts as 1.
+
+    Raises:
+        DataError: A name is no Unicode text, which no file of a run could hold.
     """
 
     kind: TargetKind
@@ -44,6 +48,12 @@ class Target:
                     where="the names of the target",
                     problem=f"hold {name!r}, which is more than one line",
                     fix="Take the line breaks out of it: files list the names one a line",
+                )
+            if any(category(letter) == "Cs" for letter in name):
+                raise DataError(
+                    where="the names of the target",
+                    problem=f"hold {name!r}, which is no Unicode text",
+                    fix="Rename it: files of a run hold UTF-8",
                 )
 
     @classmethod

@@ -9,6 +9,7 @@ from tiny import TARGET, Vectors, tiny_task, vector_split
 
 from kft.data import Splits, Target
 from kft.engine.best import Best
+from kft.errors import DataError
 from kft.scoring import evaluate as evaluate_module
 from kft.scoring.evaluate import evaluate
 from kft.scoring.metrics import scoring_of
@@ -231,3 +232,8 @@ def test_a_target_survives_being_written_and_read():
     assert values == Target("value", ("age", "height", "same"), (20.0, 1.5, 5.0), (10.0, 0.5, 1.0))
     assert Target.from_json(values.to_json()) == values
     assert Target.from_json(TARGET.to_json()) == TARGET
+
+
+def test_a_name_that_is_no_unicode_text_is_refused():
+    with pytest.raises(DataError, match=r"hold 'b\\udce9d', which is no Unicode text"):
+        Target("class", ("good", "b\udce9d"))
