@@ -14,6 +14,8 @@ from kft.messages import closest
 from kft.settings.component import Settings, import_name, trusted_or_fault
 from kft.storage.run_files import CALLBACKS
 
+# What constructors raise of settings that they do not take.
+SETTING_ERRORS = (TypeError, ValueError, AttributeError, KeyError, ImportError, ArithmeticError)
 # The setting of each that names the file or folder that it writes, and what it is if left out.
 WRITERS: dict[str, tuple[str, str | None]] = {
     "BackupAndRestore": ("backup_dir", None),
@@ -104,7 +106,7 @@ class UserCallback(Settings):
             if not (isinstance(made, type) and issubclass(made, keras.callbacks.Callback)):
                 raise TypeError("it is no subclass of keras.callbacks.Callback")
             built = made(**settings)
-        except (PydanticCustomError, TypeError, ValueError) as error:
+        except (PydanticCustomError, *SETTING_ERRORS) as error:
             raise ConfigError(
                 f"callbacks {self.kind!r}", f"cannot be made: {error}", "Correct it"
             ) from error

@@ -27,6 +27,8 @@ def test_a_callback_of_keras_needs_no_trust_and_gets_its_settings(tmp_path):
         ({"kind": "keras.utils:get_file"}, "it is no subclass of keras.callbacks.Callback"),
         ({"kind": "keras.layers:Dense", "units": 3}, "it is no subclass of keras"),
         ({"kind": "keras.callbacks:TerminateOnNaN", "speed": 3}, "unexpected keyword.*'speed'"),
+        ({"kind": "keras.callbacks:ModelCheckpoint", "filepath": []}, "callbacks"),
+        ({"kind": "keras.callbacks:OrbaxCheckpoint", "directory": "x"}, "cannot be made: Orbax"),
     ],
 )
 def test_what_is_no_callback_is_refused(settings, message, tmp_path):
