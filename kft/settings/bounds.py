@@ -18,13 +18,15 @@ MOST_EXAMPLE_BYTES = 1024 * MIB
 MOST_CELLS = 50_000_000
 # The labels of all examples are one array of a number for each label.
 MOST_LABEL_BYTES = 4096 * MIB
-# Of the values in a config. As float32, larger numbers overflow as soon as they are squared.
+# Of the values in a config: larger whole numbers are no int64, and other numbers are infinite as
+# float32.
 DEEPEST = 32
 MOST_VALUES = 200_000
 LONGEST_NAME = 255  # bytes of one part of a path, on the disks of Linux and macOS
 LONGEST_PATH = 4096
 LONGEST_TEXT = 100_000
-LARGEST_NUMBER = 1e18
+LARGEST_WHOLE = 1e18
+LARGEST_NUMBER = 3e38
 # Of one tensor that is a single example.
 MOST_NUMBERS = 2**28
 

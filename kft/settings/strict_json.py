@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from kft.messages import short_repr
-from kft.settings.bounds import DEEPEST, LARGEST_NUMBER, LONGEST_TEXT, MOST_VALUES
+from kft.settings.bounds import DEEPEST, LARGEST_NUMBER, LARGEST_WHOLE, LONGEST_TEXT, MOST_VALUES
 
 TOO_DEEP = f"is nested more than {DEEPEST} deep"
 
@@ -68,9 +68,11 @@ def problem_of(value: Any) -> str | None:
     """Returns why a text or a number can be no setting; None if it may be one."""
     if isinstance(value, str):
         return problem_of_text(value)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and LARGEST_NUMBER < abs(value) < float("inf"):
-        return f"is {Decimal(value):.2e}, expected a number up to {LARGEST_NUMBER:g}"
+    if not isinstance(value, int | float):
+        return None
+    most = LARGEST_WHOLE if isinstance(value, int) else LARGEST_NUMBER
+    if most < abs(value) < float("inf"):
+        return f"is {Decimal(value):.2e}, expected a number up to {most:g}"
     return None
 
 

@@ -18,7 +18,7 @@ from kft.sources.records.records import features_of, sort_of
 from kft.sources.records.shards import find_shards
 from kft.sources.splitting.split_names import usual_split
 from kft.sources.tables.table_columns import Recognised, recognise
-from kft.storage.files import is_remote
+from kft.storage.files import is_file, is_remote
 
 RECORDS = "*.tfrec*"
 PREPARED = "[0-9]*.[0-9]*.[0-9]*/dataset_info.json"
@@ -117,10 +117,11 @@ def require_features(pattern: str, given: Mapping[str, Any]) -> None:
 def prepared_in(path: str) -> list[Path]:
     """Returns the descriptions of the data sets that tensorflow-datasets has prepared there."""
     here = Path(path) / "dataset_info.json"
-    if here.is_file():
+    if is_file(str(here)):
         return [here]
     patterns = (f"{escape(path)}/{inner}{PREPARED}" for inner in ("", "*/"))
-    return [Path(file) for pattern in patterns for file in sorted(glob(pattern))]  # noqa: PTH207
+    found = [Path(file) for pattern in patterns for file in sorted(glob(pattern))]  # noqa: PTH207
+    return [file for file in found if is_file(str(file))]
 
 
 def prepared_at(path: str) -> Recognised:

@@ -49,10 +49,10 @@ def require_reader(path: str, where: str) -> None:
 
 SORTS = {
     stat.S_IFDIR: (errno.EISDIR, os.strerror(errno.EISDIR)),
-    stat.S_IFIFO: (errno.EINVAL, "Is a pipe, expected a file"),
-    stat.S_IFSOCK: (errno.EINVAL, "Is a socket, expected a file"),
-    stat.S_IFCHR: (errno.EINVAL, "Is a device, expected a file"),
-    stat.S_IFBLK: (errno.EINVAL, "Is a device, expected a file"),
+    stat.S_IFIFO: (errno.EINVAL, "Is a pipe, no file"),
+    stat.S_IFSOCK: (errno.EINVAL, "Is a socket, no file"),
+    stat.S_IFCHR: (errno.EINVAL, "Is a device, no file"),
+    stat.S_IFBLK: (errno.EINVAL, "Is a device, no file"),
 }
 
 

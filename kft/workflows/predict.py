@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from kft.messages import asserted, one_line
 from kft.saved_model.safety import SAVED_MODEL as TRUST
 from kft.saved_model.safety import every_signature, refuse_unsafe
 from kft.storage.digests import refuse_changed_export
-from kft.storage.files import local_bytes
+from kft.storage.files import is_file, local_bytes
 from kft.storage.run_files import SAVED_MODEL
 
 if TYPE_CHECKING:
@@ -148,12 +149,12 @@ def saved_model_of(path: Path) -> Path:
     Raises:
         ConfigError: There is none, or that of a run has changed since it was verified.
     """
-    if (path / SAVED_MODEL / "saved_model.pb").is_file():
+    if is_file(str(path / SAVED_MODEL / "saved_model.pb")):
         refuse_changed_export(path, path / SAVED_MODEL)
         return path / SAVED_MODEL
-    if (path / "saved_model.pb").is_file():
+    if is_file(str(path / "saved_model.pb")):
         return path
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112
         fix = "Give the directory of a run, or of a SavedModel"
         raise ConfigError(str(path), "is no directory", fix)
     raise ConfigError(

@@ -398,7 +398,7 @@ def test_a_config_is_read_from_a_file_of_a_size_that_people_write(tmp_path):
     with (tmp_path / "large").open("wb") as file:
         file.truncate(2**40)
 
-    with pytest.raises(ConfigError, match="cannot be read: Is a pipe, expected a file"):
+    with pytest.raises(ConfigError, match="cannot be read: Is a pipe, no file"):
         load_config(tmp_path / "pipe")
     with pytest.raises(ConfigError, match=r"cannot be read: Has 1.1 TB, expected up to 16.8 MB"):
         load_config(tmp_path / "large")

@@ -27,10 +27,10 @@ def odd_files(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("path", "why"),
     [
-        ("pipe", "Is a pipe, expected a file"),
-        ("socket", "Is a socket, expected a file"),
-        ("/dev/zero", "Is a device, expected a file"),
-        ("link", "Is a device, expected a file"),
+        ("pipe", "Is a pipe, no file"),
+        ("socket", "Is a socket, no file"),
+        ("/dev/zero", "Is a device, no file"),
+        ("link", "Is a device, no file"),
         ("loop", "Too many levels of symbolic links"),
         (".", "Is a directory"),
         ("nothing", "No such file or directory"),

@@ -1,6 +1,7 @@
 """First configs, for data of every kind that lies at a path."""
 
 import json
+import os
 import shutil
 from io import StringIO
 
@@ -175,3 +176,11 @@ def test_nothing_is_written_over(folder):
 
     with pytest.raises(ConfigError, match="labels.json: is there already. Give another name"):
         init_config("labels.csv")
+
+
+def test_a_prepared_data_set_whose_description_is_a_pipe_is_none(tmp_path):
+    (tmp_path / "set/1.0.0").mkdir(parents=True)
+    os.mkfifo(tmp_path / "set/1.0.0/dataset_info.json")
+
+    with pytest.raises(DataError, match="is empty, but for folders"):
+        init_config(str(tmp_path / "set"), tmp_path / "out.json", ())

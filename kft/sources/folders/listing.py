@@ -197,7 +197,9 @@ def require_folder(path: str) -> None:
     if not os.path.isdir(path):  # noqa: PTH112
         raise DataError(
             where=where,
-            problem=f"does not exist: {near_miss(path)}",
+            problem=f"is no folder: {local_fault(path)}"
+            if os.path.lexists(path)
+            else f"does not exist: {near_miss(path)}",
             fix="Correct the path; a relative one starts from the working directory",
         )
 

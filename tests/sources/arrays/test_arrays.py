@@ -287,5 +287,5 @@ def test_a_damaged_file_is_read_or_refused_in_words(tmp_path, seed):
 def test_a_pipe_is_no_file_of_arrays(tmp_path):
     os.mkfifo(tmp_path / "data.npz")
 
-    with pytest.raises(DataError, match="cannot be read: Is a pipe, expected a file"):
+    with pytest.raises(DataError, match="cannot be read: Is a pipe, no file"):
         read_npz(str(tmp_path / "data.npz"), "data.path")

@@ -735,3 +735,10 @@ def test_a_file_that_no_memory_holds_is_bad_and_not_opened(tmp_path):
 
     bad = decode_all(whole, BytesInput(), "").bad
     assert bad == {"dogs/b.bin": "Has 1.1 TB, expected up to 1.1 GB"}
+
+
+def test_a_pipe_is_no_folder(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+
+    with pytest.raises(DataError, match=r"pipe': is no folder: Is a pipe, no file. Correct the"):
+        folder(tmp_path / "pipe").load(0)

@@ -303,5 +303,5 @@ def test_a_pipe_among_the_files_is_refused(tmp_path):
     write(tmp_path, 20)
     os.mkfifo(tmp_path / "data-pipe")
 
-    with pytest.raises(DataError, match="data-pipe': cannot be read: Is a pipe, expected a file"):
+    with pytest.raises(DataError, match="data-pipe': cannot be read: Is a pipe, no file"):
         source(tmp_path).load(0)

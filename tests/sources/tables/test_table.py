@@ -592,16 +592,16 @@ def test_a_pipe_in_a_table_is_never_opened(files):
     rows = lines(breeds) + "pics/pipe.png,cat\n/dev/zero,dog\n"
 
     assert "names 2 files not there, of 22: 'pics/pipe.png', '../" in fault(rows)
-    assert "pics/pipe.png' the system says: Is a pipe, expected a file" in fault(rows)
+    assert "pics/pipe.png' the system says: Is a pipe, no file" in fault(rows)
     whole = table(rows, on_bad_input="skip").whole(Target("class", ("cat", "dog")))
     bad = decode_all(whole, INPUT, "").bad
-    assert bad["pics/pipe.png"] == "Is a pipe, expected a file"
+    assert bad["pics/pipe.png"] == "Is a pipe, no file"
     (device,) = [why for name, why in bad.items() if name.endswith("../dev/zero")]
-    assert device == "Is a device, expected a file"
+    assert device == "Is a device, no file"
 
 
 def test_a_pipe_or_a_device_is_no_table(files):
     os.mkfifo(files / "pipe.csv")
 
-    with pytest.raises(DataError, match=r"pipe.csv': cannot be read: Is a pipe, expected a file"):
+    with pytest.raises(DataError, match=r"pipe.csv': cannot be read: Is a pipe, no file"):
         Table(path="pipe.csv", class_column="breed", input=INPUT).load(0)
