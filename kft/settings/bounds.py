@@ -18,13 +18,13 @@ MOST_EXAMPLE_BYTES = 1024 * MIB
 MOST_CELLS = 50_000_000
 # The labels of all examples are one array of a number for each label.
 MOST_LABEL_BYTES = 4096 * MIB
-# Of the values in a config: larger whole numbers are no int64, and other numbers are infinite as
-# float32.
+# Of the values in a config, wherever they stand in it.
 DEEPEST = 32
 MOST_VALUES = 200_000
 LONGEST_NAME = 255  # bytes of one part of a path, on the disks of Linux and macOS
 LONGEST_PATH = 4096
 LONGEST_TEXT = 100_000
+# Larger whole numbers are no int64, and larger others infinite as float32.
 LARGEST_WHOLE = 1e18
 LARGEST_NUMBER = 3e38
 # Of one tensor that is a single example.
