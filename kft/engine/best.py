@@ -1,9 +1,9 @@
-"""The best epochs: before fine-tuning began, and since."""
+"""Remembers the weights of the best epochs: the best before fine-tuning, and the best since."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,26 +15,32 @@ from kft.scoring.direction import lower_is_better
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
 
 @dataclass(frozen=True, eq=False)
 class EpochWeights:
-    """An epoch and the weights at its end.
+    """An epoch and the weights of the model at its end.
 
     Attributes:
-        record: As a line of ``metrics.jsonl``.
+        record: The epoch as a line of ``metrics.jsonl``.
     """
 
     record: Mapping[str, Any]
     weights: Snapshot
 
+    @property
+    def file(self) -> str:
+        """The name of the file for the weights in the state of a run."""
+        return f"best-{self.record['epoch']}.npz"
+
 
 class Best:
-    """Keeps the weights of the best epoch before fine-tuning began, and of the best since.
+    """Remembers the weights of the best epoch before fine-tuning, and of the best since.
 
-    The best has the highest validation `monitor`, or the lowest of a loss or an error; ties go by
-    lower validation loss. Fine-tuning
-    begins with the first phase after another that trains some of the backbone.
+    The best epoch has the highest validation `monitor`, or the lowest if that is a loss or an
+    error; of equals, the one with the lower validation loss. Fine-tuning begins with the first
+    phase after another that trains some of the backbone.
 
     Attributes:
         monitor: The name of the metric.
@@ -50,7 +56,7 @@ class Best:
         self.since: EpochWeights | None = None
 
     def check_monitor(self, head: Head) -> None:
-        """Raises ConfigError if the monitored metric is none of those of `head`."""
+        """Raises ConfigError if `head` has no metric of the name `monitor`."""
         known = ["loss", *(metric.name for metric in head.metrics())]
         if self.monitor not in known:
             raise ConfigError(
@@ -60,7 +66,7 @@ class Best:
             )
 
     def score(self, record: Mapping[str, Any]) -> tuple[float, float]:
-        """Returns what is compared between epochs; the higher is better."""
+        """Returns (metric, -loss) to compare epochs by, the higher the better; NaN is lowest."""
         sign = -1 if lower_is_better(self.monitor) else 1
         score, loss = sign * float(record[f"val_{self.monitor}"]), -float(record["val_loss"])
         return (-math.inf if math.isnan(score) else score, -math.inf if math.isnan(loss) else loss)
@@ -70,32 +76,66 @@ class Best:
         return max(records, key=self.score)
 
     def begin_fine_tuning(self) -> None:
-        """Keeps what is best so far, whatever comes."""
+        """Leaves `before` as it is from now on: epochs to come compete for `since`."""
         self._fine_tunes = True
 
     def consider(self, record: Mapping[str, Any]) -> None:
-        """Keeps the weights if `record`, of the epoch just ended, is the best so far."""
+        """Copies the weights if the epoch just ended, of this `record`, is the best so far."""
         rival = self.since if self._fine_tunes else self.before
         if rival is not None and self.score(record) <= self.score(rival.record):
             return
-        kept = EpochWeights(record, Snapshot.of(self._model.variables))
+        epoch = EpochWeights(record, Snapshot.of(self._model.variables))
         if self._fine_tunes:
-            self.since = kept
+            self.since = epoch
         else:
-            self.before = kept
+            self.before = epoch
 
     @property
-    def kept(self) -> EpochWeights | None:
-        """The best epoch of all, or None before the first."""
-        found = [kept for kept in (self.before, self.since) if kept is not None]
-        return max(found, key=lambda kept: self.score(kept.record), default=None)
+    def overall(self) -> EpochWeights | None:
+        """The better of `before` and `since`, or None before the first epoch."""
+        return max(self._epochs, key=lambda epoch: self.score(epoch.record), default=None)
 
     @property
     def record(self) -> Mapping[str, Any] | None:
-        """Of the best epoch of all, or None before the first."""
-        return self.kept.record if self.kept is not None else None
+        """The record of the best epoch overall, or None before the first."""
+        return self.overall.record if self.overall is not None else None
 
-    def restore(self) -> None:
-        """Puts the best weights of all back into the model; nothing happens if there are none."""
-        if self.kept is not None:
-            self.kept.weights.restore()
+    def restore_best_weights(self) -> None:
+        """Assigns the best weights overall to the model; before the first epoch, does nothing."""
+        if self.overall is not None:
+            self.overall.weights.restore()
+
+    @property
+    def _epochs(self) -> list[EpochWeights]:
+        return [epoch for epoch in (self.before, self.since) if epoch is not None]
+
+    def state(self) -> dict[str, Any]:
+        """Returns the best epochs, ready for JSON; `arrays` gives their weights."""
+        return {
+            "fine_tunes": self._fine_tunes,
+            "before": as_json(self.before),
+            "since": as_json(self.since),
+        }
+
+    def arrays(self) -> dict[str, Callable[[], Sequence[np.ndarray]]]:
+        """Returns a function for each file that `state` names, which gives its arrays."""
+        return {epoch.file: epoch.weights.arrays for epoch in self._epochs}
+
+    def restore(
+        self, state: Mapping[str, Any], arrays: Callable[[str], Sequence[np.ndarray]]
+    ) -> None:
+        """Goes on from a `state`; `arrays` reads a file that it names."""
+
+        def epoch(saved: Mapping[str, Any] | None) -> EpochWeights | None:
+            if saved is None:
+                return None
+            weights = Snapshot.from_arrays(self._model.variables, arrays(saved["file"]))
+            return EpochWeights(saved["record"], weights)
+
+        self._fine_tunes = state["fine_tunes"]
+        self.before, self.since = epoch(state["before"]), epoch(state["since"])
+
+
+def as_json(epoch: EpochWeights | None) -> dict[str, Any] | None:
+    """Returns an epoch as its record and the name of the file of its weights."""
+    return None if epoch is None else {"record": epoch.record, "file": epoch.file}

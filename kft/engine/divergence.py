@@ -1,4 +1,4 @@
-"""What counts as divergence, besides a loss that is no number."""
+"""Decides when training has diverged, besides a loss that is not a number."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-# What is left of the limit where losses so far are no measure: so many times the loss before the
-# run's first step, of a model that knows nothing.
+# The limit where earlier losses are no measure: so many times the loss before the run's first
+# step, of a model that has learned nothing.
 AT_MOST = 10.0
 
 
@@ -32,7 +32,7 @@ class DivergenceLimits:
 
     An epoch has diverged if its loss, on training *and* on validation examples, is more than
     twice the lowest so far in the run, and nearer to the loss before the run's first step than
-    to that lowest. Overfitting raises the one alone, mixup and the like the other alone, and
+    to that lowest. Overfitting raises only one of the two, mixup and the like only the other, and
     noise is small beside what training has gained.
     """
 
@@ -46,21 +46,20 @@ class DivergenceLimits:
             self._start = before["val_loss"]
             self._lowest = {"loss": self._start, "val_loss": self._start}
 
-    @property
     def state(self) -> dict[str, Any]:
-        """What the losses are measured by, ready for JSON."""
+        """Returns the losses that the limits are made of, ready for JSON."""
         return {"start": self._start, "lowest": dict(self._lowest)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Measures by what another was measuring by."""
+        """Goes on from the losses of a `state`."""
         self._start, self._lowest = state["start"], dict(state["lowest"])
 
-    def forget(self) -> None:
-        """Takes no loss so far for a measure: what comes next is another function.
+    def forget_lowest(self) -> None:
+        """Takes the losses so far for no measure, since the next ones are of another function.
 
         Batch normalisation that takes up the statistics of the new data gives the head features
         that it was not trained on; the loss rises at first, and that is meant. Far above that of
-        a model that knows nothing it is not.
+        a model that has learned nothing it is not.
         """
         self._lowest = dict.fromkeys(self._lowest, math.inf)
 
@@ -79,7 +78,7 @@ class DivergenceLimits:
             self._lowest[key] = min(value, record[key])
 
     def exceeded(self, key: str, value: float) -> bool:
-        """Says whether a loss is beyond its limit, or no number."""
+        """Says whether a loss, `key` ``loss`` or ``val_loss``, is beyond its limit or NaN."""
         return math.isnan(value) or value > self._limit(key)
 
     def _limit(self, key: str) -> float:

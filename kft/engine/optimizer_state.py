@@ -1,11 +1,12 @@
-"""The state of an optimizer, transferred to the one that goes on in its place.
+"""Reads the state of an optimizer, restores it, and transfers it to the next optimizer.
 
 Reached from functions only, since it imports Keras.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from keras.optimizers import Optimizer
 
@@ -46,14 +47,31 @@ def resume_from(old: Optimizer, new: Optimizer) -> None:
 
 
 def steps_ahead(optimizer: Optimizer) -> list[int]:
-    """Returns how many steps more than `optimizer` each of its variables has taken, in order."""
+    """Returns how many steps each variable of `optimizer` is ahead of its ``iterations``.
+
+    Zeros unless slots were transferred to it; negative for variables that began later.
+    """
     counts = chain_of(optimizer).transforms.get(StepCounts)
     ahead = counts.ahead if isinstance(counts, StepCounts) else {}
     return [ahead.get(key, 0) for key in unscaled(optimizer)._trainable_variables_indices]
 
 
 def set_steps_ahead(optimizer: Optimizer, ahead: Sequence[int]) -> None:
-    """Lets each variable be so many steps `ahead` of `optimizer`."""
+    """Lets each variable, in order, be so many steps `ahead` of the ``iterations``."""
     if any(ahead):
         keys = unscaled(optimizer)._trainable_variables_indices
         chain_of(optimizer).add(StepCounts(dict(zip(keys, ahead, strict=True))))
+
+
+def state_outside_variables(optimizer: Optimizer) -> dict[str, Any]:
+    """Returns the state of `optimizer` that its variables do not hold, ready for JSON."""
+    return {
+        "rate_scale": float(rate_of(optimizer).scale.numpy()),
+        "steps_ahead": steps_ahead(optimizer),
+    }
+
+
+def restore_outside_variables(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
+    """Gives `optimizer` a state that `state_outside_variables` returned."""
+    rate_of(optimizer).scale.assign(state["rate_scale"])
+    set_steps_ahead(optimizer, state["steps_ahead"])

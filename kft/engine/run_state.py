@@ -1,4 +1,4 @@
-"""What a killed run goes on from: all that an epoch begins with, on disk."""
+"""Reads and writes the state on disk that a killed run goes on from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kft.errors import TrainingError
 from kft.progress import say
@@ -17,10 +17,20 @@ from kft.storage.run_files import ARRAYS, BEST_WEIGHTS, CONFIG, METRICS, STATE, 
 if TYPE_CHECKING:
     import numpy as np
 
-# The file of what tells of the data.
+# The file that identifies the examples.
 EXAMPLES = "examples.npz"
 
 Arrays = Callable[[], "Sequence[np.ndarray]"]
+
+
+class Stateful(Protocol):
+    """A part of a run whose state is saved."""
+
+    def state(self) -> dict[str, Any]:
+        """Returns all that `restore` needs, ready for JSON."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a `state`, as JSON brought it back."""
 
 
 class DamagedError(Exception):
@@ -29,131 +39,130 @@ class DamagedError(Exception):
 
 @dataclass(frozen=True, eq=False)
 class SavedState:
-    """A state that was found on disk, whole.
+    """A state on disk that was read and found intact.
 
     Attributes:
-        told: What `RunState.write` was told.
+        state: As `RunState.write` was given it.
         files: The checksum of each of its files of arrays, by name.
         directory: Of the run.
     """
 
-    told: Mapping[str, Any]
+    state: Mapping[str, Any]
     files: Mapping[str, str]
     directory: Path
 
     @property
     def phase(self) -> int:
-        """The number of the phase that goes on."""
-        return len(self.told["phases"])
+        """The number of the phase that goes on, counted from 0."""
+        return len(self.state["phases"])
 
     @property
     def number(self) -> int:
-        """The same for the same state alone."""
-        return int(checksum_of(self.told, self.files)[:15], 16)
+        """A 60-bit checksum: equal for equal states, so that workers can compare theirs."""
+        return int(checksum_of(self.state, self.files)[:15], 16)
 
     def arrays(self, name: str) -> list[np.ndarray]:
-        """Returns the arrays in one of the files."""
+        """Returns the arrays in the file `name`, in the order in which they were written."""
         import numpy as np
 
         with np.load(self.directory / ARRAYS / name, allow_pickle=False) as file:
             return [file[str(number)] for number in range(len(file.files))]
 
 
-def find(directory: Path) -> SavedState | None:
-    """Returns the last whole state that a killed run left in its directory; None if it left none.
+def find_state(directory: Path) -> SavedState | None:
+    """Returns the last intact state that a killed run left in its directory; None if it left none.
 
     Raises:
-        TrainingError: There are some, or epochs that had one, and none is whole.
+        TrainingError: There are states, or epochs that had one, and none is intact.
     """
     faults = []
     for name in (STATE, STATE_BEFORE):
         try:
-            found = read(directory, name)
+            saved = read_state(directory, name)
         except DamagedError as error:
             faults.append(f"{name} {error}")
             continue
         if faults:
-            say(
-                f"note: {faults[0]}; going on from the state before it, epoch {found.told['epoch']}"
-            )
-        return found
+            epoch = saved.state["epoch"]
+            say(f"note: {faults[0]}; going on from the state before it, epoch {epoch}")
+        return saved
     if not any((directory / name).exists() for name in (STATE, STATE_BEFORE, METRICS)):
         return None
     raise damaged(directory, f"its state is damaged: {'; '.join(faults)}")
 
 
-def read(directory: Path, name: str) -> SavedState:
-    """Returns the state that the file `name` holds, with all of its arrays verified.
+def read_state(directory: Path, name: str) -> SavedState:
+    """Returns the state in the file `name`, once the checksums of all its files agree.
 
     Raises:
         DamagedError: It is not as it was written.
     """
     try:
         text = (directory / name).read_text(encoding="utf-8")
-        told = dict(json.loads(text))
-        files, checksum = told.pop("files"), told.pop("checksum")
+        state = dict(json.loads(text))
+        files, checksum = state.pop("files"), state.pop("checksum")
     except FileNotFoundError as error:
         raise DamagedError("is missing") from error
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedError("is cut off or changed") from error
-    if checksum != checksum_of(told, files):
+    if checksum != checksum_of(state, files):
         raise DamagedError("is changed")
     for file, checksum in files.items():
         path = directory / ARRAYS / file
         if not path.is_file() or digest_of(path) != checksum:
             fault = "is cut off or changed" if path.is_file() else "is missing"
             raise DamagedError(f"names {ARRAYS}/{file}, which {fault}")
-    return SavedState(told, files, directory)
+    return SavedState(state, files, directory)
 
 
 def damaged(directory: Path, problem: str) -> TrainingError:
-    """Returns the error of a run that cannot go on, which says what can still be done with it."""
+    """Returns the error for a run that cannot go on, with what can still be done with it."""
     fix = f"Begin anew: `{directory / CONFIG}` with another output_dir"
     if (directory / BEST_WEIGHTS).is_file():
         fix += f". The best weights so far are whole: `kft predict {directory} FILES`"
     return TrainingError(f"resume {str(directory)!r}", problem, fix)
 
 
-def text_of(told: Mapping[str, Any], files: Mapping[str, str]) -> str:
-    """Returns a state as `read` takes it."""
-    return json.dumps({**told, "files": files, "checksum": checksum_of(told, files)})
+def text_of(state: Mapping[str, Any], files: Mapping[str, str]) -> str:
+    """Returns the text of a file that `read_state` reads."""
+    return json.dumps({**state, "files": files, "checksum": checksum_of(state, files)})
 
 
-def checksum_of(told: Mapping[str, Any], files: Mapping[str, str]) -> str:
-    """Returns a checksum of what a state says."""
-    return hashlib.blake2b(json.dumps([told, files]).encode(), digest_size=20).hexdigest()
+def checksum_of(state: Mapping[str, Any], files: Mapping[str, str]) -> str:
+    """Returns a checksum of a state and the checksums of its files, 40 hex digits."""
+    return hashlib.blake2b(json.dumps([state, files]).encode(), digest_size=20).hexdigest()
 
 
 def digest_of(path: Path) -> str:
-    """Returns a checksum of a file."""
+    """Returns a checksum of the content of a file, 128 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()
 
 
 class RunState:
-    """The state of a run, and the one before it: JSON, and files of arrays that it names.
+    """Writes the state of a run, and keeps the one before: JSON, and the arrays that it names.
 
-    Each file is written aside and put in its place at once, ``state.json`` last; so whenever the
-    process is killed, the state that is there is a whole one. The one before it is for what nobody
-    expects of a disk.
+    Each file is written beside its place and renamed, ``state.json`` last; so whenever the process
+    is killed, the state that is there is complete. The one before it is for a disk that fails.
 
     Attributes:
         directory: Of the run.
-        found: What a killed run left, to go on from.
-        examples: Arrays that tell of the data, which every state has with it.
+        found: The state to go on from; None in a run that begins.
+        examples: Arrays that identify the data, saved with every state; may be empty.
     """
 
     def __init__(self, directory: Path, found: SavedState | None = None) -> None:
         self.directory = directory
         self.found = found
         self.examples: Sequence[np.ndarray] = ()
-        self._last = None if found is None else text_of(found.told, found.files)
+        self._last = None if found is None else text_of(found.state, found.files)
         self._files = {} if found is None else found.files
 
-    def write(self, told: Mapping[str, Any], files: Mapping[str, Arrays]) -> None:
-        """Writes a state: what is `told`, and what gives the arrays of each of its `files`.
+    def write(self, state: Mapping[str, Any], files: Mapping[str, Arrays]) -> None:
+        """Writes `state`, ready for JSON, and the arrays that each of `files` gives when called.
 
-        One that the state before names already holds what is in a file of that name.
+        A file of a name that the state before has too is not written again, so a name must stand
+        for the same arrays all through the run.
         """
         if self.examples:
             files = {**files, EXAMPLES: lambda: self.examples}
@@ -166,11 +175,11 @@ class RunState:
             if name not in self._files:
                 write_arrays(path, arrays())
             checksums[name] = self._files.get(name) or digest_of(path)
-        self._last, self._files = text_of(told, checksums), checksums
+        self._last, self._files = text_of(state, checksums), checksums
         write_text(self.directory / STATE, self._last)
 
     def remove(self) -> None:
-        """Removes the states of a run that is done, and the arrays last."""
+        """Removes both states, for a run that is done; the arrays last."""
         for name in (STATE_BEFORE, STATE):
             (self.directory / name).unlink(missing_ok=True)
         self._remove_all_but(())
@@ -182,7 +191,7 @@ class RunState:
 
 
 def write_arrays(path: Path, arrays: Sequence[np.ndarray]) -> None:
-    """Writes arrays as `SavedState.arrays` reads them."""
+    """Writes `arrays` to a file that `SavedState.arrays` reads."""
     import numpy as np
 
     named: dict[str, Any] = {str(number): array for number, array in enumerate(arrays)}

@@ -76,7 +76,7 @@ def keep_epoch(select: str, best: Best, last: Mapping[str, Any]) -> Selected:
     start = best.before if best.since is not None else None
     if select == "last" or best.record is None:
         return Selected(select, best.monitor, last, start)
-    best.restore()
+    best.restore_best_weights()
     return Selected(select, best.monitor, best.record, start)
 
 

@@ -1,4 +1,4 @@
-"""The values of variables at one moment."""
+"""Copies of the values of variables, to go back to or to write to disk."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """The values of variables at one moment, in the memory of the host.
+    """The values that variables had at one moment, in the memory of the host.
 
-    On a CPU a value shares its memory with its variable until that is written to, so what
-    training never touches takes no room, however many snapshots there are.
+    On a CPU a value shares its memory with its variable until that is written to, so weights that
+    training leaves alone take no room, however many snapshots there are.
+
+    Attributes:
+        values: One for each of `variables`, in the same order.
     """
 
     variables: tuple[keras.Variable | tf.Variable, ...]
@@ -25,7 +28,7 @@ class Snapshot:
 
     @classmethod
     def of(cls, variables: Iterable[keras.Variable | tf.Variable]) -> Snapshot:
-        """Returns the values that `variables` have now."""
+        """Copies the values that `variables` have now."""
         import keras
         import tensorflow as tf
 
@@ -35,20 +38,32 @@ class Snapshot:
             values = tuple(variable.read_value() for variable in inside)
         return cls(variables, values)
 
+    @classmethod
+    def from_arrays(
+        cls, variables: Iterable[keras.Variable | tf.Variable], arrays: Iterable[np.ndarray]
+    ) -> Snapshot:
+        """Pairs `variables` with values that `arrays` gave earlier; the variables stay as they are.
+
+        The order must be the same.
+        """
+        import tensorflow as tf
+
+        return cls(tuple(variables), tuple(tf.constant(array) for array in arrays))
+
     def arrays(self) -> list[np.ndarray]:
-        """Returns the values as arrays."""
+        """Returns the values as NumPy arrays, in the order of `variables`."""
         return [value.numpy() for value in self.values]
 
     def restore(self) -> None:
-        """Gives the variables these values."""
+        """Assigns the values to their variables."""
         for variable, value in zip(self.variables, self.values, strict=True):
             variable.assign(value)
 
     def towards(self, other: Snapshot, alpha: float) -> Snapshot:
-        """Returns the values the share `alpha` of the way to `other`, of the same variables.
+        """Interpolates: 0 gives these values, 1 those of `other`, which has the same variables.
 
-        What is no floating point number, such as the state of a seed, is as in `other`. A value
-        that both have stays as it is, to the last bit.
+        Values that are not floating point, such as the state of a seed, are taken from `other`. A
+        value that is equal in both stays as it is, to the last bit.
         """
         if alpha in (0.0, 1.0):
             return other if alpha else self
@@ -57,3 +72,11 @@ class Snapshot:
             self.variables,
             tuple(a + alpha * (b - a) if b.dtype.is_floating else b for a, b in pairs),
         )
+
+
+def positions_in(
+    model: keras.Model, variables: Iterable[keras.Variable | tf.Variable]
+) -> list[int | None]:
+    """Returns the index of each of `variables` in ``model.variables``; None where it has none."""
+    position = {id(variable): index for index, variable in enumerate(model.variables)}
+    return [position.get(id(variable)) for variable in variables]

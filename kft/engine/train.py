@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,6 @@ from kft.engine.prepare import before_training, prepare, steps_per_epoch
 from kft.engine.segments import Segment, segments_of
 from kft.phase import Phase
 from kft.pipeline.batches import Order, evaluation, training_batches
-from kft.storage.atomic import write_text
-from kft.storage.run_files import METRICS
 
 if TYPE_CHECKING:
     import keras
@@ -53,10 +50,10 @@ class PhaseResult:
     seconds: float
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> PhaseResult:
+    def from_json(cls, state: Mapping[str, Any]) -> PhaseResult:
         """Returns the result that `asdict` gave, as JSON brought it back."""
         lists = ("epochs", "rollbacks")
-        fields: dict[str, Any] = {**told, **{name: tuple(told[name]) for name in lists}}
+        fields: dict[str, Any] = {**state, **{name: tuple(state[name]) for name in lists}}
         return cls(**fields)
 
 
@@ -89,12 +86,9 @@ def resumed(context: TrainingContext) -> list[PhaseResult]:
         return []
     from kft.engine.callbacks.checkpoint import restore_weights
 
-    restore_weights(context.task, context.best, found)
-    done = [PhaseResult.from_json(told) for told in found.told["phases"]]
-    records = [record for result in done for record in result.epochs] + found.told["records"]
-    lines = "".join(json.dumps(record) + "\n" for record in records)
-    write_text(context.directory / METRICS, lines)
-    return done
+    restore_weights(context.task.model, found)
+    context.best.restore(found.state["best"], found.arrays)
+    return [PhaseResult.from_json(state) for state in found.state["phases"]]
 
 
 def train_phase(
@@ -114,11 +108,11 @@ def train_phase(
     watch = PhaseCallbacks(context, phase, first_epoch)
     state = context.state
     if state and state.found and state.found.phase == len(done):
-        watch.go_on_from(state.found)
-    features = list(watch.where.get("features", ()))
-    for number in range(watch.where.get("segment", 0), len(segments)):
+        watch.resume_from(state.found)
+    features = list(watch.progress.get("features", ()))
+    for number in range(watch.progress.get("segment", 0), len(segments)):
         where = {"phases": [asdict(each) for each in done], "segment": number}
-        watch.where = {**where, "features": list(features)}
+        watch.progress = {**where, "features": list(features)}
         optimizer, kept = train_segment(context, phase, segments[number], watch, optimizer)
         features.append(kept)
         if watch.stopped:

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from kft.config.run_config import RunConfig
 from kft.distribute.cluster import min_over_workers
 from kft.distribute.strategy import cluster_here
-from kft.engine.run_state import SavedState, find
+from kft.engine.run_state import SavedState, find_state
 from kft.errors import ConfigError, ExportError, TrainingError
 from kft.progress import hidden, say
 from kft.storage.atomic import PARTIAL, write_text
@@ -154,7 +154,7 @@ def agreed_resume_state(config: RunConfig) -> SavedState | None:
     Raises:
         ConfigError: Some workers find another than others.
     """
-    found = find(Path(config.output_dir))
+    found = find_state(Path(config.output_dir))
     number = -1 if found is None else found.number
     if min_over_workers(number) != -min_over_workers(-number):
         raise ConfigError(

@@ -151,7 +151,7 @@ def best_weights_saved(context: TrainingContext) -> Iterator[None]:
             yield
     except (DataError, TrainingError, KeyboardInterrupt):
         if best.record is not None:
-            best.restore()
+            best.restore_best_weights()
             save_selected(task, directory)
             say(f"The weights of epoch {best.record['epoch']} are in {directory / BEST_WEIGHTS}")
         raise

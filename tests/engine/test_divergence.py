@@ -68,7 +68,7 @@ def test_the_start_is_that_of_the_run_and_not_of_a_later_phase():
 def test_losses_of_before_are_no_measure_once_forgotten():
     made = limits(2.4, (0.5, 0.6))
 
-    made.forget()
+    made.forget_lowest()
 
     made.check(record(1.9, 1.9))
     made.check(record(0.5, 0.6))
@@ -79,9 +79,9 @@ def test_losses_of_before_are_no_measure_once_forgotten():
 def test_losses_once_forgotten_may_still_not_explode():
     made = limits(2.4, (0.5, 0.6))
 
-    made.forget()
+    made.forget_lowest()
 
     made.check(record(20.0, 30.0))
-    made.forget()
+    made.forget_lowest()
     with pytest.raises(Diverged, match=r"blew up to 1e\+06, after 2\.4"):
         made.check(record(1e6, 25.0))

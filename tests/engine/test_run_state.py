@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tiny import Ramp, tiny_task, training, values
 
-from kft.engine.run_state import RunState, find
+from kft.engine.run_state import RunState, find_state
 from kft.engine.train import train
 from kft.errors import TrainingError
 from kft.heads.classifier import Classifier
@@ -78,8 +78,8 @@ def trained(directory, phases, callback, found=None):
     state = RunState(directory, found)
     how = training(task, splits, directory=directory, state=state, callbacks=lambda: [callback])
     results = train(how, phases)
-    best = [values(kept.weights.variables) for kept in (how.best.before, how.best.since) if kept]
-    how.best.restore()
+    best = [values(epoch.weights.variables) for epoch in (how.best.before, how.best.since) if epoch]
+    how.best.restore_best_weights()
     return results, best, values(task.model.variables)
 
 
@@ -96,7 +96,7 @@ def told(results):
 @pytest.fixture(autouse=True)
 def every_epoch_saved(monkeypatch):
     """Epochs are so short here that few would be."""
-    monkeypatch.setattr("kft.engine.callbacks.checkpoint.SPARED", 0)
+    monkeypatch.setattr("kft.engine.callbacks.checkpoint.TRAINING_PER_SAVING", 0)
 
 
 @pytest.fixture
@@ -113,9 +113,9 @@ def test_a_run_killed_again_and_again_ends_as_one_that_never_was(directory, epoc
 
     for epoch in epochs:
         with pytest.raises(Killed):
-            trained(directory, PHASES, Kill(epoch), find(directory))
-        assert find(directory).told["epoch"] == epoch
-    found = trained(directory, PHASES, Kill(None), find(directory))
+            trained(directory, PHASES, Kill(epoch), find_state(directory))
+        assert find_state(directory).state["epoch"] == epoch
+    found = trained(directory, PHASES, Kill(None), find_state(directory))
 
     assert told(found[0]) == told(expected[0])
     for got, meant in zip((*found[1], found[2]), (*expected[1], expected[2]), strict=True):
@@ -131,7 +131,7 @@ def test_a_rate_that_was_halved_stays_so(directory):
     with pytest.raises(Killed):
         trained(directory, PHASES[:1], Kill(1, spoilt=1))
 
-    found = trained(directory, PHASES[:1], Kill(None), find(directory))
+    found = trained(directory, PHASES[:1], Kill(None), find_state(directory))
 
     assert [rollback["epoch"] for rollback in found[0][0].rollbacks] == [2]
     assert told(found[0]) == told(expected[0])
@@ -147,8 +147,8 @@ def test_a_state_is_whole_whenever_its_writer_is_killed(directory):
     with pytest.raises(Killed):
         state.write({"phases": [], "epoch": 1}, {"a.npz": killed, "b.npz": killed})
 
-    assert find(directory).told["epoch"] == 0
-    np.testing.assert_array_equal(find(directory).arrays("a.npz")[0], np.zeros(2))
+    assert find_state(directory).state["epoch"] == 0
+    np.testing.assert_array_equal(find_state(directory).arrays("a.npz")[0], np.zeros(2))
 
 
 def written(directory, epochs):
@@ -200,9 +200,9 @@ def test_a_damaged_state_is_named_and_the_one_before_it_taken(directory, damage,
 
     lines = []
     with shown_on(SimpleNamespace(is_terminal=False, print=lambda line, **_: lines.append(line))):
-        found = find(directory)
+        found = find_state(directory)
 
-    assert found.told["epoch"] == 1
+    assert found.state["epoch"] == 1
     np.testing.assert_array_equal(found.arrays("1.npz")[0], np.full(2, 1))
     assert re.search(rf"{STATE} .*; going on from the state before it, epoch 1", lines[0])
     assert name == STATE or f"{STATE} names {name}, which is" in lines[0]
@@ -214,29 +214,29 @@ def test_where_no_state_is_whole_one_message_says_what_can_be_done(directory, da
     damage(directory / ARRAYS / "all.npz")
 
     with pytest.raises(TrainingError, match=r"state-before.json names checkpoints/all.npz, which"):
-        find(directory)
+        find_state(directory)
 
     (directory / BEST_WEIGHTS).touch()
     with pytest.raises(TrainingError, match=r"with another output_dir.*`kft predict "):
-        find(directory)
+        find_state(directory)
 
 
 def test_epochs_without_any_state_are_no_new_beginning(directory):
-    assert find(directory) is None
+    assert find_state(directory) is None
     (directory / METRICS).touch()
 
     with pytest.raises(TrainingError, match=r"state.json is missing; state-before.json is missing"):
-        find(directory)
+        find_state(directory)
 
 
 def test_a_state_that_follows_a_damaged_one_writes_its_files_anew(directory):
     written(directory, epochs=3)
     cut_off(directory / ARRAYS / "2.npz")
-    state = RunState(directory, find(directory))
+    state = RunState(directory, find_state(directory))
 
     state.write({"phases": [], "epoch": 2}, {"2.npz": lambda: [np.full(2, 2)]})
 
-    np.testing.assert_array_equal(find(directory).arrays("2.npz")[0], np.full(2, 2))
+    np.testing.assert_array_equal(find_state(directory).arrays("2.npz")[0], np.full(2, 2))
 
 
 def test_there_is_a_whole_state_between_any_two_steps_of_a_writer(directory, monkeypatch):
@@ -246,8 +246,8 @@ def test_there_is_a_whole_state_between_any_two_steps_of_a_writer(directory, mon
     epochs = []
 
     for step in range(100):
-        state = RunState(directory, find(directory))
-        epochs.append(state.found.told["epoch"])
+        state = RunState(directory, find_state(directory))
+        epochs.append(state.found.state["epoch"])
         steps[:] = range(step)
         try:
             epoch = epochs[-1] + 1
@@ -258,7 +258,7 @@ def test_there_is_a_whole_state_between_any_two_steps_of_a_writer(directory, mon
 
     assert step > 6
     assert epochs == sorted(epochs)
-    assert find(directory).told["epoch"] == epochs[-1] + 1
+    assert find_state(directory).state["epoch"] == epochs[-1] + 1
 
 
 def kill_before_steps(monkeypatch):

@@ -106,7 +106,7 @@ def test_the_best_and_the_last_epoch_know_where_fine_tuning_began(two_phases):
     assert all(same(task.model.variables, last))
     kept_best = keep_epoch("best", best, tuned.epochs[-1])
 
-    assert same_as(task, best.kept)
+    assert same_as(task, best.overall)
     assert kept_last.record is tuned.epochs[-1]
     assert kept_best.record == best.among([head.best, tuned.best])
     assert kept_best.start.record == kept_last.start.record == head.best

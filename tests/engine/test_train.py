@@ -271,7 +271,7 @@ def test_the_best_weights_of_all_phases_come_back(task, splits):
     head, harm = train(how, phases)
     assert harm.epochs[-1]["val_accuracy"] < head.best["val_accuracy"]
 
-    how.best.restore()
+    how.best.restore_best_weights()
 
     task.model.compile(loss=task.head.loss(task.target), metrics=task.head.metrics())
     inputs = np.stack([splits.validation.fetch(i) for i in range(splits.validation.size)])

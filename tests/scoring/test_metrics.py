@@ -37,7 +37,7 @@ def test_restoring_before_any_epoch_changes_nothing():
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     before = model.get_weights()
 
-    Best(model, "loss").restore()
+    Best(model, "loss").restore_best_weights()
 
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), before, strict=True))
 

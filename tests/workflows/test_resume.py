@@ -287,7 +287,7 @@ def die_before_replacement(monkeypatch, number):
 def test_a_run_killed_before_each_of_its_files_in_turn_ends_as_one_that_never_was(
     tmp_path, whole, monkeypatch
 ):
-    monkeypatch.setattr("kft.engine.callbacks.checkpoint.SPARED", 0)
+    monkeypatch.setattr("kft.engine.callbacks.checkpoint.TRAINING_PER_SAVING", 0)
     config = load_config(settings(tmp_path / "run", epoch=99))
     kills, result = 0, None
 

@@ -1,72 +1,82 @@
-"""Averages of the weights, which stand in for them wherever a phase is judged.
+"""Averages the weights, for validation, selection and the end of a phase.
 
-Reached from functions only, since it imports Keras. Not Keras's ``use_ema``: it validates and
+Imported inside functions only, since it imports Keras. Not Keras's ``use_ema``: it validates and
 selects the weights themselves, and exchanges them for the average after training (Keras 3.15).
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from kft.engine.snapshot import positions_in
 from kft.phase import Phase
 
 
-def average_of(phase: Phase, last_epoch: int) -> Average:
-    """Returns what averages the weights of `phase`, or leaves them as they are.
+def average_of(phase: Phase, model: keras.Model, last_epoch: int) -> Average:
+    """Returns the average that `phase` asks for, or `NoAverage`.
 
-    `last_epoch` is the number of the last epoch of the phase, counted over the whole run from 0.
+    `model` is the whole model. `last_epoch` is the number of the last epoch of the phase, counted
+    from 0 over the run.
     """
     if phase.ema is not None:
-        return MovingAverage(last_epoch, phase.ema)
+        return MovingAverage(model, last_epoch, phase.ema)
     if phase.swa_epochs:
-        return EpochAverage(last_epoch, phase.swa_epochs)
-    return NoAverage(last_epoch)
+        return EpochAverage(model, last_epoch, phase.swa_epochs)
+    return NoAverage(model, last_epoch)
 
 
 class Average(keras.callbacks.Callback):
     """Puts an average in the place of the weights at the end of each epoch.
 
-    So it stands before the callbacks that validate, select and look on, and `put_back` after
-    them: the weights themselves train on, and when the phase is over the average stays. It takes
-    in what training changes: trainable variables, and the statistics of layers such as batch
-    normalisation. A phase may be trained in several parts, each with its own variables; what was
-    not trained before has its own value for an average.
+    So it comes before the callbacks that validate and select and those of the user, and `put_back`
+    after them: the weights themselves train on, and when the phase is over the average stays. It
+    averages all that training changes: trainable variables, and the statistics of layers such as
+    batch normalisation. A phase may be trained in several segments, each with its own variables;
+    the average of one that was not trained before begins with its value.
 
     Attributes:
         put_back: The callback that puts the weights back.
     """
 
-    def __init__(self, last_epoch: int) -> None:
+    def __init__(self, model: keras.Model, last_epoch: int) -> None:
         super().__init__()
         self.put_back = PutBack(self, last_epoch)
+        self._whole = model
         self._taken = tf.Variable(0, trainable=False, dtype=tf.int64)
-        self._known: dict[int, tuple[tf.Variable, tf.Variable]] = {}
+        self._averaged: dict[int, tuple[keras.Variable, tf.Variable]] = {}
         self._spares: list[tf.Variable] = []
 
-    def know(self, variables: Iterable[keras.Variable]) -> None:
-        """Gives each of `variables` that is new an average, of its own value."""
+    def _add(self, variables: Iterable[keras.Variable]) -> None:
+        """Averages `variables` too, those that are new."""
         for variable in variables:
-            self._known.setdefault(id(variable), (variable.value, copy_of(variable.value)))
+            self._averaged.setdefault(id(variable), (variable, copy_of(variable.value)))
 
     @property
-    def known(self) -> Collection[int]:
-        """The ids of the variables that have an average, in the order of `state`."""
-        return self._known.keys()
+    def variables(self) -> list[tf.Variable]:
+        """The number of weights averaged so far, and the averages, in the order of `state`."""
+        return [self._taken, *(average for _, average in self._averaged.values())]
 
-    @property
-    def state(self) -> list[tf.Variable]:
-        """All that makes up the average: how many weights it has taken in, and their averages."""
-        return [self._taken, *(average for _, average in self._known.values())]
+    def state(self) -> dict[str, Any]:
+        """Returns which variables of the whole model have an average, ready for JSON.
+
+        The values are in `variables`.
+        """
+        averaged = (variable for variable, _ in self._averaged.values())
+        return {"averaged": positions_in(self._whole, averaged)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Averages the variables of a `state`; the values of `variables` are still to be set."""
+        self._add(self._whole.variables[position] for position in state["averaged"])
 
     def begin(self, model: keras.Model) -> None:
-        """Gives each variable of `model` that is new an average, of its own value."""
-        self.know(changed_variables(model))
-        pairs = list(self._known.values())
+        """Averages the variables of `model` that training changes."""
+        self._add(changed_variables(model))
+        pairs = [(variable.value, average) for variable, average in self._averaged.values()]
         self._spares = [copy_of(variable) for variable, _ in pairs]
 
         @tf.function
@@ -81,19 +91,21 @@ class Average(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Puts the average in the place of the weights, if there is one yet."""
         if int(self._taken.numpy()):
-            for spare, (variable, average) in zip(self._spares, self._known.values(), strict=True):
-                spare.assign(variable)
+            pairs = self._averaged.values()
+            for spare, (variable, average) in zip(self._spares, pairs, strict=True):
+                spare.assign(variable.value)
                 variable.assign(average)
 
-    def restore(self) -> None:
-        """Puts the weights themselves back, at the end of an epoch."""
+    def put_weights_back(self) -> None:
+        """Puts the weights in the place of the average again, at the end of an epoch."""
         if int(self._taken.numpy()):
-            for spare, (variable, _) in zip(self._spares, self._known.values(), strict=True):
+            pairs = self._averaged.values()
+            for spare, (variable, _) in zip(self._spares, pairs, strict=True):
                 variable.assign(spare)
 
     @abstractmethod
     def share(self, taken: tf.Tensor) -> tf.Tensor:
-        """Returns what share of the new average the weights are, after so many before them."""
+        """Returns the share, 0 to 1, that new weights have in the average after `taken` others."""
 
 
 class PutBack(keras.callbacks.Callback):
@@ -105,19 +117,19 @@ class PutBack(keras.callbacks.Callback):
         self._last_epoch = last_epoch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Lets training go on with the weights themselves."""
+        """Puts the weights back; after the last epoch, or an early stop, the average stays."""
         if epoch < self._last_epoch and not self.model.stop_training:
-            self._average.restore()
+            self._average.put_weights_back()
 
 
 class NoAverage(Average):
     """Leaves the weights as they are."""
 
     def begin(self, model: keras.Model) -> None:
-        """Has nothing to copy."""
+        """Averages nothing."""
 
     def share(self, taken: tf.Tensor) -> tf.Tensor:
-        """Returns all of it; never asked."""
+        """Returns 1; nothing calls it."""
         return tf.ones_like(taken)
 
 
@@ -129,16 +141,16 @@ class MovingAverage(Average):
     weights in the average after a hundred steps.
     """
 
-    def __init__(self, last_epoch: int, decay: float) -> None:
-        super().__init__(last_epoch)
+    def __init__(self, model: keras.Model, last_epoch: int, decay: float) -> None:
+        super().__init__(model, last_epoch)
         self._decay = decay
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Begins to count the steps of the optimizer."""
+        """Reads the number of steps that the optimizer has taken."""
         self._steps = int(self.model.optimizer.iterations.numpy())
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Takes the weights in, if this batch has changed them; it may only gather gradients."""
+        """Averages the weights if this batch has changed them; it may only gather gradients."""
         steps = int(self.model.optimizer.iterations.numpy())
         if steps != self._steps:
             self._steps = steps
@@ -158,23 +170,23 @@ class EpochAverage(Average):
     backbone's are made exact where its `batch_norm` is ``recalibrate``.
     """
 
-    def __init__(self, last_epoch: int, epochs: int) -> None:
-        super().__init__(last_epoch)
+    def __init__(self, model: keras.Model, last_epoch: int, epochs: int) -> None:
+        super().__init__(model, last_epoch)
         self._first_epoch = last_epoch - epochs + 1
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Takes the weights in, then puts the mean in their place."""
+        """Averages the weights, then puts the mean in their place."""
         if epoch >= self._first_epoch:
             self._take()
         super().on_epoch_end(epoch, logs)
 
     def share(self, taken: tf.Tensor) -> tf.Tensor:
-        """Returns the share of one among all so far."""
+        """Returns 1 divided by the number of epochs averaged."""
         return 1 / (taken + 1)
 
 
 def changed_variables(model: keras.Model) -> list[keras.Variable]:
-    """Returns the float variables that training may change: what trains, and layers' own state."""
+    """Returns the float variables that training changes: trainable ones, and state of layers."""
     state = {id(v) for layer in model._flatten_layers() for v in layer._non_trainable_variables}
     return [
         variable
@@ -185,5 +197,5 @@ def changed_variables(model: keras.Model) -> list[keras.Variable]:
 
 
 def copy_of(variable: tf.Variable) -> tf.Variable:
-    """Returns another variable of the same value."""
+    """Returns a new variable with the value of `variable`."""
     return tf.Variable(variable, trainable=False, dtype=variable.dtype)

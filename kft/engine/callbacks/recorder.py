@@ -1,13 +1,13 @@
-"""Validates after each epoch, and writes down what it gave.
+"""Validates after each epoch, and records the scores.
 
-Reached from functions only, since it imports Keras.
+Imported inside functions only, since it imports Keras.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -15,11 +15,12 @@ import tensorflow as tf
 
 from kft.engine.callbacks.rollback import Rollback
 from kft.engine.callbacks.tensorboard import TensorBoard
-from kft.engine.callbacks.user_callback import Listening, UserCallbackAdapter
+from kft.engine.callbacks.user_callback import UserCallbackAdapter, ValidationHooks
 from kft.engine.phase_rate import rate_of
 from kft.phase import Phase
 from kft.pipeline.batches import Evaluation
 from kft.progress import say
+from kft.storage.atomic import write_text
 from kft.storage.run_files import METRICS, TENSORBOARD
 
 if TYPE_CHECKING:
@@ -31,12 +32,12 @@ class Recorder(keras.callbacks.Callback):
     """Validates after each epoch, and writes ``metrics.jsonl`` and TensorBoard's scalars.
 
     Not the ``validation_data`` of `fit`, since the validated model may be another than the
-    trained one: the features of validation are kept even where training is augmented.
+    trained one: features of validation examples are cached even where training is augmented.
 
     Attributes:
-        records: Of the epochs that count, as lines of ``metrics.jsonl``.
-        before: The validation scores before the first step of the phase, and the epoch they
-            are of.
+        records: One for each epoch of the phase that counts, as lines of ``metrics.jsonl``.
+        before: The validation scores before the first step of the phase, and the number of epochs
+            that came before; empty until `begin`.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Recorder(keras.callbacks.Callback):
         context: TrainingContext,
         phase: Phase,
         rollback: Rollback,
-        users: Sequence[UserCallbackAdapter],
+        user_callbacks: Sequence[UserCallbackAdapter],
     ) -> None:
         super().__init__()
         self.records: list[dict[str, Any]] = []
@@ -52,20 +53,23 @@ class Recorder(keras.callbacks.Callback):
         self._phase = phase
         self._limits = context.limits
         self._rollback = rollback
-        self._listening = [Listening(user) for user in users]
+        self._hooks = [ValidationHooks(adapter) for adapter in user_callbacks]
         self._metrics = context.directory / METRICS
         self._tensorboard = TensorBoard(context.directory / TENSORBOARD)
 
     def begin(self, parts: TrainValidation, validation: Evaluation, epoch: int) -> None:
-        """Looks at `parts` from `epoch` on, counted from 0; the first time, as they are before."""
+        """Records `parts` from `epoch` on, counted from 0 over the run.
+
+        The first time in the phase it validates at once, for `before`.
+        """
         self._parts = parts
         self._validation = validation
         if not self.before:
             self.before = {"epoch": epoch, **self._validated([])}
             self._limits.begin(self.before)
 
-    def _validated(self, listening: Sequence[Listening]) -> dict[str, float]:
-        scores = self._validation.scores(self._parts.validation.model, listening)
+    def _validated(self, callbacks: Sequence[ValidationHooks]) -> dict[str, float]:
+        scores = self._validation.scores(self._parts.validation.model, callbacks)
         return {f"val_{name}": score for name, score in scores.items()}
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -76,7 +80,7 @@ class Recorder(keras.callbacks.Callback):
         """Records the epoch and adds ``val_…`` to its `logs`; epochs count from 1 over the run."""
         logs = logs if logs is not None else {}
         seconds = time.perf_counter() - self._started
-        scores = self._validated(self._listening)
+        scores = self._validated(self._hooks)
         logs.update(scores)
         rate = rate_of(self.model.optimizer)
         record = {
@@ -93,8 +97,24 @@ class Recorder(keras.callbacks.Callback):
         with self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         self._tensorboard.add(record)
-        told = ", ".join(f"{key[4:]} {score:.4f}" for key, score in scores.items())
-        say(f"{self._phase.name}, epoch {epoch + 1}: validation {told} ({seconds:.1f} s)")
+        shown = ", ".join(f"{key[4:]} {score:.4f}" for key, score in scores.items())
+        say(f"{self._phase.name}, epoch {epoch + 1}: validation {shown} ({seconds:.1f} s)")
+
+    def state(self) -> dict[str, Any]:
+        """Returns the records of the phase so far, ready for JSON."""
+        return {"before": self.before, "records": list(self.records)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from a `state`."""
+        self.before, self.records = dict(state["before"]), list(state["records"])
+
+    def rewrite_metrics(self, earlier: Iterable[Mapping[str, Any]]) -> None:
+        """Writes ``metrics.jsonl`` anew: the records of `earlier` phases, then those of this one.
+
+        A killed run may have added lines, or half of one, after its last state.
+        """
+        lines = (json.dumps(record) + "\n" for record in (*earlier, *self.records))
+        write_text(self._metrics, "".join(lines))
 
     def close(self) -> None:
         """Closes TensorBoard's files."""

@@ -1,11 +1,12 @@
-"""When training diverges: back to the last good epoch, and on at half the rate.
+"""Goes back to the last good epoch when training diverges, and on at half the rate.
 
-Reached from functions only, since it imports Keras.
+Imported inside functions only, since it imports Keras.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -22,60 +23,67 @@ TRIES = 3
 
 
 class Rollback(keras.callbacks.Callback):
-    """Holds the state after the last good epoch, and goes back to it.
+    """Copies all that training changes at the beginning of each epoch, and can go back to it.
 
-    The state is all that a step changes: weights, their average, statistics, the seeds of
-    dropout, and the slots and the count of the optimizer. That after an epoch is good if the loss
-    of the step that follows is: the last step of an epoch may spoil the weights unseen, since its
-    loss is of those before it, and validation sees an average of them or may only be overfitted.
+    A copy holds the weights, their average, statistics, the seeds of dropout, and the slots and
+    the step count of the optimizer. It is good if the loss of the first step that follows is: the
+    last step of an epoch may spoil the weights unseen, since its loss is of those before it, and
+    validation sees an average of them or may only be overfitted.
 
     Attributes:
         rollbacks: One entry for each time that it went back, as in ``scores.json``.
-        state: That after the epoch before.
-        average: Of the weights.
+        epoch_start: The copy from the beginning of the epoch at work; None before the first.
     """
 
     def __init__(self, phase: Phase, average: Average, limits: DivergenceLimits) -> None:
         super().__init__()
-        self.average = average
         self.rollbacks: list[dict[str, Any]] = []
-        self.state: Snapshot | None = None
+        self.epoch_start: Snapshot | None = None
+        self._average = average
         self._phase = phase
         self._limits = limits
-        # That of an epoch earlier, until the first loss has shown that `state` is good.
+        # The copy of the epoch before, until the first loss has shown that `epoch_start` is good.
         self._earlier: Snapshot | None = None
         self._epoch = -1
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Copies the state."""
+        """Makes the copy."""
         if epoch != self._epoch:
-            self._earlier = self.state
+            self._earlier = self.epoch_start
         self._epoch = epoch
         self._begun = False
-        self.state = Snapshot.of(self.variables(self.model))
+        self.epoch_start = Snapshot.of(self.variables(self.model))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Looks at the first loss of the epoch, which is of the state that it began with."""
+        """Checks the first loss of the epoch, which is of the weights that it began with."""
         first, self._begun = not self._begun, True
         if first and not self._limits.exceeded("loss", float((logs or {})["loss"])):
             self._earlier = None
 
     def variables(self, model: keras.Model) -> list[Any]:
-        """Returns all that a step of the compiled `model` changes."""
-        return [*model.variables, *model.optimizer.variables, *self.average.state]
+        """Returns all that training changes in the compiled `model`, in the order of a copy."""
+        return [*model.variables, *model.optimizer.variables, *self._average.variables]
+
+    def state(self) -> dict[str, Any]:
+        """Returns the rollbacks so far, ready for JSON; `epoch_start` is not among them."""
+        return {"rollbacks": list(self.rollbacks)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on from the rollbacks of a `state`."""
+        self.rollbacks = list(state["rollbacks"])
 
     def go_back(self, found: Diverged) -> int:
-        """Restores the state, halves the rate, and returns the epoch to go on with.
+        """Goes back to the last good copy, halves the rate, and returns the epoch to repeat.
 
         Raises:
             TrainingError: It has gone back three times in this phase.
         """
         if len(self.rollbacks) == TRIES:
             raise self._given_up(found) from found
-        # The earlier one last: where an optimizer is new, it lacks that one's state.
-        for state in (self.state, self._earlier):
-            if state is not None:
-                state.restore()
+        # The earlier one last: where an optimizer is new, the earlier copy lacks its variables.
+        for copy in (self.epoch_start, self._earlier):
+            if copy is not None:
+                copy.restore()
         scale = rate_of(self.model.optimizer).scale
         scale.assign(scale / 2)
         record = {
@@ -102,7 +110,7 @@ class Rollback(keras.callbacks.Callback):
 
 
 def advice(phase: Phase) -> str:
-    """Returns what may keep `phase` from diverging and is not done yet."""
+    """Returns the settings, in words, that may keep `phase` from diverging and are not in use."""
     ways = ["Lower the learning rate of the phase"]
     if phase.clip_norm is None or phase.clip_norm > 1:
         ways.append("set its clip_norm to 1")
@@ -119,7 +127,7 @@ class NanGuard(keras.callbacks.Callback):
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Looks at the loss."""
+        """Checks the loss."""
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
             raise Diverged(self._epoch, batch, f"the loss is {loss}")

@@ -1,6 +1,6 @@
-"""A user's own callbacks within a run, which trains in parts of its own.
+"""Shows a user's callback one training of the whole model in each phase, however it is trained.
 
-Reached from functions only, since it imports Keras.
+Imported inside functions only, since it imports Keras.
 """
 
 from __future__ import annotations
@@ -11,10 +11,21 @@ from typing import Any
 import keras
 
 
-class UserCallbackAdapter(keras.callbacks.Callback):
-    """Shows a user's callback the whole model, also where only the head is being fitted.
+def forward(hook: str) -> Callable[..., None]:
+    """Returns a method that calls `hook` of the user's callback, and stops if that asks to."""
 
-    It sees one training for each phase, in however many parts that is done.
+    def call(self: UserCallbackAdapter, *arguments: Any, **keywords: Any) -> None:
+        getattr(self._callback, hook)(*arguments, **keywords)
+        self.model.stop_training |= self._whole.stop_training
+
+    return call
+
+
+class UserCallbackAdapter(keras.callbacks.Callback):
+    """Shows a user's callback the `whole` model, also where only the head is being fitted.
+
+    It sees one training in each phase, whose last epoch is `end`, even where `fit` is called
+    several times.
     """
 
     def __init__(self, callback: keras.callbacks.Callback, whole: keras.Model, end: int) -> None:
@@ -38,42 +49,36 @@ class UserCallbackAdapter(keras.callbacks.Callback):
         self._callback.set_params({**params, "epochs": self._end})
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Tells the callback of the first beginning."""
+        """Calls the user's callback the first time only."""
         if not self._begun:
             self._callback.on_train_begin(logs)
             self.model.stop_training |= self._whole.stop_training
         self._begun = True
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
-        """Waits for the end of the phase."""
+        """Keeps `logs` for `close`: the phase may go on in another `fit`."""
         self._last_logs = logs
 
     def close(self) -> None:
-        """Tells the callback of the end."""
+        """Calls ``on_train_end`` of the user's callback."""
         self._callback.on_train_end(self._last_logs)
 
+    on_epoch_begin = forward("on_epoch_begin")
+    on_epoch_end = forward("on_epoch_end")
+    on_train_batch_begin = forward("on_train_batch_begin")
+    on_train_batch_end = forward("on_train_batch_end")
+    on_test_begin = forward("on_test_begin")
+    on_test_end = forward("on_test_end")
+    on_test_batch_begin = forward("on_test_batch_begin")
+    on_test_batch_end = forward("on_test_batch_end")
 
-class Listening(keras.callbacks.Callback):
-    """Tells a user's callback of the batches of validation, but not of the model that is asked."""
 
-    def __init__(self, user: UserCallbackAdapter) -> None:
+class ValidationHooks(keras.callbacks.Callback):
+    """Calls a user's callback for the batches of validation; its model stays the whole one."""
+
+    def __init__(self, adapter: UserCallbackAdapter) -> None:
         super().__init__()
-        self.on_test_begin = user.on_test_begin
-        self.on_test_end = user.on_test_end
-        self.on_test_batch_begin = user.on_test_batch_begin
-        self.on_test_batch_end = user.on_test_batch_end
-
-
-def forward(hook: str) -> Callable[..., None]:
-    """Returns a method that calls `hook` of the user's callback and obeys its wish to stop."""
-
-    def call(self: UserCallbackAdapter, *arguments: Any, **keywords: Any) -> None:
-        getattr(self._callback, hook)(*arguments, **keywords)
-        self.model.stop_training |= self._whole.stop_training
-
-    return call
-
-
-for _when in ("begin", "end"):
-    for _what in ("epoch", "train_batch", "test", "test_batch"):
-        setattr(UserCallbackAdapter, f"on_{_what}_{_when}", forward(f"on_{_what}_{_when}"))
+        self.on_test_begin = adapter.on_test_begin
+        self.on_test_end = adapter.on_test_end
+        self.on_test_batch_begin = adapter.on_test_batch_begin
+        self.on_test_batch_end = adapter.on_test_batch_end

@@ -85,7 +85,7 @@ def test_a_moving_average_follows_its_recursion_and_stands_in_at_the_end_of_each
     model = small_model()
     first = kernel_of(model)
 
-    before, after = fit(model, MovingAverage(2, 0.3), range(3))
+    before, after = fit(model, MovingAverage(model, 2, 0.3), range(3))
 
     expected = recursion(first, before.batches, 0.3)
     for number, seen in enumerate(after.epochs):
@@ -94,9 +94,10 @@ def test_a_moving_average_follows_its_recursion_and_stands_in_at_the_end_of_each
 
 
 def test_the_weights_themselves_train_on_as_without_an_average():
-    plain, _ = fit(small_model(), NoAverage(2), range(3))
+    model, other = small_model(), small_model()
+    plain, _ = fit(model, NoAverage(model, 2), range(3))
 
-    averaged, _ = fit(small_model(), MovingAverage(2, 0.9), range(3))
+    averaged, _ = fit(other, MovingAverage(other, 2, 0.9), range(3))
 
     np.testing.assert_array_equal(averaged.batches, plain.batches)
 
@@ -105,7 +106,7 @@ def test_a_batch_that_only_gathers_gradients_is_no_step_of_the_average():
     model = small_model(gradient_accumulation_steps=2)
     first = kernel_of(model)
 
-    before, after = fit(model, MovingAverage(1, 0.3), range(2))
+    before, after = fit(model, MovingAverage(model, 1, 0.3), range(2))
 
     expected = recursion(first, before.batches[1::2], 0.3)
     np.testing.assert_allclose(after.epochs[1], expected[-1], atol=1e-6)
@@ -115,7 +116,7 @@ def test_a_batch_that_only_gathers_gradients_is_no_step_of_the_average():
 def test_the_mean_of_epochs_is_that_of_the_weights_at_their_ends():
     model = small_model()
 
-    before, after = fit(model, EpochAverage(4, 3), range(5))
+    before, after = fit(model, EpochAverage(model, 4, 3), range(5))
 
     ends = before.batches[2::3]
     np.testing.assert_array_equal(after.epochs[1], ends[1])
@@ -126,7 +127,8 @@ def test_the_mean_of_epochs_is_that_of_the_weights_at_their_ends():
 
 
 def test_a_phase_trained_in_parts_has_one_average():
-    model, average = small_model(), MovingAverage(2, 0.3)
+    model = small_model()
+    average = MovingAverage(model, 2, 0.3)
     first = kernel_of(model)
 
     one, _ = fit(model, average, range(2))
@@ -140,7 +142,7 @@ def test_a_phase_trained_in_parts_has_one_average():
 def test_a_phase_that_stops_early_leaves_the_average():
     model = small_model()
 
-    before, after = fit(model, MovingAverage(4, 0.3), range(5), StopAfterTwo())
+    before, after = fit(model, MovingAverage(model, 4, 0.3), range(5), StopAfterTwo())
 
     assert len(after.epochs) == 2
     np.testing.assert_array_equal(kernel_of(model), after.epochs[1])
@@ -165,7 +167,8 @@ def phase(**settings):
 
 
 def test_each_setting_has_its_average():
-    found = [average_of(phase(**s), 9) for s in ({}, {"ema": 0.9}, {"swa_epochs": 2})]
+    settings = ({}, {"ema": 0.9}, {"swa_epochs": 2})
+    found = [average_of(phase(**each), small_model(), 9) for each in settings]
 
     assert [type(average) for average in found] == [NoAverage, MovingAverage, EpochAverage]
     assert found[2]._first_epoch == 8
@@ -199,7 +202,7 @@ def test_what_is_recorded_selected_and_left_is_the_average(settings):
 
     assert loss() == pytest.approx(result.epochs[-1]["val_loss"], abs=1e-5)
     assert np.abs(head() - raw[-1]).max() > 1e-4
-    how.best.restore()
+    how.best.restore_best_weights()
     assert loss() == pytest.approx(result.best["val_loss"], abs=1e-5)
 
 
