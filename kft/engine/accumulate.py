@@ -1,6 +1,6 @@
-"""Gradient accumulation: a batch is worked off in parts and is one step all the same.
+"""Accumulates gradients: computes a batch in parts and takes one step with their sum.
 
-Reached from functions only, since it imports Keras.
+Imported inside functions only, since it imports Keras.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from kft.distribute.shares import ReplicaWeight
 class InParts(Replicated):
     """A model that adds up the gradients of the parts of each batch, and then takes one step.
 
-    So one batch of `fit` is one step, in whatever counts them, and takes the memory of a part.
+    So one batch of `fit` is one step for all that counts steps, and takes the memory of one part.
     Not the ``gradient_accumulation_steps`` of Keras, which spreads a step over several batches:
     it then takes its schedule by the batch, lets what is left over at the end of an epoch into
     the next, and counts an example of a small batch for more than others (Keras 3.15).
 
     Attributes:
-        part_size: Examples in a part, the last of a batch may hold fewer.
+        part_size: Examples in a part; the last part of a batch may hold fewer.
     """
 
     part_size: int
 
     def gradients(self, batch: tuple[Any, ...], tally: ReplicaWeight) -> list[Any]:
-        """Returns those of the whole batch, of which one part at a time is worked on."""
+        """Returns the gradients of the whole batch, computed one part after another."""
         size = tf.shape(tf.nest.flatten(batch)[0])[0]
 
         def add_part(start: tf.Tensor, sums: list[tf.Tensor]) -> tuple[Any, ...]:
@@ -38,7 +38,7 @@ class InParts(Replicated):
             return end, [a + b for a, b in zip(sums, added, strict=True)]
 
         zeros = [tf.zeros(variable.shape, variable.dtype) for variable in self.trainable_variables]
-        # One part at a time, since what runs side by side takes the memory of all.
+        # One part at a time, since parts that run side by side take the memory of all.
         _, sums = tf.while_loop(
             lambda start, _: start < size, add_part, (0, zeros), parallel_iterations=1
         )
@@ -47,7 +47,7 @@ class InParts(Replicated):
     def _of_part(
         self, batch: tuple[Any, ...], tally: ReplicaWeight, start: tf.Tensor, end: tf.Tensor
     ) -> list[tf.Tensor]:
-        """Returns what the rows from `start` to `end` add to the gradients of the mean loss."""
+        """Returns the share of rows `start` to `end` (excluded) in the gradients of the batch."""
         part = tuple(None if rows is None else rows_of(rows, start, end) for rows in batch)
         share = (end - start) / tf.shape(tf.nest.flatten(batch)[0])[0]
         share = tf.cast(share, tally.examples.dtype)
@@ -64,12 +64,12 @@ class InParts(Replicated):
 
 
 def rows_of(tensors: Any, start: tf.Tensor, end: tf.Tensor) -> Any:
-    """Returns the rows from `start` to `end` of a tensor, or of each in a structure of them."""
+    """Returns rows `start` to `end` (excluded) of a tensor, or of each in a nested structure."""
     return tf.nest.map_structure(lambda tensor: tensor[start:end], tensors)
 
 
 def in_parts(model: keras.Model, part_size: int) -> keras.Model:
-    """Returns a model of the same layers that works each batch off in parts."""
+    """Returns a model of the same layers that computes each batch in parts of `part_size`."""
     synchronize(model)
     parted = InParts(model.input, model.output, name=model.name)
     parted.part_size = part_size

@@ -1,4 +1,4 @@
-"""Class weights: what an example of each class counts in the loss, or each of several labels."""
+"""Weights examples in the loss by their classes, or each of their labels."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 def weigh(
     split: Split, target: Target, class_weights: Literal["balanced"] | Mapping[str, float] | None
 ) -> Split:
-    """Returns `split` with its weights times those of its classes or labels.
+    """Returns `split` with its weights multiplied by those of its classes or labels, float32.
 
-    A class that is given a weight counts so much. Of several labels, each counts by itself: with
-    the weight that is given if an example has it, else with 1. ``balanced`` gives a class ``size /
-    (classes * count)``, and likewise whether an example has a label or not ``size / (2 * count)``,
-    so that the mean weight is 1.
+    With classes there is one weight for each example. With several labels there is one for each
+    label of each example: the weight of the label if the example has it, else 1. ``balanced``
+    gives a class ``size / (classes * count)``, and a label's presence and absence ``size / (2 *
+    count)`` each, so that the mean weight is 1. None returns `split` itself.
 
     Raises:
-        ConfigError: There are no classes, or a name is none of them.
+        ConfigError: The target has no classes, or a name in `class_weights` is none of them.
     """
     import numpy as np
 
@@ -49,11 +49,11 @@ def weigh(
 def of_classes(
     split: Split, target: Target, class_weights: Literal["balanced"] | Mapping[str, float]
 ) -> np.ndarray:
-    """Returns the weight of each class, ``(classes,)``."""
+    """Returns the weight of each class, ``(classes,)``, in the order of ``target.names``."""
     import numpy as np
 
     if class_weights != "balanced":
-        return given(class_weights, target)
+        return weights_by_name(class_weights, target)
     counts = np.bincount(split.labels, minlength=len(target.names))
     return split.size / (len(target.names) * np.maximum(counts, 1))
 
@@ -61,12 +61,12 @@ def of_classes(
 def of_labels(
     split: Split, target: Target, class_weights: Literal["balanced"] | Mapping[str, float]
 ) -> np.ndarray:
-    """Returns the weight of each label in each example, ``(size, k)``."""
+    """Returns the weight of each label of each example, ``(size, labels)``."""
     import numpy as np
 
     has = split.labels > 0
     if class_weights != "balanced":
-        with_it, without = given(class_weights, target), np.ones(len(target.names))
+        with_it, without = weights_by_name(class_weights, target), np.ones(len(target.names))
     else:
         counts = has.sum(axis=0)
         with_it = split.size / (2 * np.maximum(counts, 1))
@@ -75,8 +75,8 @@ def of_labels(
     return weights
 
 
-def given(class_weights: Mapping[str, float], target: Target) -> np.ndarray:
-    """Returns the weights that a config gives, ``(k,)``; a name left out counts 1."""
+def weights_by_name(class_weights: Mapping[str, float], target: Target) -> np.ndarray:
+    """Returns the weights that a config gives, ``(names,)``; a name that is left out counts 1."""
     import numpy as np
 
     known = {*target.names}

@@ -1,4 +1,4 @@
-"""Cuts a backbone where training begins: what lies before gives the same values every epoch."""
+"""Cuts a backbone before its first trained layer; what is before is the same in every epoch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Cut:
 
     Attributes:
         prefix: From the inputs to the tensors at the boundary; all of it is frozen.
-        suffix: From those to the features; None if nothing is left to train.
+        suffix: From the boundary to the features; None if the backbone is frozen as a whole.
     """
 
     prefix: keras.Model
@@ -23,11 +23,11 @@ class Cut:
 
 
 def cut(model: keras.Model) -> Cut | None:
-    """Returns `model` cut before everything that its trainable variables have a say in.
+    """Returns `model` cut before everything that depends on its trainable variables.
 
-    There may be several tensors at the boundary, where skip connections cross it. None where
-    cutting gains nothing, since no weights lie before the boundary, or where the graph cannot
-    be seen, as in a model that is trained in part and is not Functional.
+    There are several tensors at the boundary where skip connections cross it. None if cutting
+    gains nothing, since no weights are before the boundary, or if `model` is partly trained and
+    not Functional, so that its graph is unknown.
     """
     import keras
     from keras.src.models import Functional
@@ -45,7 +45,7 @@ def cut(model: keras.Model) -> Cut | None:
 
 
 def boundary_tensors(model: keras.Model) -> list[keras.KerasTensor]:
-    """Returns the tensors that frozen layers compute and others use, input side first."""
+    """Returns the tensors from frozen layers that trained ones take, input side first."""
     live: set[int] = set()
     boundary: dict[int, keras.KerasTensor] = {}
     for depth in sorted(model._nodes_by_depth, reverse=True):

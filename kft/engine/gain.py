@@ -1,4 +1,4 @@
-"""What fine-tuning gained, and how sure that is."""
+"""Estimates what fine-tuning gained, with a confidence interval."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ def gain(
 ) -> dict[str, Any] | None:
     """Returns how much better the selected weights are than the best before fine-tuning.
 
-    In the monitored metric if it is a mean over examples, such as accuracy, else in the head's
-    loss; on each split that was answered, with a bootstrap interval over its examples. That
-    interval says how far other examples of the same kind might move the gain. It does not say how
-    far another seed might, and validation, where the weights were selected, flatters. None if
+    Measured in the monitored metric if it is a mean over examples, such as accuracy, else in the
+    head's loss; for each split in `answers`, with a bootstrap interval over its examples. The
+    interval says how far other examples of the same kind might move the gain, not how far another
+    seed might; on validation, where the weights were selected, the gain is too high. None if
     nothing was fine-tuned.
     """
     if selected.start is None:
         return None
     before = outputs_before(task, selected, answers, decoded)
-    metric = comparable(task, answers, selected.monitor)
+    metric = metric_per_example(task, answers, selected.monitor)
     splits = {
-        name: interval(
-            goodness(task, answer.split, answer.outputs, metric)
-            - goodness(task, answer.split, before[name], metric)
+        name: bootstrap_interval(
+            scores_per_example(task, answer.split, answer.outputs, metric)
+            - scores_per_example(task, answer.split, before[name], metric)
         )
         for name, answer in answers.items()
     }
@@ -58,7 +58,7 @@ def outputs_before(
     answers: Mapping[str, Answers],
     decoded: Mapping[str, Split],
 ) -> dict[str, np.ndarray]:
-    """Returns what the best weights before fine-tuning answer, ``(size, k)`` for each split."""
+    """Returns the outputs of the best weights before fine-tuning, ``(size, k)`` for each split."""
     if selected.start is None or not selected.is_fine_tuned:
         return {name: answer.outputs for name, answer in answers.items()}
     now = Snapshot.of(task.model.variables)
@@ -71,26 +71,28 @@ def outputs_before(
     return outputs
 
 
-def comparable(task: Task, answers: Mapping[str, Answers], monitor: str) -> str:
-    """Returns `monitor`, or the loss where that metric is none of single examples."""
+def metric_per_example(task: Task, answers: Mapping[str, Answers], monitor: str) -> str:
+    """Returns `monitor`, or ``loss`` if that metric has no value for a single example."""
     answer = next(iter(answers.values()))
     known = scoring_of(task.target).each(answer.split.labels, answer.outputs)
     return monitor if monitor in known else "loss"
 
 
-def goodness(task: Task, split: Split, outputs: np.ndarray, metric: str) -> np.ndarray:
-    """Returns `metric` of each example, float64 ``(size,)``, negative if the lower is better."""
+def scores_per_example(task: Task, split: Split, outputs: np.ndarray, metric: str) -> np.ndarray:
+    """Returns `metric` of each example, float64 ``(size,)``, negated if lower is better."""
     import numpy as np
 
     if metric == "loss":
-        parts = slices_of(outputs)
-        each = np.concatenate([losses(task, split.labels[part], outputs[part]) for part in parts])
+        slices = slices_of(outputs)
+        each = np.concatenate(
+            [loss_per_example(task, split.labels[rows], outputs[rows]) for rows in slices]
+        )
     else:
         each = scoring_of(task.target).each(split.labels, outputs)[metric]
     return -each if lower_is_better(metric) else each
 
 
-def losses(task: Task, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+def loss_per_example(task: Task, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
     """Returns the head's loss of each example, float64 ``(size,)``."""
     import numpy as np
 
@@ -100,8 +102,8 @@ def losses(task: Task, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
     return mean
 
 
-def interval(differences: np.ndarray, seed: int = 0) -> dict[str, float]:
-    """Returns the mean of paired `differences` ``(size,)`` and its percentile interval.
+def bootstrap_interval(differences: np.ndarray, seed: int = 0) -> dict[str, float]:
+    """Returns the mean of paired `differences`, ``(size,)``, and its percentile interval.
 
     Each resample draws as many examples as there are, with replacement (Efron 1979).
     """

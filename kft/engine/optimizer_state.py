@@ -1,6 +1,6 @@
 """Reads the state of an optimizer, restores it, and transfers it to the next optimizer.
 
-Reached from functions only, since it imports Keras.
+Imported inside functions only, since it imports Keras.
 """
 
 from __future__ import annotations

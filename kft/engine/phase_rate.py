@@ -1,4 +1,4 @@
-"""The learning rate of a phase, as the graph computes it."""
+"""Computes the learning rate of a phase within the graph."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class PhaseRate(keras.optimizers.schedules.LearningRateSchedule):
     """``learning_rate * scale * schedule.share(epoch)`` at every optimizer step.
 
     Attributes:
-        scale: A variable, 1 at first, which a callback may lower while the phase runs.
+        scale: A float32 variable, 1 at first, which callbacks lower while the phase runs.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class PhaseRate(keras.optimizers.schedules.LearningRateSchedule):
         self.scale = tf.Variable(1.0, trainable=False, name="learning_rate_scale")
 
     def __call__(self, step: Any) -> tf.Tensor:
-        """Returns the rate of optimizer step `step`, counted from 0."""
+        """Returns the rate of optimizer step `step`, counted from 0; a float32 scalar."""
         # The first step of a warm-up is one step up, not 0, which would waste it.
         done = tf.cast(step, "float32") + (1.0 if self.schedule.warmup_epochs else 0.0)
         share = self.schedule.share(done / self.steps_per_epoch, self.epochs)
@@ -51,6 +51,6 @@ class PhaseRate(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def rate_of(optimizer: keras.optimizers.Optimizer) -> PhaseRate:
-    """Returns the rate of `optimizer`; one that scales the loss leaves it to that inside."""
+    """Returns the rate of `optimizer`, or of the one inside if it scales the loss."""
     rate: PhaseRate = unscaled(optimizer)._learning_rate
     return rate

@@ -1,4 +1,4 @@
-"""Global random states, left as they were found."""
+"""Preserves the global random states of Python, NumPy, TensorFlow and Keras."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 
 @contextmanager
-def kept_random_state() -> Iterator[None]:
-    """Puts the random states of Python, NumPy, TensorFlow and Keras back at the end.
+def preserve_random_state() -> Iterator[None]:
+    """Restores the random states of Python, NumPy, TensorFlow and Keras when the context ends.
 
     The seeds inside layers, such as those of dropout, are variables of their model. A
     `tf.random.Generator` has a state of its own, which is not seen here.
@@ -29,10 +29,10 @@ def kept_random_state() -> Iterator[None]:
 
 
 def tensorflow_state() -> Callable[[], None]:
-    """Returns what restores where TensorFlow is in the seeds that it gives to eager operations."""
+    """Returns a function that restores TensorFlow's global seed, and its position."""
     from tensorflow.python.eager import context
 
-    # TensorFlow 2.21 has no public way to ask where it is; there is no position without a seed.
+    # TensorFlow 2.21 has no public way to read its position; there is no position without a seed.
     eager = context.context()
 
     def where() -> tuple[Any, Any]:
@@ -52,7 +52,7 @@ def tensorflow_state() -> Callable[[], None]:
 
 
 def keras_state() -> Callable[[], None]:
-    """Returns what restores the generator of layers that were given no seed."""
+    """Returns a function that restores the seed generator of layers that were given no seed."""
     from keras.src.backend.common import global_state
     from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR
 

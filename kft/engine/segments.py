@@ -1,4 +1,4 @@
-"""A phase in segments: runs of epochs that train the same stages of the backbone."""
+"""Divides a phase into segments, runs of epochs that train the same stages of the backbone."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from kft.task import Task
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """Epochs that follow one another and train the same stages; most phases are one segment.
+    """Consecutive epochs that train the same stages; most phases are one segment.
 
     Attributes:
-        stages: Of the backbone, input side first.
+        stages: The trained stages of the backbone, input side first; empty for the head alone.
         first: Number of its first epoch within the phase, counted from 0.
-        epochs: How many there are.
+        epochs: The number of epochs, at least 1.
     """
 
     stages: Sequence[Stage]
@@ -31,10 +31,10 @@ class Segment:
 
 
 def segments_of(task: Task, phase: Phase, number: int) -> tuple[Segment, ...]:
-    """Returns the segments of phase `number`, or says where the config asks too much.
+    """Returns the segments of phase `number`, counted from 0, in order.
 
     Raises:
-        ConfigError: The phase does not fit the backbone.
+        ConfigError: The phase does not fit the backbone or the input.
     """
     with inside(f"phases[{number}]"):
         stage_factors(phase, task.backbone)
@@ -48,7 +48,7 @@ def segments_of(task: Task, phase: Phase, number: int) -> tuple[Segment, ...]:
 
 @contextmanager
 def inside(place: str) -> Iterator[None]:
-    """Completes the ``where`` of a ConfigError that is relative to `place` in the config."""
+    """Puts `place` in the config before the ``where`` of a ConfigError that is relative to it."""
     try:
         yield
     except ConfigError as error:

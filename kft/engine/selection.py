@@ -1,4 +1,4 @@
-"""Selection: which weights a run keeps."""
+"""Selects the weights that a run ends with: best, last, or between two epochs."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ ALPHAS = tuple(tenth / 10 for tenth in range(11))
 
 @dataclass(frozen=True, eq=False)
 class Selected:
-    """The weights that a run keeps.
+    """The weights that a run ends with.
 
     Attributes:
-        select: As the config says it: ``best``, ``last`` or ``interpolate``.
-        monitor: The metric that was compared.
-        record: Of the epoch whose weights they are, or towards which they were moved.
+        select: As in the config: ``best``, ``last`` or ``interpolate``.
+        monitor: The name of the metric that was compared.
+        record: Of the epoch whose weights they are, or towards which they were interpolated.
         start: The best epoch before fine-tuning; None if nothing was fine-tuned.
-        alpha: The share of the way from `start` to `record`; None if nothing was interpolated.
-        sweep: The validation scores at each alpha, by plain name, with ``alpha``.
+        alpha: 0 for the weights of `start`, 1 for those of `record`; None if not interpolated.
+        sweep: The validation scores at each alpha, by metric name, with the key ``alpha``; empty
+            if not interpolated.
     """
 
     select: str
@@ -46,7 +47,7 @@ class Selected:
     sweep: tuple[Mapping[str, float], ...] = ()
 
     def on(self, model: keras.Model) -> Selected:
-        """Returns the same of `model`, another of the same kind."""
+        """Returns the same selection for another `model` of the same architecture."""
         if self.start is None:
             return self
         weights = Snapshot(tuple(model.variables), self.start.weights.values)
@@ -54,14 +55,17 @@ class Selected:
 
     @property
     def is_fine_tuned(self) -> bool:
-        """Says whether the weights are others than the best before fine-tuning."""
+        """Says whether the weights differ from the best before fine-tuning."""
         return self.start is not None and self.record is not self.start.record
 
 
 def select_weights(
     select: str, context: TrainingContext, phases: Sequence[Phase], results: Sequence[PhaseResult]
 ) -> Selected:
-    """Leaves the weights in the model that the config asks for with `select`."""
+    """Selects weights as the config says with `select`, and sets the model's weights to them.
+
+    The model has the weights of the last epoch.
+    """
     best, last = context.best, results[-1].epochs[-1]
     start, end = best.before, best.since
     if select != "interpolate" or start is None or end is None:
@@ -72,7 +76,10 @@ def select_weights(
 
 
 def keep_epoch(select: str, best: Best, last: Mapping[str, Any]) -> Selected:
-    """Leaves the weights of the best epoch of all in the model, or those of the `last`."""
+    """Selects the best epoch overall, or the `last` if `select` says so; sets the model's weights.
+
+    `last` is the record of the last epoch, whose weights the model has.
+    """
     start = best.before if best.since is not None else None
     if select == "last" or best.record is None:
         return Selected(select, best.monitor, last, start)
@@ -83,30 +90,31 @@ def keep_epoch(select: str, best: Best, last: Mapping[str, Any]) -> Selected:
 def interpolate(
     start: EpochWeights, end: EpochWeights, best: Best, validate: Callable[[], Mapping[str, float]]
 ) -> Selected:
-    """Leaves the best weights between those of `start` and the fine-tuned ones of `end`.
+    """Sets the model to the best weights on the line from `start` to the fine-tuned `end`.
 
     Wortsman et al. 2022 (WiSE-FT, arXiv 2109.01903): weights on the straight line between a
-    model and its fine-tuned self are often better than both, on other data above all. Both ends
-    are in the sweep, so that what is kept is never worse on validation than either. Of equals
-    the one nearest to the fine-tuned is kept.
+    model and its fine-tuned self are often better than both, above all on other data. `validate`
+    gives the scores of the weights in the model, by metric name. Both ends are in the sweep, so
+    the result is never worse on validation than either. Of equals the one nearest to `end` wins.
     """
     sweep = []
     for alpha in ALPHAS:
         start.weights.towards(end.weights, alpha).restore()
         sweep.append({"alpha": alpha, **validate()})
-    kept = max(sweep, key=lambda scores: (best.score(as_record(scores)), scores["alpha"]))
-    start.weights.towards(end.weights, kept["alpha"]).restore()
-    record = end.record if kept["alpha"] else start.record
-    return Selected("interpolate", best.monitor, record, start, kept["alpha"], tuple(sweep))
+    winner = max(sweep, key=lambda scores: (best.score(as_record(scores)), scores["alpha"]))
+    alpha = winner["alpha"]
+    start.weights.towards(end.weights, alpha).restore()
+    record = end.record if alpha else start.record
+    return Selected("interpolate", best.monitor, record, start, alpha, tuple(sweep))
 
 
 def as_record(scores: Mapping[str, float]) -> dict[str, float]:
-    """Returns validation scores under the names that a record has for them."""
+    """Returns validation scores by the keys of ``metrics.jsonl``, such as ``val_loss``."""
     return {f"val_{name}": score for name, score in scores.items()}
 
 
 def check_select(select: str, task: Task, phases: Sequence[Phase]) -> None:
-    """Raises ConfigError if a phase does not fit, or none fine-tunes where `select` needs it."""
+    """Raises ConfigError if a phase does not fit, or `select` needs fine-tuning and none does."""
     trained = trained_stages(task, phases)
     if select == "interpolate" and not any(trained[1:]):
         raise ConfigError(
@@ -123,7 +131,7 @@ def changed_stages(task: Task, phases: Sequence[Phase]) -> list[Stage]:
 
 
 def trained_stages(task: Task, phases: Sequence[Phase]) -> list[set[str]]:
-    """Returns the names of the stages that each phase trains at some time."""
+    """Returns the names of the stages that each phase trains in any of its epochs."""
     return [
         {stage.name for segment in segments_of(task, phase, number) for stage in segment.stages}
         for number, phase in enumerate(phases)
@@ -133,9 +141,10 @@ def trained_stages(task: Task, phases: Sequence[Phase]) -> list[set[str]]:
 def validator(
     context: TrainingContext, stages: Sequence[Stage]
 ) -> Callable[[], Mapping[str, float]]:
-    """A function that scores the weights in the model as each epoch of training does.
+    """Returns a function that validates the weights in the model, as after an epoch of training.
 
-    What lies before the `stages` must not change between calls: it runs once.
+    It gives the scores by metric name. Layers before `stages` run only once, so their weights must
+    not change between calls.
     """
     from kft.distribute.replicated import replicated
 

@@ -1,4 +1,4 @@
-"""The optimizer of a phase: a kind of Keras, and what the phase adds to its step."""
+"""Builds the optimizer of a phase: one of Keras, and what the phase adds to its step."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ Pretrained = Mapping[int, "tf.Tensor"]
 
 
 def pretrained_values(task: Task, phases: Iterable[Phase]) -> Pretrained:
-    """Returns a copy of each weight of the backbone by the id of its variable.
+    """Returns a copy of each weight of the backbone by the ``id()`` of its variable.
 
-    Nothing where no phase pulls to it. Call it before anything is trained.
+    Empty if none of `phases` has an ``l2_sp``. Call it before anything is trained.
     """
     import tensorflow as tf
 
@@ -44,9 +44,9 @@ def pretrained_values(task: Task, phases: Iterable[Phase]) -> Pretrained:
 def optimizer_of(
     phase: Phase, task: Task, model: keras.Model, rate: PhaseRate, pretrained: Pretrained
 ) -> keras.optimizers.Optimizer:
-    """Returns the new optimizer by which `phase` trains `model`, a part of `task` or all of it.
+    """Returns a new optimizer for `phase` to train `model`, a part of `task` or all of it.
 
-    In which order all this acts, `kft.layers.update_step` says.
+    `kft.layers.update_step` says in which order the additions act.
     """
     from kft.distribute.replicated import take_sums
 
@@ -67,7 +67,7 @@ def optimizer_of(
 
 
 def variable_factors(phase: Phase, task: Task) -> list[tuple[keras.Variable, float]]:
-    """Returns the factor of the rate of each trained weight, or nothing if all are the same."""
+    """Returns the rate factor of each trained variable; empty if all factors are 1."""
     factors = stage_factors(phase, task.backbone)
     if set(factors.values()) == {1.0}:
         return []
@@ -76,11 +76,11 @@ def variable_factors(phase: Phase, task: Task) -> list[tuple[keras.Variable, flo
 
 
 def stage_factors(phase: Phase, backbone: Backbone) -> dict[str, float]:
-    """Returns the factor of the rate of every stage by its name, input side first, and the head's.
+    """Returns the rate factor of every stage by its name, input side first, then the head's.
 
     Raises:
-        ConfigError: A pattern matches no stage, or two match the same; ``where`` is relative to
-            the phase.
+        ConfigError: A pattern of ``rate_factors`` matches no stage, or two match the same;
+            ``where`` is relative to the phase.
     """
     names = [stage.name for stage in backbone.stages]
     factors = dict(zip(names, depth_factors(len(names), phase.layer_decay or 1.0), strict=True))
@@ -88,16 +88,16 @@ def stage_factors(phase: Phase, backbone: Backbone) -> dict[str, float]:
     chosen: dict[str, str] = {}
     for pattern, factor in phase.rate_factors.items():
         matched = [name for name in factors if re.fullmatch(pattern, name)]
-        refuse_match(pattern, matched, chosen, backbone)
+        check_pattern(pattern, matched, chosen, backbone)
         chosen |= dict.fromkeys(matched, pattern)
         factors |= {name: factors[name] * factor for name in matched}
     return factors
 
 
-def refuse_match(
+def check_pattern(
     pattern: str, matched: Sequence[str], chosen: Mapping[str, str], backbone: Backbone
 ) -> None:
-    """Raises ConfigError if `pattern` matched nothing, or what another has `chosen` already."""
+    """Raises ConfigError if `pattern` matched nothing, or a stage that is already `chosen`."""
     where = f"rate_factors[{pattern!r}]"
     if not matched:
         first, last = backbone.stages[0].name, backbone.stages[-1].name

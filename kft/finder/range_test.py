@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from kft.engine.random_state import kept_random_state
+from kft.engine.random_state import preserve_random_state
 from kft.engine.snapshot import Snapshot
 from kft.errors import ConfigError, TrainingError
 from kft.finder.found_rate import FEWEST_STEPS, FoundRate
@@ -53,7 +53,7 @@ def find_learning_rate(
     check(model, lowest, highest, steps)
     rates = np.geomspace(lowest, highest, steps).tolist()
     probe = Probe(rates)
-    with kept_random_state(), untouched(model), turned_by(model.optimizer, probe.rate):
+    with preserve_random_state(), untouched(model), turned_by(model.optimizer, probe.rate):
         model.fit(
             batches.repeat(), steps_per_epoch=steps, callbacks=[probe], shuffle=False, verbose=0
         )

@@ -15,7 +15,7 @@ from kft.config.run_config import RunConfig
 from kft.engine.best import Best
 from kft.engine.context import TrainingContext
 from kft.engine.prepare import before_training, prepare
-from kft.engine.random_state import kept_random_state
+from kft.engine.random_state import preserve_random_state
 from kft.engine.segments import segments_of
 from kft.engine.step import pretrained_values
 from kft.engine.train import train
@@ -56,7 +56,7 @@ def lr_find(config: RunConfig, phase: str | None = None) -> LrFindResult:
     import keras
 
     number = number_of(phase, config.phases)
-    with kept_random_state(), TemporaryDirectory() as directory:
+    with preserve_random_state(), TemporaryDirectory() as directory:
         keras.utils.set_random_seed(config.seed)
         ready = set_up(config)
         task = ready.task
@@ -89,7 +89,7 @@ def find_rate(context: TrainingContext, phase: Phase, first_epoch: int = 0) -> F
     """
     from kft.finder.range_test import find_learning_rate
 
-    with kept_random_state():
+    with preserve_random_state():
         context = before_training(context, [phase])
         segment = segments_of(context.task, phase, 0)[0]
         ready = prepare(context, phase, segment, first_epoch)

@@ -6,7 +6,7 @@ from scipy.stats import bootstrap
 from tiny import TARGET, Ramp, same, tiny_task, values, vector_split
 
 from kft.engine.best import EpochWeights
-from kft.engine.gain import gain, goodness, interval
+from kft.engine.gain import bootstrap_interval, gain, scores_per_example
 from kft.engine.selection import Selected
 from kft.engine.snapshot import Snapshot
 from kft.scoring.evaluate import evaluate
@@ -30,10 +30,10 @@ def fine_tuned(task, splits, is_better=True, monitor="accuracy"):
 def test_an_interval_is_reproducible_and_as_scipy_finds_it():
     differences = np.random.default_rng(1).choice([-1.0, 0.0, 1.0], 200, p=[0.05, 0.8, 0.15])
 
-    found = interval(differences)
+    found = bootstrap_interval(differences)
 
     other = bootstrap((differences,), np.mean, n_resamples=2000, method="percentile", rng=2)
-    assert found == interval(differences)
+    assert found == bootstrap_interval(differences)
     assert found["gain"] == differences.mean()
     assert found["low"] == pytest.approx(other.confidence_interval.low, abs=0.006)
     assert found["high"] == pytest.approx(other.confidence_interval.high, abs=0.006)
@@ -41,7 +41,7 @@ def test_an_interval_is_reproducible_and_as_scipy_finds_it():
 
 
 def test_many_examples_are_resampled_in_parts():
-    found = interval(np.tile([1.0, -1.0], 3000), seed=3)
+    found = bootstrap_interval(np.tile([1.0, -1.0], 3000), seed=3)
 
     assert found["low"] == pytest.approx(-1.96 / np.sqrt(6000), rel=0.1)
     assert found["high"] == pytest.approx(1.96 / np.sqrt(6000), rel=0.1)
@@ -52,8 +52,8 @@ def test_hits_and_losses_of_each_example():
     split = vector_split(3)
     outputs = np.array([[0.7, 0.2, 0.1], [0.5, 0.25, 0.25], [0.1, 0.1, 0.8]], "float32")
 
-    assert goodness(task, split, outputs, "accuracy").tolist() == [1, 0, 1]
-    losses = goodness(task, split, outputs, "loss")
+    assert scores_per_example(task, split, outputs, "accuracy").tolist() == [1, 0, 1]
+    losses = scores_per_example(task, split, outputs, "loss")
     assert losses == pytest.approx(np.log([0.7, 0.25, 0.8]), rel=1e-5)
     assert len(TARGET.names) == 3
 

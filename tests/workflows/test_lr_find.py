@@ -13,7 +13,7 @@ from tiny import Ramp, Vectors, same, tiny_task, training, values
 from tiny_runs import config
 
 from kft.cli.main import main
-from kft.engine.random_state import kept_random_state
+from kft.engine.random_state import preserve_random_state
 from kft.engine.step import pretrained_values
 from kft.engine.train import train
 from kft.errors import ConfigError, TrainingError
@@ -71,7 +71,7 @@ def test_the_global_random_states_stay_as_they_are():
     expected = draws()
     keras.utils.set_random_seed(1)
 
-    with kept_random_state():
+    with preserve_random_state():
         draws()
         keras.utils.set_random_seed(5)
         draws()

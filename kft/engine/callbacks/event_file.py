@@ -1,6 +1,6 @@
-"""The files that TensorBoard reads.
+"""Writes the event files that TensorBoard reads.
 
-Reached from functions only, since it imports TensorFlow.
+Imported inside functions only, since it imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class EventFile:
         self._write(Event(file_version="brain.Event:2"))
 
     def add(self, scalars: Mapping[str, float], step: int) -> None:
-        """Writes `scalars` by their names, so that they can be seen at once."""
+        """Writes `scalars`, by name, and flushes them."""
         values = [Summary.Value(tag=name, simple_value=value) for name, value in scalars.items()]
         self._write(Event(step=step, summary=Summary(value=values)))
 

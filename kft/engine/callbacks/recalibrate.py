@@ -1,6 +1,6 @@
-"""Exact statistics for batch normalisation, from a pass over the training examples.
+"""Makes the statistics of batch normalisation exact by a pass over training examples.
 
-Reached from functions only, since it imports Keras.
+Imported inside functions only, since it imports Keras.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ EXAMPLES = 128 * PASS_SIZE
 class Recalibration(keras.callbacks.Callback):
     """Makes the statistics exact after each epoch.
 
-    Stands before what validates the epoch, so that what is validated is what is kept.
+    It comes before the callback that validates, so that the validated weights have them.
     """
 
     def begin(self, split: Split) -> None:
-        """Takes the statistics from what `split` fetches, for the model that is fitted next."""
+        """Takes the statistics from the examples of `split`, for the model that is fitted next."""
         self._split = split
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Looks which layers train."""
+        """Finds the layers that train."""
         self._recalibrate = recalibration(self.model, self._split)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Takes the statistics under the weights that the epoch left."""
+        """Sets the statistics, computed with the weights at the end of the epoch."""
         self._recalibrate()
 
 
 def recalibration(model: keras.Model, split: Split) -> Callable[[], None]:
-    """Returns what sets the statistics of the backbone's trained batch norms to those of `split`.
+    """Returns a function that sets the statistics of the trained batch norms to those of `split`.
 
-    `model` takes what `split` fetches. Its backbone is in an `InferenceMode`; where there is none,
-    or no batch normalisation in it trains, nothing is done.
+    `model` takes the examples of `split`. The backbone is in an `InferenceMode` layer; without one,
+    or if none of its batch norms trains, the function does nothing.
 
     This is PreciseBN (Wu and Johnson 2021, "Rethinking Batch in BatchNorm"): every layer
     normalises by the batch of up to 64 that passes through, and its moments over all batches
-    together become its statistics. At most 8,192 examples are asked, mixed, and not augmented,
-    as those of validation and of the export are not.
+    together become its statistics. At most 8,192 examples are read, shuffled and not augmented,
+    as neither validation nor an export augments.
     """
     backbones = [layer.model for layer in model.layers if isinstance(layer, InferenceMode)]
-    asked = [(part, norms) for part in backbones if (norms := trained_norms(part))]
-    passes = [(norms, batch_moments(part, norms)) for part, norms in asked]
+    trained = [(part, norms) for part in backbones if (norms := trained_norms(part))]
+    passes = [(norms, batch_moments(part, norms)) for part, norms in trained]
 
     def recalibrate() -> None:
         for norms, of_batch in passes:
@@ -69,11 +69,11 @@ def recalibration(model: keras.Model, split: Split) -> Callable[[], None]:
 def batch_moments(
     model: keras.Model, norms: Sequence[keras.layers.BatchNormalization]
 ) -> Callable[[Any], tuple[int, list[Any]]]:
-    """Returns what gives the size of a batch, and its mean and variance before each of `norms`."""
+    """Returns a function from a batch to its size, and its mean and variance before each norm."""
 
     @tf.function(reduce_retracing=True)
     def of_batch(inputs: Any) -> tuple[tf.Tensor, list[tuple[tf.Tensor, tf.Tensor]]]:
-        with batch_statistics(norms), forgetting(norms):
+        with batch_statistics(norms), without_momentum(norms):
             model(list(inputs) if isinstance(inputs, tuple) else inputs, training=False)
         size = tf.shape(tf.nest.flatten(inputs)[0])[0]
         moved = [(norm.moving_mean, norm.moving_variance) for norm in norms]
@@ -83,8 +83,8 @@ def batch_moments(
 
 
 @contextmanager
-def forgetting(norms: Sequence[keras.layers.BatchNormalization]) -> Iterator[None]:
-    """Makes the moving averages of `norms` those of the last batch alone."""
+def without_momentum(norms: Sequence[keras.layers.BatchNormalization]) -> Iterator[None]:
+    """Makes the moving averages of `norms` those of the last batch only, while it lasts."""
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 0.0
@@ -115,9 +115,9 @@ def moments(
 
 
 def mixed_batches(split: Split) -> tf.data.Dataset:
-    """Returns batches of `split` of nearly equal size, always the same.
+    """Returns batches of inputs of nearly equal size, the same in every call.
 
-    Mixed, since sources list one class after another, and the batch of one class is no sample.
+    Shuffled, since sources list one class after another, and a batch of one class is no sample.
     """
     order = np.random.default_rng(0).permutation(split.size)[:EXAMPLES]
     batches = -(-len(order) // PASS_SIZE)

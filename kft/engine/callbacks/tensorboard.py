@@ -1,4 +1,7 @@
-"""What TensorBoard shows of a run. Reached from functions only, since it imports TensorFlow."""
+"""Writes the scalars of each epoch for TensorBoard.
+
+Imported inside functions only, since it imports TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from kft.progress import for_people
 
 
 class TensorBoard:
-    """Writes the scalars of each epoch; where it cannot, it says so once and writes no more."""
+    """Writes the scalars of each epoch; after an error it warns once and writes no more."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
