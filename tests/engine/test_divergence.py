@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from kft.engine.divergence import Diverged, DivergenceLimits
@@ -85,3 +87,16 @@ def test_losses_once_forgotten_may_still_not_explode():
     made.forget_lowest()
     with pytest.raises(Diverged, match=r"blew up to 1e\+06, after 2\.4"):
         made.check(record(1e6, 25.0))
+
+
+def test_restored_limits_are_those_that_were():
+    made = limits(2.4, (0.5, 0.6))
+    made.forget_lowest()
+    restored = DivergenceLimits()
+
+    restored.restore(json.loads(json.dumps(made.state())))
+
+    restored.begin({"val_loss": 1e9})
+    restored.check(record(1.9, 1.9))
+    with pytest.raises(Diverged, match=r"blew up to 25, after 1\.9"):
+        restored.check(record(25.0, 25.0))

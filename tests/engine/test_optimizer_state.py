@@ -1,11 +1,18 @@
 """What state one optimizer transfers to the next."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from kft.engine.optimizer_state import resume_from, transfer_state
+from kft.engine.optimizer_state import (
+    restore_outside_variables,
+    resume_from,
+    state_outside_variables,
+    transfer_state,
+)
 from kft.engine.phase_rate import PhaseRate
 from kft.recipe.optimizer import Adam, AdamW, Lion, RmsProp, Sgd
 from kft.recipe.schedule import Constant
@@ -87,6 +94,25 @@ def test_the_phase_goes_on_with_its_count_and_the_scale_of_its_rate():
 
     assert int(new.iterations) == 3
     assert float(new.learning_rate) == pytest.approx(0.0025)
+
+
+def test_a_restored_optimizer_has_the_counts_and_rate_that_its_variables_do_not_hold():
+    (early, late), (early_again, late_again) = variables(), variables()
+    first = built(Adam(), [early])
+    steps(first, [early], range(7))
+    joined, restored = built(Adam(), [early, late]), built(Adam(), [early_again, late_again])
+    transfer_state(first, joined)
+    joined._learning_rate.scale.assign(0.25)
+    for variable, value in zip(restored.variables, joined.variables, strict=True):
+        variable.assign(value)
+    early_again.assign(early)
+
+    restore_outside_variables(restored, json.loads(json.dumps(state_outside_variables(joined))))
+
+    np.testing.assert_array_equal(
+        steps(restored, [early_again, late_again], range(7, 12)),
+        steps(joined, [early, late], range(7, 12)),
+    )
 
 
 def test_slots_are_found_inside_an_optimizer_that_scales_the_loss():

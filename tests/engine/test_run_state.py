@@ -1,140 +1,23 @@
-"""A run that is killed goes on as if nothing had happened."""
+"""The state of a run is complete on disk at any time, and a damaged one is named."""
 
-import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
 
-import keras
 import numpy as np
 import pytest
-from tiny import Ramp, tiny_task, training, values
+from killing import Killed
 
 from kft.engine.run_state import RunState, find_state
-from kft.engine.train import train
 from kft.errors import TrainingError
-from kft.heads.classifier import Classifier
-from kft.phase import Phase
 from kft.progress import shown_on
-from kft.recipe.optimizer import Adam, Sgd
-from kft.recipe.schedule import Plateau
-from kft.recipe.unfreeze import UnfreezeGradual, UnfreezeNone
 from kft.storage.run_files import ARRAYS, BEST_WEIGHTS, METRICS, STATE
-
-PHASES = (
-    Phase(
-        name="head",
-        epochs=3,
-        optimizer=Adam(learning_rate=0.05),
-        unfreeze=UnfreezeNone(),
-        schedule=Plateau(patience=1),
-    ),
-    Phase(
-        name="tune",
-        epochs=3,
-        optimizer=Adam(learning_rate=0.01),
-        unfreeze=UnfreezeGradual(groups=2, epochs_per_group=1),
-        carry_optimizer=True,
-        ema=0.9,
-        l2_sp=0.01,
-    ),
-    Phase(
-        name="again",
-        epochs=2,
-        optimizer=Sgd(learning_rate=0.01, momentum=0.9),
-        unfreeze=UnfreezeNone(),
-        swa_epochs=2,
-    ),
-)
-
-
-class Killed(BaseException):
-    """Ends training in the midst of a step, as nothing that is caught does."""
-
-
-class Kill(keras.callbacks.Callback):
-    """Kills in the third step of an epoch, and spoils that epoch's weights once before if told."""
-
-    def __init__(self, epoch, spoilt=None):
-        super().__init__()
-        self.epoch = epoch
-        self.spoilt = spoilt
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.now = epoch
-
-    def on_train_batch_begin(self, batch, logs=None):
-        if batch == 2 and self.now == self.spoilt:
-            self.spoilt = None
-            self.model.trainable_variables[0].assign_add(self.model.trainable_variables[0] * np.nan)
-        elif batch == 2 and self.now == self.epoch:
-            raise Killed
-
-
-def trained(directory, phases, callback, found=None):
-    """Trains a task that is made anew; returns results, weights, and what was best."""
-    splits = Ramp().load(0)
-    task = tiny_task(splits, Classifier(dropout=0.5))
-    state = RunState(directory, found)
-    how = training(task, splits, directory=directory, state=state, callbacks=lambda: [callback])
-    results = train(how, phases)
-    best = [values(epoch.weights.variables) for epoch in (how.best.before, how.best.since) if epoch]
-    how.best.restore_best_weights()
-    return results, best, values(task.model.variables)
-
-
-def told(results):
-    """What phases tell, but for the time they took."""
-    timed = ("seconds", "examples_per_second")
-    return [
-        [{key: record[key] for key in record if key not in timed} for record in result.epochs]
-        + [result.before, result.rollbacks, result.features, result.best["epoch"]]
-        for result in results
-    ]
-
-
-@pytest.fixture(autouse=True)
-def every_epoch_saved(monkeypatch):
-    """Epochs are so short here that few would be."""
-    monkeypatch.setattr("kft.engine.callbacks.checkpoint.TRAINING_PER_SAVING", 0)
 
 
 @pytest.fixture
 def directory(tmp_path):
     (tmp_path / ARRAYS).mkdir()
     return tmp_path
-
-
-# Within a phase, where more stages join, and in the epoch that is averaged with the one before it.
-@pytest.mark.parametrize("epochs", [(1, 4, 7), pytest.param(range(8), marks=pytest.mark.slow)])
-def test_a_run_killed_again_and_again_ends_as_one_that_never_was(directory, epochs):
-    (directory / "whole" / ARRAYS).mkdir(parents=True)
-    expected = trained(directory / "whole", PHASES, Kill(None))
-
-    for epoch in epochs:
-        with pytest.raises(Killed):
-            trained(directory, PHASES, Kill(epoch), find_state(directory))
-        assert find_state(directory).state["epoch"] == epoch
-    found = trained(directory, PHASES, Kill(None), find_state(directory))
-
-    assert told(found[0]) == told(expected[0])
-    for got, meant in zip((*found[1], found[2]), (*expected[1], expected[2]), strict=True):
-        for a, b in zip(got, meant, strict=True):
-            np.testing.assert_array_equal(a, b)
-    lines = [json.loads(line) for line in (directory / METRICS).read_text().splitlines()]
-    assert [line["epoch"] for line in lines] == list(range(1, 9))
-
-
-def test_a_rate_that_was_halved_stays_so(directory):
-    (directory / "whole" / ARRAYS).mkdir(parents=True)
-    expected = trained(directory / "whole", PHASES[:1], Kill(None, spoilt=1))
-    with pytest.raises(Killed):
-        trained(directory, PHASES[:1], Kill(1, spoilt=1))
-
-    found = trained(directory, PHASES[:1], Kill(None), find_state(directory))
-
-    assert [rollback["epoch"] for rollback in found[0][0].rollbacks] == [2]
-    assert told(found[0]) == told(expected[0])
 
 
 def test_a_state_is_whole_whenever_its_writer_is_killed(directory):

@@ -1,45 +1,16 @@
-"""Selection and scores."""
+"""Scores of single examples and of splits."""
 
 import json
 
-import keras
 import numpy as np
 import pytest
 from tiny import TARGET, Vectors, tiny_task, vector_split
 
 from kft.data import Splits, Target
-from kft.engine.best import Best
 from kft.errors import DataError
 from kft.scoring import evaluate as evaluate_module
 from kft.scoring.evaluate import evaluate
 from kft.scoring.metrics import scoring_of
-
-
-def record(epoch, accuracy, loss):
-    return {"epoch": epoch, "val_accuracy": accuracy, "val_loss": loss}
-
-
-def test_the_best_epoch_has_the_highest_score_and_of_equals_the_lower_loss():
-    best = Best(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]), "accuracy")
-    records = [record(1, 0.5, 1.0), record(2, 0.7, 0.9), record(3, 0.7, 0.8), record(4, 0.7, 0.8)]
-
-    assert best.among(records)["epoch"] == 3
-
-
-def test_a_loss_is_better_when_lower_and_never_when_it_is_no_number():
-    best = Best(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]), "loss")
-    records = [record(1, 0.5, 1.0), record(2, 0.1, 0.9), record(3, 0.7, float("nan"))]
-
-    assert best.among(records)["epoch"] == 2
-
-
-def test_restoring_before_any_epoch_changes_nothing():
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    before = model.get_weights()
-
-    Best(model, "loss").restore_best_weights()
-
-    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), before, strict=True))
 
 
 def test_scores_by_hand():
@@ -216,14 +187,6 @@ def test_an_example_is_told_to_people_in_columns(target, labels, outputs, row):
 def test_labels_are_counted_and_values_are_not():
     assert scoring_of(LABELS).counts(HAS) == {"red": 2, "round": 2, "new": 1, "rare": 0}
     assert scoring_of(VALUES).counts(TRUE) == {}
-
-
-def test_an_error_is_better_when_lower_and_never_when_it_is_no_number():
-    best = Best(keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]), "mae")
-    errors = ((1, 3.0), (2, 2.0), (3, float("nan")))
-    records = [{"epoch": epoch, "val_mae": mae, "val_loss": 1.0} for epoch, mae in errors]
-
-    assert best.among(records)["epoch"] == 2
 
 
 def test_a_target_survives_being_written_and_read():

@@ -1,5 +1,7 @@
 """An average of the weights is what is validated, selected and left; the weights train on."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -235,3 +237,19 @@ def test_going_back_to_the_last_good_epoch_takes_the_average_back_too():
     assert len(result.rollbacks) == 1
     assert np.isfinite([record["val_loss"] for record in result.epochs]).all()
     assert all(np.isfinite(value).all() for value in values(task.model.variables))
+
+
+def test_a_restored_average_goes_on_with_the_variables_and_values_that_it_had():
+    whole, other = small_model(), small_model()
+    first, second = MovingAverage(whole, 9, 0.3), MovingAverage(other, 9, 0.3)
+    fit(whole, first, range(2))
+    other.set_weights(whole.get_weights())
+
+    second.restore(json.loads(json.dumps(first.state())))
+    second.begin(other)
+    for variable, value in zip(second.variables, values(first.variables), strict=True):
+        variable.assign(value)
+
+    _, expected = fit(whole, first, range(2, 3))
+    _, found = fit(other, second, range(2, 3))
+    np.testing.assert_array_equal(found.epochs, expected.epochs)
