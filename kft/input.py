@@ -7,9 +7,9 @@ sees what the trained one saw.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from kft.errors import ConfigError
 from kft.settings.component import Component
@@ -47,10 +47,27 @@ class Fingerprints:
     sketches: np.ndarray
 
 
+@dataclass(frozen=True)
+class Suggestion:
+    """What a first config should say of the data at hand.
+
+    Attributes:
+        settings: By their place in a run config, such as ``data.input.size``.
+        reasons: Why, by the same places; also of what is best left out.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+
 class Input(Component):
     """Reads raw examples of one modality.
 
     Attributes:
+        noun: What messages call an example, such as ``image``.
+        plural: The same of several, such as ``images``.
+        default_backbone: What `kft init` writes as the backbone, as in a config; None if that is
+            for the user to say.
         file_endings: Of the files that hold one example each, in lower case, such as ``.jpg``.
         unused_by_decode: The settings that `decode` does not depend on, such as an augmentation.
         decode_version: To be raised when `decode` gives other examples of the same files, so that
@@ -58,6 +75,9 @@ class Input(Component):
     """
 
     role: ClassVar[str] = "input"
+    noun: ClassVar[str] = "example"
+    plural: ClassVar[str] = "examples"
+    default_backbone: ClassVar[Mapping[str, Any] | None] = None
     file_endings: ClassVar[tuple[str, ...]] = ()
     unused_by_decode: ClassVar[tuple[str, ...]] = ()
     decode_version: ClassVar[int] = 1
@@ -128,6 +148,13 @@ class Input(Component):
         `measures` are those of `names`, ``(n, k)``.
         """
         return ()
+
+    def suggest(self, examples: Iterable[tf.Tensor]) -> Suggestion:
+        """What `kft init` should write, and why, besides what the user has said; here nothing.
+
+        `examples` are some raw examples to train on, fetched as they are asked for.
+        """
+        return Suggestion()
 
     def fingerprints(self, inputs: np.ndarray) -> Fingerprints | None:
         """Returns what tells which of the decoded `inputs` are alike; None if nothing can."""

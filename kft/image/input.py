@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ConfigDict, Field
 
@@ -13,7 +13,8 @@ from kft.image.augment import Augmentation, augmented
 from kft.image.decode import decode_to_scale
 from kft.image.rectangles import rectangles
 from kft.image.resize import Resize, resize_images, scaled_sides
-from kft.input import Fingerprints, Input, Signature
+from kft.image.sizes import fitting_size
+from kft.input import Fingerprints, Input, Signature, Suggestion
 from kft.settings.bounds import Side
 
 if TYPE_CHECKING:
@@ -34,6 +35,13 @@ class ImageInput(Input):
 
     model_config = ConfigDict(populate_by_name=True)
 
+    noun: ClassVar[str] = "image"
+    plural: ClassVar[str] = "images"
+    default_backbone: ClassVar[Mapping[str, Any] | None] = {
+        "kind": "keras_application",
+        "name": "MobileNetV2",
+        "weights": "bundled",
+    }
     file_endings: ClassVar[tuple[str, ...]] = (
         *(".jpg", ".jpeg", ".jfif"),
         *(".png", ".gif", ".bmp", ".webp"),
@@ -101,6 +109,18 @@ class ImageInput(Input):
 
     def remarks(self, names: Sequence[str], measures: np.ndarray) -> Iterable[tuple[str, str]]:
         return looks.remarks(names, measures, self.size)
+
+    def suggest(self, examples: Iterable[tf.Tensor]) -> Suggestion:
+        size, reason = fitting_size(examples)
+        reasons = {
+            "data.input.size": reason,
+            "backbone": "its ImageNet weights come with kft, so nothing is downloaded; `kft "
+            "backbones` lists stronger ones",
+            "data.input.augment": "left out, so that the frozen backbone runs over the data only "
+            "once. If validation falls far behind training, add "
+            '{"kind": "flip"} and {"kind": "zoom"}',
+        }
+        return Suggestion({"data.input.size": [size, size]}, reasons)
 
     def fingerprints(self, inputs: np.ndarray) -> Fingerprints:
         return looks.fingerprints(inputs)

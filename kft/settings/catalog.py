@@ -60,3 +60,6 @@ CATALOG: dict[str, dict[str, str]] = {
         "saved_model": "kft.exporters.saved_model:SavedModelExporter",
     },
 }
+
+# The input that `kft init` takes unless it is told another.
+USUAL_INPUT = "image"

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic_core import PydanticCustomError
 
 from kft.config.run_config import default_of, load_config
-from kft.data import Splits
+from kft.data import Split, Splits
 from kft.errors import ConfigError
 from kft.heads.layers import FITTING
+from kft.input import Input
+from kft.messages import short_repr
 from kft.results.counts import class_counts
+from kft.settings.catalog import USUAL_INPUT
+from kft.settings.component import find_component
 from kft.settings.override import apply_override
 from kft.sources.detect import data_at
 from kft.sources.exclude import load_splits
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
 FEW_EXAMPLES = 320
 UNEVEN = 3.0
-BACKBONE = {"kind": "keras_application", "name": "MobileNetV2", "weights": "bundled"}
+# Examples that an input may look at.
+LOOKED_AT = 200
 
 
 @dataclass(frozen=True)
@@ -54,17 +65,53 @@ def init_config(
     path = output or Path(f"{name_of(Path(data))}.json")
     if path.exists():
         raise ConfigError(str(path), "is there already", "Give another name with --output")
-    settings: dict[str, Any] = {"data": {"input": {"kind": "image"}}, "backbone": {**BACKBONE}}
+    said: dict[str, Any] = {}
     for override in overrides:
-        apply_override(settings, override, default_of)
+        apply_override(said, override, default_of)
+    settings = deepcopy(said)
+    add_input_and_backbone(settings)
     recognised = data_at(str(data), settings["data"])
     settings["data"] = recognised.settings | settings["data"]
     config = load_config(settings)
     splits = load_splits(config.data, config.seed)
-    reasons = recognised.reasons | choose(settings, splits)
+    reasons = recognised.reasons | choose(settings, splits, said)
     load_config(settings)
     path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return InitResult(path, settings, reasons, splits.notes)
+
+
+def add_input_and_backbone(settings: dict[str, Any]) -> None:
+    """Adds to `settings` the kind of input, and the backbone that this begins with.
+
+    Raises:
+        ConfigError: There is no such input, or it names no backbone.
+    """
+    data = object_at(settings, "data")
+    given, backbone = object_at(data, "input"), object_at(settings, "backbone")
+    kind = given.setdefault("kind", USUAL_INPUT)
+    try:
+        found = cast("type[Input]", find_component(Input.role, kind, None))
+    except PydanticCustomError as error:
+        fix = "Say one with --set data.input.kind; a class of your own is module:Class"
+        raise ConfigError("data.input", error.message(), fix) from error
+    if "kind" in backbone:
+        return
+    if found.default_backbone is None:
+        raise ConfigError(
+            where="backbone",
+            problem=f"is left out, and the input {kind!r} has none that it begins with",
+            fix="Say one, such as --set backbone.kind=keras_file --set backbone.path=FILE",
+        )
+    settings["backbone"] = {**found.default_backbone, **backbone}
+
+
+def object_at(settings: dict[str, Any], key: str) -> dict[str, Any]:
+    """The object at `key` of `settings`, which gets one if it is not there."""
+    found = settings.setdefault(key, {})
+    if not isinstance(found, dict):
+        problem = f"is {short_repr(found)}, expected an object"
+        raise ConfigError(f"--set {key}", problem, f"Set its keys, such as {key}.kind")
+    return found
 
 
 def name_of(data: Path) -> str:
@@ -72,19 +119,16 @@ def name_of(data: Path) -> str:
     return data.resolve().name if data.is_dir() else data.stem
 
 
-def choose(settings: dict[str, Any], splits: Splits) -> dict[str, str]:
-    """Fills `settings` in for what was found, and returns the reasons."""
-    reasons = choose_size(settings["data"], splits)
-    if settings["backbone"] == BACKBONE:
-        reasons["backbone"] = (
-            "its ImageNet weights come with kft, so nothing is downloaded; `kft backbones` lists "
-            "stronger ones"
+def choose(settings: dict[str, Any], splits: Splits, said: Mapping[str, Any]) -> dict[str, str]:
+    """Fills in what was not `said` as it fits the data, and returns the reasons."""
+    reasons = take_suggestion(settings, splits, said)
+    reasons["phases"] = "left out: the default trains the head, then everything at a low rate"
+    if "batch_size" not in settings["data"]:
+        few = splits.train.size < FEW_EXAMPLES
+        settings["data"]["batch_size"] = 8 if few else 32
+        reasons["data.batch_size"] = f"{splits.train.size} training {splits.input.plural}" + (
+            ": small batches take more steps" if few else ""
         )
-    reasons |= {
-        "phases": "left out: the default trains the head, then everything at a low rate",
-        "data.input.augment": "left out, so that the frozen backbone runs over the data only once. "
-        'If validation falls far behind training, add {"kind": "flip"} and {"kind": "zoom"}',
-    }
     settings.setdefault("head", {"kind": FITTING[splits.target.kind]})
     counts = list(class_counts(splits)["train"].values())
     is_uneven = splits.target.kind == "class" and max(counts) > UNEVEN * min(counts)
@@ -94,18 +138,34 @@ def choose(settings: dict[str, Any], splits: Splits) -> dict[str, str]:
     return reasons
 
 
-def choose_size(data: dict[str, Any], splits: Splits) -> dict[str, str]:
-    """Fills in how large images and batches are, and returns the reasons."""
-    from kft.image.sizes import fitting_size
+def take_suggestion(
+    settings: dict[str, Any], splits: Splits, said: Mapping[str, Any]
+) -> dict[str, str]:
+    """Fills in what the input suggests and was not `said`, and returns its reasons."""
+    suggestion = splits.input.suggest(some_examples(splits.train))
+    for place, value in suggestion.settings.items():
+        if not is_said(said, place):
+            apply_override(settings, f"{place}={json.dumps(value)}", default_of)
+    return {place: why for place, why in suggestion.reasons.items() if not is_said(said, place)}
 
-    reasons = {}
-    if data["input"].get("kind") == "image" and "size" not in data["input"]:
-        size, reasons["data.input.size"] = fitting_size(splits.train)
-        data["input"]["size"] = [size, size]
-    if "batch_size" not in data:
-        few = splits.train.size < FEW_EXAMPLES
-        data["batch_size"] = 8 if few else 32
-        reasons["data.batch_size"] = f"{splits.train.size} training images" + (
-            ": small batches take more steps" if few else ""
-        )
-    return reasons
+
+def is_said(said: Mapping[str, Any], place: str) -> bool:
+    """Whether what was `said` has something at a place such as ``data.input.size``."""
+    node: Any = said
+    for key in place.split("."):
+        if not isinstance(node, Mapping) or key not in node:
+            return False
+        node = node[key]
+    return True
+
+
+def some_examples(split: Split) -> Iterator[tf.Tensor]:
+    """Yields raw examples from all over a split, but for those that cannot be fetched."""
+    import numpy as np
+    import tensorflow as tf
+
+    for index in np.linspace(0, split.size - 1, min(split.size, LOOKED_AT)).astype("int64"):
+        try:
+            yield split.fetch(tf.constant(index))
+        except tf.errors.OpError:  # such as of a file that is not there
+            continue

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from io import StringIO
 
@@ -11,12 +12,38 @@ from PIL import Image
 from records import example, write_records
 from rich.console import Console
 from tfds_sets import prepare
+from tiny import Vectors
 
 from kft.cli.show import init_summary
 from kft.config.run_config import load_config
 from kft.errors import ConfigError, DataError
+from kft.input import Suggestion
 from kft.sources.exclude import load_splits
 from kft.workflows.init import init_config
+
+
+class Signals(Vectors):
+    """Vectors with a backbone to begin with, and something to say of them."""
+
+    noun = "signal"
+    plural = "signals"
+    default_backbone = {"kind": "tiny:TinyDense", "batch_norm": "inference"}
+
+    def suggest(self, examples):
+        count = len([*examples])
+        settings = {
+            "data.input.claims_to_augment": True,
+            "cache_views": count,
+            "data.batch_size": 3,
+        }
+        return Suggestion(settings, {**dict.fromkeys(settings, f"of {count}"), "backbone": "tiny"})
+
+
+@pytest.fixture
+def signals(tmp_path):
+    """A file of vectors."""
+    np.savez(tmp_path / "data.npz", x=np.zeros((40, 8), "float32"), y=np.arange(40) % 2)
+    return tmp_path / "data.npz"
 
 
 @pytest.fixture
@@ -184,3 +211,49 @@ def test_a_prepared_data_set_whose_description_is_a_pipe_is_none(tmp_path):
 
     with pytest.raises(DataError, match="is empty, but for folders"):
         init_config(str(tmp_path / "set"), tmp_path / "out.json", ())
+
+
+def test_the_input_says_its_backbone_and_what_else_fits_the_data(signals, tmp_path):
+    said = (f"data.input.kind={__name__}:Signals", "data.batch_size=5")
+
+    written = init_config(signals, tmp_path / "a.json", said)
+
+    config, splits = loaded(written)
+    assert (config.backbone.kind, config.backbone.batch_norm) == ("tiny:TinyDense", "inference")
+    assert config.data.input.claims_to_augment
+    assert (config.cache_views, config.data.batch_size) == (splits.train.size, 5)
+    assert written.reasons["backbone"] == "tiny"
+    assert written.reasons["cache_views"] == f"of {splits.train.size}"
+    assert "data.batch_size" not in written.reasons
+
+
+def test_an_example_is_called_as_its_input_says(signals, tmp_path, monkeypatch):
+    monkeypatch.setattr(Signals, "suggest", Vectors.suggest)
+    said = (f"data.input.kind={__name__}:Signals",)
+
+    written = init_config(signals, tmp_path / "a.json", said)
+
+    assert re.match("[0-9]+ training signals", written.reasons["data.batch_size"])
+
+
+def test_the_backbone_is_asked_for_where_the_input_has_none(signals, tmp_path):
+    said = ("data.input.kind=tensors", "data.input.shape=[8]")
+
+    with pytest.raises(ConfigError, match=r"backbone: is left out, .* 'tensors' .* --set backb"):
+        init_config(signals, tmp_path / "a.json", said)
+    with pytest.raises(ConfigError, match="no input kind 'tensor'. Did you mean 'tensors'"):
+        init_config(signals, tmp_path / "a.json", ("data.input.kind=tensor",))
+    with pytest.raises(ConfigError, match="--set data: is 3, expected an object"):
+        init_config(signals, tmp_path / "a.json", ("data=3",))
+    written = init_config(signals, tmp_path / "a.json", (*said, "backbone.kind=tiny:TinyDense"))
+
+    config, _ = loaded(written)
+    assert (config.backbone.kind, config.data.input.kind) == ("tiny:TinyDense", "tensors")
+
+
+def test_what_is_said_has_no_reason_of_its_own(folder):
+    (folder / "a.csv").write_text("\n".join(["path,x", *(f"{n}.png,{n % 2}" for n in range(40))]))
+
+    written = init_config("a.csv", overrides=('data.input.augment=[{"kind": "flip"}]',))
+
+    assert "data.input.augment" not in written.reasons
