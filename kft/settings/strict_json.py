@@ -82,6 +82,11 @@ def problem_of_text(text: str) -> str | None:
         return f"has {len(text)} characters, expected up to {LONGEST_TEXT}"
     if "\0" in text:
         return f"holds the character NUL: {short_repr(text)}"
+    return problem_of_characters(text)
+
+
+def problem_of_characters(text: str) -> str | None:
+    """Returns why `text` cannot be written as UTF-8; None if it can."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -89,6 +89,21 @@ class Rows:
         """As `read`, or None where there is no `column`."""
         return None if column is None else self.read(column, read, faults)
 
+    def add_repeats(
+        self, column: str, values: Sequence[str], shown: Sequence[str], faults: list[Fault]
+    ) -> None:
+        """Adds to `faults` the lines whose value of `column`, `shown` so, an earlier one has.
+
+        Only if every line has a value: `read` says why one has none.
+        """
+        if len(values) < len(self.rows):
+            return
+        lines: dict[str, int] = {}
+        for row, value, name in zip(self.rows, values, shown, strict=True):
+            first = lines.setdefault(value, row.line)
+            if first != row.line:
+                faults.append(Fault(row.line, f"{column!r} is {name!r}, as in line {first}"))
+
     def refuse(self, faults: Sequence[Fault]) -> None:
         """Raises DataError if there are `faults`; it names the first of them."""
         if faults:
@@ -103,8 +118,10 @@ class Rows:
             )
 
 
-def read_table(path: str) -> Rows:
+def read_table(path: str, verbatim: str | None = None) -> Rows:
     """Returns what the table at `path` holds: CSV, or JSON lines if its ending says so.
+
+    Cells lose the blanks at their ends, but for those of the column `verbatim`.
 
     CSV is divided by commas; by semicolons or tabs, if the line of column names has no comma; or
     as a line above it says that begins with ``sep=``, for Excel.
@@ -123,16 +140,18 @@ def read_table(path: str) -> Rows:
             "Write JSON lines, such as pandas does with orient='records' and lines=True",
         )
     if is_json:
-        rows = tuple(json_rows(text, where, faults))
+        rows = tuple(json_rows(text, where, faults, verbatim))
         columns = tuple(dict.fromkeys(name for row in rows for name in row.cells))
     else:
-        columns, rows = csv_rows(text, where, faults)
+        columns, rows = csv_rows(text, where, faults, verbatim=verbatim)
     table = Rows(where, columns, rows)
     table.refuse(faults)
     return table
 
 
-def json_rows(text: str, where: str, faults: list[Fault]) -> Iterator[Row]:
+def json_rows(
+    text: str, where: str, faults: list[Fault], verbatim: str | None = None
+) -> Iterator[Row]:
     """Yields a row for each line of `text`, and adds what is no object to `faults`."""
     count = 0
     for number, line in enumerate(text.split("\n"), start=1):
@@ -146,17 +165,22 @@ def json_rows(text: str, where: str, faults: list[Fault]) -> Iterator[Row]:
         if isinstance(cells, dict):
             count += len(cells)
             refuse_too_many(count, where)
-            yield Row(number, {name: plain(cell) for name, cell in cells.items()})
+            plainly = {name: plain(cell) for name, cell in cells.items() if name != verbatim}
+            yield Row(number, cells | plainly)
         else:
             faults.append(Fault(number, 'is no JSON object, such as {"path": "1.jpg"}'))
 
 
 def csv_rows(
-    text: str, where: str, faults: list[Fault], clean: Callable[[str], str] = str.strip
+    text: str,
+    where: str,
+    faults: list[Fault],
+    clean: Callable[[str], str] = str.strip,
+    verbatim: str | None = None,
 ) -> tuple[tuple[str, ...], tuple[Row, ...]]:
     """Returns the columns and rows of a CSV, and adds lines that are too short to `faults`.
 
-    `clean` makes a cell of what stands between two commas.
+    `clean` makes a cell of what stands between two commas, but for those of the column `verbatim`.
     """
     lines = csv_lines(text)
     rows = []
@@ -164,8 +188,9 @@ def csv_rows(
         columns = columns_of(next(lines, []), where)
         for cells in lines:
             if len(cells) == len(columns):
-                cleaned = map(clean, cells)
-                rows.append(Row(lines.line_num, dict(zip(columns, cleaned, strict=True))))
+                named = zip(columns, cells, strict=True)
+                cleaned = {name: cell if name == verbatim else clean(cell) for name, cell in named}
+                rows.append(Row(lines.line_num, cleaned))
                 refuse_too_many(len(rows) * len(columns), where)
             elif any(cells):
                 problem = f"has {len(cells)} fields, but there are {len(columns)} columns"

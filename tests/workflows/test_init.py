@@ -257,3 +257,19 @@ def test_what_is_said_has_no_reason_of_its_own(folder):
     written = init_config("a.csv", overrides=('data.input.augment=[{"kind": "flip"}]',))
 
     assert "data.input.augment" not in written.reasons
+
+
+def test_a_table_of_texts_gets_a_config_that_loads(tmp_path):
+    lines = (f"some text {n},{n % 7},{'ab'[n % 2]}" for n in range(40))
+    (tmp_path / "a.csv").write_text("\n".join(["review,age,label", *lines]))
+    kinds = ("data.input.kind=tiny:Words", "backbone.kind=tiny:TinyWords")
+
+    with pytest.raises(DataError, match="such as --set data.input_column=text"):
+        init_config(tmp_path / "a.csv", tmp_path / "a.json", kinds)
+    said = (*kinds, "data.input_column=review")
+    written = init_config(tmp_path / "a.csv", tmp_path / "a.json", said)
+
+    config, splits = loaded(written)
+    assert (config.data.path_column, config.data.class_column) == (None, "label")
+    assert sum(splits.sizes.values()) == 40
+    assert "data.path_column" not in written.reasons

@@ -12,7 +12,8 @@ from kft.sources.splitting.split_names import usual_split
 from kft.sources.table_file import Fault, Rows, csv_rows
 from kft.storage.files import read_text
 
-NEEDED = ("path", "split")
+# What may stand above the names of the examples, which need not be files.
+NAMES = ("path", "name")
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,8 @@ def read_manifest(path: str) -> Manifest:
     faults: list[Fault] = []
     text = read_text(path, "data.split.manifest")
     head, rows = csv_rows(text, where, faults, clean=str)  # a name may end in a blank
-    missing = [name for name in NEEDED if name not in head]
-    if missing:
-        raise DataError(
-            where=where,
-            problem=f"has no column {quoted(missing)}; it has {quoted(head) or 'none'}",
-            fix="Give the split.csv of a run, or a CSV whose first line names these columns",
-        )
-    names = [printable(row.cells["path"]) for row in rows]
+    named = names_column(head, where)
+    names = [printable(row.cells[named]) for row in rows]
     table = Rows(where, head, rows)
     splits = table.read("split", split_in, faults)
     table.refuse(faults)
@@ -87,6 +82,27 @@ def read_manifest(path: str) -> Manifest:
         raise DataError(where, f"lists {quoted(twice, 3)} more than once", "Keep one line of each")
     by_name = dict(zip(names, splits, strict=True)), dict(zip(names, groups, strict=True))
     return Manifest(where, *by_name)
+
+
+def names_column(head: Sequence[str], where: str) -> str:
+    """The column of the names of examples, in a list with the columns `head`.
+
+    Raises:
+        DataError: There is none, or two, or no column of splits.
+    """
+    found = [name for name in NAMES if name in head]
+    if len(found) > 1:
+        raise DataError(where, "has the columns 'path' and 'name'", "Keep one of them")
+    missing = [] if found else [NAMES[0]]
+    missing += [] if "split" in head else ["split"]
+    if missing:
+        raise DataError(
+            where=where,
+            problem=f"has no column {quoted(missing)}; it has {quoted(head) or 'none'}",
+            fix="Give the split.csv of a run, or a CSV whose first line names these columns; "
+            "'path' may be called 'name'",
+        )
+    return found[0]
 
 
 def split_in(cell: str) -> str:

@@ -40,7 +40,7 @@ def recognise(path: str, given: Mapping[str, Any]) -> Recognised:
     rows = read_table(path)
     rows.require(columns_in(given))
     found = Recognised({}, {})
-    if "path_column" not in given:
+    if not given.keys() & {"path_column", "input_column"}:
         found.settings["path_column"] = column_of_files(rows, path, free(rows, given, found))
         found.reasons["data.path_column"] = "its cells name files that are there"
     words = (given.get("split") or {}).get("names")

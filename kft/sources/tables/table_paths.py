@@ -13,7 +13,7 @@ from kft.messages import quoted
 from kft.sources.folders.listing import near_miss
 from kft.sources.labels.cell_parsers import is_number
 from kft.sources.table_file import Rows
-from kft.sources.tables.table import file_of, folder_of
+from kft.sources.tables.table_files import file_of, folder_of
 from kft.storage.files import is_file, is_remote, join
 
 # Cells of a column, columns, and folders beside the table.
@@ -79,7 +79,8 @@ def no_files(rows: Rows, path: str, texts: Mapping[str, Sequence[str]]) -> DataE
         )
     column = max(texts, key=lambda name: looks_like_files(texts[name]), default="")
     if not column or not looks_like_files(texts[column]):
-        fix = "Write the path of each file into one, from the folder of the table on"
+        fix = "Write the path of each file into one, from the folder of the table on; or if one "
+        fix += "holds the examples themselves, name it, such as --set data.input_column=text"
         return DataError(rows.where, f"{problem}, of {quoted([*texts]) or 'none'}", fix)
     cell = texts[column][0]
     file = file_of(path, cell)
