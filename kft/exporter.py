@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from kft.scoring.evaluate import Answers
 
-# How many examples an export is asked.
-ASKED = 64
+# How many examples an export is verified with.
+VERIFIED = 64
 TOLERANCE = 1e-5
 # Of a model with layers that compute in these.
 LOOSER = {"float16": 5e-3, "bfloat16": 5e-2}
@@ -58,7 +58,7 @@ def differences_of(served: np.ndarray, expected: np.ndarray, target: Target) -> 
 class Exporter(Component):
     """Writes a task in one format.
 
-    A kind says how to write it and how to ask what was written; the rest is done here.
+    A kind says how to write the model and how to get answers from it; the rest is done here.
     """
 
     role: ClassVar[str] = "exporter"
@@ -76,14 +76,14 @@ class Exporter(Component):
     def ask(self, path: Path, task: Task, raw: Sequence[tf.Tensor]) -> np.ndarray:
         """What the model at `path` answers to `raw` examples, as the head's outputs ``(size, k)``.
 
-        It is asked as its users will ask it, without kft: `in_clean_process` starts a process.
+        It is called as its users will call it, without kft: `in_clean_process` starts a process.
 
         Raises:
-            ExportError: It cannot be asked.
+            ExportError: It cannot be loaded or called.
         """
 
     def tolerance(self, task: Task) -> float:
-        """The largest difference between its answers and those of the run that is no fault.
+        """The largest difference between its answers and those of the run that rounding explains.
 
         1e-5, in mixed precision 0.005 (float16) or 0.05 (bfloat16): in few digits, another size
         of batch or fusion of kernels rounds otherwise.
@@ -129,20 +129,22 @@ class Exporter(Component):
     def verify(self, path: Path, task: Task, answers: Answers) -> float:
         """The largest difference between the run's `answers` and those of the model at `path`.
 
-        Up to 64 examples are asked.
+        Up to 64 examples are compared.
 
         Raises:
             ExportError: It is more than the `tolerance`.
         """
         import tensorflow as tf
 
-        raw = [answers.split.fetch(tf.constant(i)) for i in range(min(ASKED, answers.split.size))]
+        raw = [
+            answers.split.fetch(tf.constant(i)) for i in range(min(VERIFIED, answers.split.size))
+        ]
         served, expected = self.ask(path, task, raw), answers.outputs[: len(raw)]
         if served.shape != expected.shape:
             raise ExportError(
                 where=str(path),
                 problem=f"answers with the shape {served.shape}, not {expected.shape} as the run",
-                fix=f"Mend the exporter {self.kind!r}",
+                fix=f"Correct `write` or `ask` of the exporter {self.kind!r}",
             )
         difference, tolerance = difference_of(served, expected, task.target), self.tolerance(task)
         # Written so that a NaN counts as a mismatch.
@@ -151,7 +153,7 @@ class Exporter(Component):
                 where=str(path),
                 problem=f"answers differ from the run's own by up to {difference:.2g}, more than "
                 f"the {tolerance:.0e} that rounding explains",
-                fix="It was removed; report how it was made",
+                fix="The export was removed; report this with the config of the run",
             )
         return difference
 
@@ -165,7 +167,7 @@ def remove(path: Path) -> None:
 
 
 def in_clean_process(script: Path, arguments: Sequence[str | Path], path: Path) -> None:
-    """Runs a Python `script`, which asks the model at `path`, in a process of its own.
+    """Runs a Python `script`, which calls the model at `path`, in a process of its own.
 
     Raises:
         ExportError: It failed.
@@ -178,6 +180,6 @@ def in_clean_process(script: Path, arguments: Sequence[str | Path], path: Path) 
     if done.returncode:
         raise ExportError(
             where=str(path),
-            problem=f"a clean process cannot load and ask it: {done.stderr.strip()[-800:]}",
-            fix="Report how it was made",
+            problem=f"a clean process cannot load and call it: {done.stderr.strip()[-800:]}",
+            fix="Report this with the config of the run",
         )

@@ -69,7 +69,7 @@ def local_module(path: str) -> Path:
 
 
 def missing_files(directory: Path) -> str | None:
-    """Returns what a SavedModel in `directory` lacks, or None if it is complete."""
+    """The first file that a SavedModel in `directory` lacks, or None if it is complete."""
     if not (directory / GRAPH).is_file():
         return GRAPH
     if not (directory / "variables").is_dir():
@@ -103,7 +103,7 @@ def download(url: str, folder: Path) -> Path:
     """Returns a module downloaded into `folder` by tensorflow_hub, in place of a broken entry.
 
     Raises:
-        BackboneError: It cannot be had.
+        BackboneError: It cannot be downloaded.
     """
     try:
         import tensorflow_hub
@@ -124,7 +124,7 @@ def download(url: str, folder: Path) -> Path:
         raise BackboneError(
             where=f"backbone.handle {url!r}",
             problem=f"cannot be downloaded: {one_line(error)}",
-            fix="Correct it, or download the module by hand and give its directory",
+            fix="Correct backbone.handle, or download the module by hand and give its directory",
         ) from error
     return local_module(str(found))
 
@@ -167,5 +167,6 @@ def check_sum(directory: Path, expected: str | None) -> None:
         raise BackboneError(
             where=f"backbone.sha256 {expected!r}",
             problem=f"is not that of the module in {directory}, which has {found}",
-            fix="Do not use it if you expected the other; else set backbone.sha256 to this",
+            fix="Do not use the module if you expected the other; else set backbone.sha256 to the "
+            "digest found",
         )

@@ -84,7 +84,9 @@ def by_signature(loaded: Any, signature: str, why: str, where: str) -> HubModule
         raise BackboneError(
             where=where,
             problem=f"has no signature {signature!r}",
-            fix=f"Set backbone.signature to one of: {', '.join(loaded.signatures) or 'none there'}",
+            fix=f"Set backbone.signature to one of: {', '.join(loaded.signatures)}"
+            if loaded.signatures
+            else "Leave backbone.signature out: the module has none",
         )
     function = loaded.signatures[signature]
     (_, wanted) = function.structured_input_signature
@@ -93,7 +95,7 @@ def by_signature(loaded: Any, signature: str, why: str, where: str) -> HubModule
             where=where,
             problem=f"its signature {signature!r} takes {len(wanted)} inputs: "
             f"{', '.join(sorted(wanted))}",
-            fix="Give a module that takes one",
+            fix="Give a module whose signature takes one input",
         )
     (name,) = wanted
     variables = list(function.variables)

@@ -90,7 +90,7 @@ class KerasFile(BackboneSource):
             raise BackboneError(
                 where=self._where(),
                 problem="is no Sequential or Functional model with one input, so it cannot be cut",
-                fix="Rebuild it as one and save that",
+                fix="Rebuild it as a Functional model with one input, and save that",
             )
         inner = keras.Model(whole.inputs, self._features(whole))
         inputs = keras.Input(input_spec.shape, dtype=input_spec.dtype.name, name="inputs")
@@ -101,7 +101,7 @@ class KerasFile(BackboneSource):
                 where=self._where(),
                 problem=f"takes inputs of shape {whole.inputs[0].shape[1:]}, not "
                 f"{tuple(input_spec.shape)} as the data gives",
-                fix="Set data.input so that it gives the same",
+                fix="Set data.input so that it gives the shape that the model takes",
             ) from error
         return keras.Model(inputs, pooled(features, self.pooling), name="file_backbone")
 
@@ -113,7 +113,7 @@ class KerasFile(BackboneSource):
             raise BackboneError(
                 where=f"backbone.layer {self.layer!r}",
                 problem=f"is no layer of {self.path}{closest(self.layer, names)}",
-                fix="Name one of its layers",
+                fix="Set backbone.layer to the name of one of its layers",
             )
         return whole.get_layer(self.layer).output
 

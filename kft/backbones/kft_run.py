@@ -126,7 +126,7 @@ class KftRun(BackboneSource):
         except ValidationError as error:
             faults = "; ".join(str(fault["msg"]) for fault in error.errors())
             raise BackboneError(
-                self._where(), f"its config is wrong: {faults}", "Mend it"
+                self._where(), f"its config is wrong: {faults}", f"Correct {config}"
             ) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             problem = f"is not the directory of a run: {error}"

@@ -38,7 +38,7 @@ def pooled(features: keras.KerasTensor, pooling: Pooling) -> keras.KerasTensor:
 
 
 def inlined(model: keras.Model, inputs: keras.KerasTensor) -> keras.KerasTensor:
-    """Returns what `model` makes of `inputs`, its layers and not itself in the graph.
+    """The output of `model` for `inputs`, with its layers, not the model itself, in the graph.
 
     So a graph of the caller's can be cut between them. Keras has no public way to do so.
     """

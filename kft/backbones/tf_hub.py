@@ -39,12 +39,12 @@ class TfHub(BackboneSource):
         signature: The signature to call in place of ``__call__``; such a module stays frozen.
         trainable: A regular expression of the whole names of the variables that may train; null is
             all that the maker lets train.
-        batch_norm: As in every backbone, though nothing inside a SavedModel can be told apart: to
-            keep the statistics, an unfrozen module that has any runs without its dropout;
+        batch_norm: As in every backbone, though the layers inside a SavedModel cannot be set one by
+            one: to keep the statistics, an unfrozen module that has any runs without its dropout;
             ``train`` runs its training trace whole; ``recalibrate`` is refused. A module without
             statistics runs its training trace.
         trust: Loads it even if its graph reaches Python, the network or files. Since a config may
-            be another's, the command line wants ``--trust saved_model`` with it.
+            come from someone else, the command line wants ``--trust saved_model`` with it.
     """
 
     handle: str
@@ -76,8 +76,8 @@ class TfHub(BackboneSource):
         if batch_norm == "recalibrate":
             raise PydanticCustomError(
                 "opaque",
-                "the statistics inside a SavedModel cannot be taken anew, since its layers cannot "
-                "be asked. Use 'train', which has them follow the batches, or 'frozen'",
+                "the statistics inside a SavedModel cannot be recomputed, since its layers cannot "
+                "be reached. Use 'train', which updates them with each batch, or 'frozen'",
             )
         return batch_norm
 
@@ -91,8 +91,8 @@ class TfHub(BackboneSource):
         if trust and trusted is not None and SAVED_MODEL not in trusted:
             raise PydanticCustomError(
                 "not_trusted",
-                "would run a SavedModel whatever it does, and a config may be another's. If you "
-                f"trust its maker with this machine, add --trust {SAVED_MODEL}",
+                "would run a SavedModel whatever it does, and a config may come from someone else. "
+                f"If you trust its maker with this machine, add --trust {SAVED_MODEL}",
             )
         return trust
 
@@ -133,7 +133,7 @@ class TfHub(BackboneSource):
         return self.handle if address(self.handle) else Path(self.handle).name
 
     def _training_of(self, module: HubModule) -> tuple[list[bool], bool]:
-        """Returns which variables may train, and whether training runs the training trace."""
+        """Whether each variable may train, and whether training runs the training trace."""
         names, ranks = module.names, ranks_of(module.variables)
         norms = batch_norm_members(names, ranks, module.statistics)
         held = norms if self.batch_norm == "frozen" else set()
@@ -154,8 +154,8 @@ class TfHub(BackboneSource):
             raise BackboneError(
                 where="backbone.batch_norm 'train'",
                 problem="each device would take the statistics of its own examples, since nothing "
-                "inside a SavedModel can be told to share them",
-                fix="Set it to 'frozen' or 'inference', or train on one device",
+                "inside a SavedModel shares them",
+                fix="Set backbone.batch_norm to 'frozen' or 'inference', or train on one device",
             )
         return may_train, follows or not module.statistics
 
@@ -164,7 +164,7 @@ class TfHub(BackboneSource):
     ) -> tuple[int, ...]:
         """Returns the shape of what one example gives, without the batch dimension.
 
-        Where a restored function does not say it, one example is asked.
+        Where a restored function does not say it, one example is passed through.
         """
         import tensorflow as tf
 
@@ -172,7 +172,7 @@ class TfHub(BackboneSource):
         strategy = tf.distribute.get_strategy()
 
         @tf.function
-        def ask() -> Any:
+        def call_once() -> Any:
             # A function restored in the scope of a strategy can only be called on its devices.
             return strategy.run(lambda: module.function(example))
 
@@ -180,7 +180,8 @@ class TfHub(BackboneSource):
             traced = tf.function(module.function).get_concrete_function(example).structured_outputs
             features = self._features(traced, where)
             if not features.shape[1:].is_fully_defined():
-                features = strategy.experimental_local_results(self._features(ask(), where))[0]
+                given = self._features(call_once(), where)
+                features = strategy.experimental_local_results(given)[0]
         except (ValueError, TypeError, tf.errors.OpError) as error:
             raise BackboneError(
                 where=where,
@@ -199,13 +200,13 @@ class TfHub(BackboneSource):
                 where=where,
                 problem=f"gives the outputs {', '.join(sorted(given))}, and backbone.output is "
                 f"{self.output!r}",
-                fix="Set backbone.output to one of them",
+                fix=f"Set backbone.output to one of: {', '.join(sorted(given))}",
             )
         return given[self.output]
 
 
 def taken_by(module: HubModule) -> list[str]:
-    """Returns what a module takes, as people write it, each once."""
+    """The dtypes and shapes that a module takes, such as ``float32 (None, 8)``, each once."""
     specs = [
         argument
         for trace in getattr(module.function, "concrete_functions", ())

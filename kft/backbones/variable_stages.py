@@ -34,7 +34,7 @@ def variable_stages(
 
 
 def ranks_of(variables: Sequence[keras.Variable | tf.Variable]) -> list[int]:
-    """Returns how many dimensions each of `variables` has."""
+    """The number of dimensions of each of `variables`."""
     return [len(variable.shape) for variable in variables]
 
 

@@ -1,7 +1,7 @@
-"""Asks a SavedModel as a server would: run as a script, with TensorFlow and nothing else.
+"""Calls a SavedModel as a server would: run as a script, with TensorFlow and nothing else.
 
 Its arguments are the SavedModel, a file with the serialized raw examples, their dtype, the name of
-the output in question, and the file to write it to, serialized.
+the output to write, and the file to write it to, serialized.
 """
 
 import sys

@@ -51,7 +51,7 @@ class LayeredHead(Head):
                 where="head",
                 problem=f"{self.kind!r} is for a {self.predicts} target, but the data has a "
                 f"{target.kind} target",
-                fix=f'Take {{"kind": "{FITTING[target.kind]}"}}',
+                fix=f'Set head to {{"kind": "{FITTING[target.kind]}"}}',
             )
         x = features
         for number, units in enumerate(self.hidden):

@@ -65,13 +65,14 @@ def refuse_unsafe(
         found = unsafe_ops(directory, called)
     except DecodeError as damage:
         problem = f"its saved_model.pb is damaged: {damage}"
-        raise error(where, problem, "Download it again, or give another") from damage
+        raise error(where, problem, "Download the SavedModel again, or give another") from damage
     if found:
-        problem = f"its graph reaches out of TensorFlow, or has ops not known here: {listed(found)}"
+        what = "its graph reaches out of TensorFlow, or has ops not known here"
+        problem = f"{what}: {in_line(found)}"
         raise error(where, problem, fix)
 
 
-def listed(names: list[str]) -> str:
+def in_line(names: list[str]) -> str:
     """Returns `names` as one line; whoever made the file chose them."""
     shown = ", ".join(name[:80] for name in names[:10])
     return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"

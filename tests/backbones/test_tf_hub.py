@@ -215,7 +215,7 @@ def test_what_cannot_be_done_is_refused_in_the_config():
         TfHub(handle="http://tfhub.dev/google/x/1")
     with pytest.raises(ValidationError, match="is no regular expression"):
         TfHub(handle="here", trainable="(")
-    with pytest.raises(ValidationError, match="SavedModel cannot be taken anew"):
+    with pytest.raises(ValidationError, match="SavedModel cannot be recomputed"):
         TfHub(handle="here", batch_norm="recalibrate")
 
 

@@ -140,7 +140,7 @@ def test_a_model_that_cannot_be_loaded_is_an_error(exporter, asked, tmp_path):
     path = tmp_path / exporter.output
     path.mkdir()
 
-    with pytest.raises(ExportError, match="a clean process cannot load and ask it"):
+    with pytest.raises(ExportError, match="a clean process cannot load and call it"):
         exporter.verify(path, task, answers)
 
 

@@ -129,8 +129,8 @@ def test_a_head_survives_being_written_and_read(head, target):
     ("head", "target", "message"),
     [
         (Classifier(), VALUES, "'classifier' is for a class target, but .* a value target"),
-        (Multilabel(), CLASSES, """a class target. Take {"kind": "classifier"}"""),
-        (Regressor(), LABELS, """a multilabel target. Take {"kind": "multilabel"}"""),
+        (Multilabel(), CLASSES, """a class target. Set head to {"kind": "classifier"}"""),
+        (Regressor(), LABELS, """a multilabel target. Set head to {"kind": "multilabel"}"""),
     ],
 )
 def test_a_head_refuses_a_target_of_another_kind(head, target, message):
