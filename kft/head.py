@@ -46,4 +46,4 @@ class Head(Component):
 
     @abstractmethod
     def served(self, outputs: tf.Tensor, target: Target) -> Mapping[str, tf.Tensor]:
-        """Returns what a served model answers, by name; the first is `outputs` as they are."""
+        """The answer of a served model, by name; the first entry is `outputs` as they are."""

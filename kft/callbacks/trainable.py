@@ -75,7 +75,7 @@ def prepare(model: keras.Model) -> None:
 
 
 def keys(optimizer: keras.optimizers.Optimizer, variables: list[keras.Variable]) -> list[Any]:
-    """Returns what `optimizer` knows `variables` by."""
+    """The keys under which `optimizer` knows `variables`."""
     return [optimizer._var_key(variable) for variable in variables]
 
 
@@ -143,10 +143,10 @@ def rate_of(optimizer: keras.optimizers.Optimizer) -> float | None:
 
 
 def rate_in(optimizer: keras.optimizers.Optimizer) -> Any:
-    """Returns what `optimizer` takes its rate from: a variable, a schedule, or nothing."""
+    """The source of the learning rate of `optimizer`: a variable, a schedule, or None."""
     return vars(optimizer).get("_learning_rate")
 
 
 def updates_of(optimizer: keras.optimizers.Optimizer) -> int:
-    """Returns how many updates `optimizer` has made, of however many replicas."""
+    """The number of updates that `optimizer` has made, on any number of replicas."""
     return int(optimizer.iterations.numpy())

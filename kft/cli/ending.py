@@ -65,5 +65,5 @@ def is_deleting(frame: FrameType | None) -> bool:
 
 
 def exit_code(came: list[int]) -> int:
-    """Returns what a shell has for a command that the first of the signals ended."""
+    """The exit code of a command that the first of the signals ended."""
     return 128 + (came or [signal.SIGINT])[0]

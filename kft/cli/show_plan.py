@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def plan_summary(plan: Plan) -> RenderableType:
-    """Returns what a run would do."""
+    """The plan of a run."""
     columns = ("epochs", "steps", "parameters")
     phases = table("phase", *columns, "optimizer", "rate", right=columns)
     for phase in plan.phases:
@@ -49,7 +49,7 @@ def plan_summary(plan: Plan) -> RenderableType:
 
 
 def trains(stages: Sequence[str], there: int) -> str:
-    """Returns which stages train, in a few words."""
+    """The stages that train, in a few words."""
     if not stages:
         return "the head alone"
     if len(stages) == there:
@@ -59,13 +59,13 @@ def trains(stages: Sequence[str], there: int) -> str:
 
 
 def in_turn(stage_counts: Sequence[int]) -> str:
-    """Returns how many stages train one after another, if their number grows."""
+    """The numbers of stages that train one after another, if the number grows."""
     *first, last = stage_counts
     return f", gradually: {', '.join(map(str, first))}, then {last}" if first else ""
 
 
 def shares(factors: Sequence[float]) -> str:
-    """Returns what shares of the rate the stages and the head have, if they differ."""
+    """The shares of the learning rate of the stages and the head, if they differ."""
     lowest, highest = min(factors), max(factors)
     if lowest == highest == 1:
         return ""

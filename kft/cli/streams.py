@@ -40,7 +40,7 @@ def make_writable() -> None:
 
 
 def spelt(error: UnicodeError) -> tuple[str, int]:
-    """Returns what stands for letters that an encoding lacks, and where to go on."""
+    """A spelling of letters that an encoding lacks, and the position to go on from."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]

@@ -224,7 +224,7 @@ def shipped_configs() -> list[str]:
 
 
 def default_of(key: str) -> Any:
-    """Returns what a config that does not say `key` has there, as JSON would hold it."""
+    """The value of `key` in a config that does not set it, as JSON would hold it."""
     field = RunConfig.model_fields.get(key)
     if field is None or field.is_required():
         return None

@@ -35,6 +35,6 @@ def described(schema: Any) -> Any:
 
 
 def meanings_in(attributes: str) -> dict[str, str]:
-    """Returns what the ``Attributes:`` section of a docstring says, by the attribute."""
+    """The ``Attributes:`` section of a docstring, by attribute."""
     found = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", attributes, re.MULTILINE)
     return {name: " ".join(meaning.split()) for name, meaning in found}

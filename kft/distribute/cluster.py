@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def replicas() -> int:
-    """Returns how many devices of all processes train together."""
+    """The number of devices of all processes that train together."""
     import tensorflow as tf
 
     return int(tf.distribute.get_strategy().num_replicas_in_sync)
 
 
 def workers() -> int:
-    """Returns how many processes train together."""
+    """The number of processes that train together."""
     import tensorflow as tf
 
     strategy = tf.distribute.get_strategy()
@@ -30,7 +30,7 @@ def workers() -> int:
 
 
 def worker() -> int:
-    """Returns which of the processes this one is, counted from 0; the chief is the first."""
+    """The number of this process, counted from 0; the chief is the first."""
     import tensorflow as tf
 
     if workers() == 1:
@@ -61,7 +61,7 @@ def min_over_workers(number: int) -> int:
 
 
 def by_replica(values: Any) -> list[Any]:
-    """Returns what each device gave, over all processes: structures of tensors ``(n, …)``.
+    """The values of each device, over all processes: structures of tensors ``(n, …)``.
 
     With several processes the shapes must be the same for all. The order is that of no list of
     devices, but always the same.
@@ -78,7 +78,7 @@ def by_replica(values: Any) -> list[Any]:
 
 @functools.cache
 def gathering(strategy: tf.distribute.Strategy) -> Callable[[list[Any]], list[tf.Tensor]]:
-    """Returns what joins the tensors that each device gave, one graph for each shape."""
+    """A function that joins the tensors of all devices, one graph for each shape."""
     import tensorflow as tf
 
     def gather(values: Any) -> tf.Tensor:

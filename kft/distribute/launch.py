@@ -63,7 +63,7 @@ def start(arguments: Sequence[str], environment: Mapping[str, str]) -> subproces
 
 
 def prefix(worker: int) -> str:
-    """Returns what stands before the lines of a worker."""
+    """The prefix of the lines that a worker prints."""
     return f"[worker {worker}] "
 
 

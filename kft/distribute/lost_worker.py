@@ -50,7 +50,7 @@ def worker_loss_as_error() -> Iterator[None]:
 
 
 def name_in(message: str) -> str:
-    """Returns which worker TensorFlow's `message` says is gone, with its address."""
+    """The worker that TensorFlow's `message` says is gone, with its address."""
     import tensorflow as tf
 
     spec = tf.distribute.get_strategy().cluster_resolver.cluster_spec()

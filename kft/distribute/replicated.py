@@ -55,7 +55,7 @@ class Replicated(keras.Model):
         return logged(self.get_metrics_result())
 
     def gradients(self, batch: tuple[Any, ...], tally: ReplicaWeight) -> list[Any]:
-        """Returns what the share of one device adds to the gradients, and counts it in metrics."""
+        """The gradients of the share of one device, which is counted in the metrics too."""
         x, y, weights = batch
         with tf.GradientTape() as tape:
             answers = self(x, training=True)

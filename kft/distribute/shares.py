@@ -43,7 +43,7 @@ class BatchSharding:
     here: int = 1
 
     def size(self, batch_size: int) -> int:
-        """Returns how many examples of a batch a replica has at most."""
+        """The largest number of examples of a batch that a replica gets."""
         return -(-batch_size // self.replicas)
 
     def replica(self, number: tf.Tensor) -> tf.Tensor:
@@ -61,7 +61,7 @@ class BatchSharding:
         return start, end
 
     def tally(self, number: tf.Tensor, held: tf.Tensor) -> ReplicaWeight:
-        """Returns how element `number` counts, of a batch that holds so many."""
+        """The `ReplicaWeight` of element `number` of a batch that holds so many."""
         import tensorflow as tf
 
         start, end = self.bounds(number, held)

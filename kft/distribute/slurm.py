@@ -22,7 +22,7 @@ def in_step() -> bool:
 
 
 def slurm_resolver() -> tf.distribute.cluster_resolver.SlurmClusterResolver:
-    """Returns what knows the tasks of this step.
+    """A cluster resolver for the tasks of this SLURM step.
 
     Raises:
         ConfigError: Some of what SLURM says is missing or wrong, or TensorFlow takes the machines
@@ -47,7 +47,7 @@ def slurm_resolver() -> tf.distribute.cluster_resolver.SlurmClusterResolver:
 
 
 def resolved() -> tuple[tf.distribute.cluster_resolver.SlurmClusterResolver, str]:
-    """Returns what knows the tasks of this step, and the machine that it takes this one for."""
+    """A cluster resolver for this step, and the machine that it takes this one for."""
     import tensorflow as tf
 
     kind = tf.distribute.cluster_resolver.SlurmClusterResolver

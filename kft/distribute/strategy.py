@@ -92,7 +92,7 @@ class Distribute(Settings):
         return tf.distribute.get_strategy()
 
     def rate_factor(self) -> float:
-        """Returns what the learning rates are multiplied by; ask in the scope of the strategy."""
+        """The factor of the learning rates; call it in the scope of the strategy."""
         power = {"same": 0.0, "sqrt": 0.5, "linear": 1.0}[self.learning_rates]
         return math.pow(replicas(), power)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def described_by(text: str) -> tuple[dict[str, int], Any, Any]:
-    """Returns how many tasks each job of a ``TF_CONFIG`` has, and the job and task of this process.
+    """The number of tasks of each job in a ``TF_CONFIG``, and the job and task of this process.
 
     Raises:
         ValueError: It is not JSON, or describes no cluster; so do AttributeError and TypeError.

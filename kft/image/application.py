@@ -60,7 +60,7 @@ class Application:
         return round(self.parameters * 4 / 1e6, 1)
 
     def multiply_adds_at(self, size: int) -> int | None:
-        """Returns how many multiply-adds an image of `size` pixels in both directions takes.
+        """The number of multiply-adds for an image of `size` pixels in both directions.
 
         Exact where 32 divides `size`, since layers halve it up to five times. They round up, so
         elsewhere it is too low: by 5 % for InceptionV3 at 299, by 21 % for MobileNetV2 at 100.

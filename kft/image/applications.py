@@ -31,7 +31,7 @@ IN_KFT = "MobileNetV2"
 
 
 def list_backbones(size: int = 224, sort: str | None = None) -> list[dict[str, Any]]:
-    """Returns what a person compares of each model, and whether its weights are on this machine.
+    """Each model with the figures to compare, and whether its weights are on this machine.
 
     ``weights`` is ``bundled``, ``cached`` or None; None means that a run would download them.
     ``multiply_adds`` are those of an image of `size` by `size` pixels, None if that is too small.
@@ -53,7 +53,7 @@ def list_backbones(size: int = 224, sort: str | None = None) -> list[dict[str, A
 
 
 def rank(row: Mapping[str, Any], sort: str) -> tuple[bool, Any]:
-    """Returns what `row` is sorted by: what is not known comes last."""
+    """The sort key of `row`: unknown values come last."""
     value = row[sort]
     if value is None:
         return True, 0

@@ -40,7 +40,7 @@ def signed(value: tf.Tensor) -> tf.Tensor:
 
 
 def check_bmp(raw: tf.Tensor) -> tf.Tensor:
-    """Returns whether the fourth channel of a BMP is alpha, and not padding.
+    """Whether the fourth channel of a BMP is alpha, and not padding.
 
     Raises:
         tf.errors.InvalidArgumentError: TensorFlow 2.21 would give wrong pixels without a word: it

@@ -72,7 +72,7 @@ def canvas_of(raw: tf.Tensor, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def palette_colours(flags: tf.Tensor) -> tf.Tensor:
-    """Returns how many colours the palette has of a screen or image with these `flags`."""
+    """The number of colours in the palette of a screen or image with these `flags`."""
     import tensorflow as tf
 
     return tf.where(flags >= HAS_PALETTE, 2 ** (1 + flags % 8), 0)

@@ -9,7 +9,7 @@ FILE = "preprocessor_config.json"
 
 
 def scale_and_offset(told: Mapping[str, Any]) -> tuple[list[float], list[float]]:
-    """Returns what a channel of 0 to 255 is multiplied by, and what is added then.
+    """The factor and offset that each channel of 0 to 255 is normalised by.
 
     `told` is the content of `FILE`.
 

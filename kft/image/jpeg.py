@@ -54,7 +54,7 @@ def decode_jpeg(
 
 
 def decoder_at(raw: tf.Tensor, ratio: int) -> Callable[[], tf.Tensor]:
-    """Returns what decodes a JPEG with its sides divided by `ratio`, rounded up."""
+    """A decoder of a JPEG that divides its sides by `ratio`, rounded up."""
     import tensorflow as tf
 
     return lambda: tf.io.decode_jpeg(raw, channels=3, ratio=ratio, dct_method="INTEGER_ACCURATE")

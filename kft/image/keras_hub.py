@@ -87,7 +87,7 @@ class KerasHub(BackboneSource):
             ) from error
 
     def _converter(self, cls: Any) -> Any:
-        """Returns what rescales pixels; without a size of its own it leaves that to the input.
+        """The layer that rescales pixels; with no size of its own, it leaves that to the input.
 
         KerasHub 0.32 makes none of what Hugging Face says of ViT, DeiT and DINO.
         """

@@ -50,7 +50,7 @@ def decode_png(raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def chunks(raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns whether a PNG has a transparent colour, and where its EXIF chunk is; 0 if nowhere.
+    """Whether a PNG has a transparent colour, and where its EXIF chunk is; 0 if nowhere.
 
     That may come before the pixels or after them.
     """

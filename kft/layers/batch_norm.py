@@ -57,5 +57,5 @@ class TrainingCall:
         self._norm = norm
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
-        """Returns what the layer itself gives."""
+        """The output of the layer itself."""
         return type(self._norm).call(self._norm, *arguments, **{**keywords, "training": True})

@@ -25,7 +25,7 @@ Pair = tuple[keras.layers.Layer, keras.layers.BatchNormalization]
 def infer(
     model: keras.Model, inputs: Any, apart: Collection[keras.layers.BatchNormalization] = ()
 ) -> Any:
-    """Returns what `model` gives for `inputs` in inference mode, as ``model(inputs)`` would.
+    """The output of `model` for `inputs` in inference mode, as of ``model(inputs)``.
 
     Normalisations `apart` are called as they are.
     """
@@ -43,7 +43,7 @@ def infer(
 def folded_calls(
     model: keras.Model, apart: Collection[keras.layers.BatchNormalization]
 ) -> dict[keras.Operation, Callable[..., tf.Tensor]]:
-    """Returns what is called in place of each convolution and normalisation that is folded."""
+    """The calls that replace each convolution and normalisation that is folded."""
     calls: dict[keras.Operation, Callable[..., tf.Tensor]] = {}
     for convolution, norm in foldable(model):
         if norm not in apart:
@@ -95,7 +95,7 @@ def is_plain_convolution(layer: Any) -> bool:
 def convolved(
     layer: Any, norm: keras.layers.BatchNormalization, inputs: tf.Tensor, **_: Any
 ) -> tf.Tensor:
-    """Returns what `norm` makes of what a convolution `layer` gives for `inputs`."""
+    """The output of `norm` for that of a convolution `layer` for `inputs`."""
     scale = tf.math.rsqrt(norm.moving_variance.value + norm.epsilon)
     if norm.scale:
         scale *= norm.gamma.value

@@ -49,7 +49,7 @@ class InferenceMode(keras.layers.Layer):
         return keras.KerasTensor((None, features.shape[-1]), dtype=features.dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns what `from_config` needs."""
+        """The arguments that `from_config` needs."""
         return {
             **super().get_config(),
             "model": keras.saving.serialize_keras_object(self.model),

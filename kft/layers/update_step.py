@@ -159,7 +159,7 @@ class Chain:
 
 
 def chain_of(optimizer: keras.optimizers.Optimizer) -> Chain:
-    """Returns what transforms the updates of `optimizer`, or of the one whose loss it scales."""
+    """The transforms of the updates of `optimizer`, or of the one whose loss it scales."""
     bare = unscaled(optimizer)
     step = bare.update_step
     return step if isinstance(step, Chain) else Chain(bare)

@@ -87,7 +87,7 @@ def changes(
     seed: int,
     epoch: tf.Tensor,
 ) -> list[Callable[..., tuple[tf.Tensor, ...]]]:
-    """Returns what happens to each batch of one epoch, in turn."""
+    """The functions applied to each batch of one epoch, in order."""
     varied = [] if augment is None else [varied_by(augment, seed, epoch)]
     return varied + ([] if mix is None else [mixed_by(mix, seed, epoch)])
 
@@ -95,7 +95,7 @@ def changes(
 def varied_by(
     augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor], seed: int, epoch: tf.Tensor
 ) -> Callable[..., tuple[tf.Tensor, ...]]:
-    """Returns what augments a batch of one epoch."""
+    """The function that augments a batch of one epoch."""
 
     def vary(index: tf.Tensor, inputs: tf.Tensor, *rest: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return index, augment(inputs, example_seeds(seed, epoch, index)), *rest
@@ -104,7 +104,7 @@ def varied_by(
 
 
 def mixed_by(mix: Mix, seed: int, epoch: tf.Tensor) -> Callable[..., tuple[tf.Tensor, ...]]:
-    """Returns what mixes the examples of a batch of one epoch, while `mix` is on."""
+    """The function that mixes the examples of a batch of one epoch, while `mix` is on."""
     import tensorflow as tf
 
     def blend(index: tf.Tensor, *batch: tf.Tensor) -> tuple[tf.Tensor, ...]:

@@ -66,7 +66,7 @@ class Mix:
 
 
 def mix_of(phase: Phase, input: Input, first_epoch: int) -> Mix | None:
-    """Returns how `phase`, whose first epoch is `first_epoch` of the run, mixes its examples."""
+    """The mixing of `phase`, whose first epoch is `first_epoch` of the run."""
     if not phase.mixes:
         return None
     until = first_epoch + phase.epochs - phase.mix_off_epochs

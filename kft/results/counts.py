@@ -7,6 +7,6 @@ from kft.scoring.metrics import scoring_of
 
 
 def class_counts(splits: Splits) -> dict[str, dict[str, int]]:
-    """Returns how many examples each class or label has, by split; of values, nothing."""
+    """The number of examples of each class or label, by split; of values, nothing."""
     scoring = scoring_of(splits.target)
     return {name: scoring.counts(split.labels) for name, split in splits.by_name().items()}

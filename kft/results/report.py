@@ -107,7 +107,7 @@ def scores(
 
 
 def selection(selected: Selected) -> dict[str, Any]:
-    """Returns which epoch's weights were kept, and what was tried to find them."""
+    """The epoch whose weights were selected, and the candidates that were compared."""
     start = selected.start
     return {
         "select": selected.select,

@@ -77,7 +77,7 @@ def locked(directory: Path) -> Iterator[None]:
 
 
 def what_is_left(directory: Path) -> str:
-    """Returns what a run that was interrupted has left, and how to go on, for people."""
+    """The files that an interrupted run has left, and how to resume it, as text."""
     if not directory.exists():
         return f"Nothing had been trained, so {directory} is gone: give the same command again"
     names = (METRICS, BEST_WEIGHTS, SCORES, PREDICTIONS)

@@ -44,7 +44,7 @@ def averaged(
 def confusion_matrix(
     classes: int, labels: np.ndarray, predicted: np.ndarray
 ) -> list[list[int]] | None:
-    """Returns how often each true class (row) was taken for each; None of too many classes."""
+    """How often each true class (row) was predicted as each class; None of too many classes."""
     from sklearn.metrics import confusion_matrix as matrix_of
 
     if classes > MATRIX_CLASSES:
@@ -56,7 +56,7 @@ def confusion_matrix(
 def confusions(
     names: Sequence[str], labels: np.ndarray, predicted: np.ndarray
 ) -> list[dict[str, Any]]:
-    """Returns how often which class was taken for which other, the most frequent first."""
+    """Each pair of confused classes with its count, the most frequent first."""
     import numpy as np
 
     wrong = labels != predicted
@@ -71,7 +71,7 @@ def confusions(
 
 
 def top_accuracy(labels: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
-    """Returns how often the label is among the five likeliest, where there are more classes.
+    """The top-5 accuracy, where there are more than five classes.
 
     Of equals, the first in label order is the likelier.
     """

@@ -37,7 +37,7 @@ class Answers:
 def evaluate(
     task: Task, raw: Split, decoded: Split, name: str, model: keras.Model | None = None
 ) -> Answers:
-    """Returns what `task` answers to a split, given as found and decoded, and how good it is.
+    """The answers of `task` to a split, given as found and decoded, and their scores.
 
     `model` is the part of it that takes what `decoded` fetches; None is the whole.
     """

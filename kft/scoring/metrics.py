@@ -49,7 +49,7 @@ class Scoring(ABC):
 
     @abstractmethod
     def counts(self, labels: np.ndarray) -> dict[str, int]:
-        """Returns how many examples have each class or label; nothing for values."""
+        """The number of examples of each class or label; nothing for values."""
 
     @abstractmethod
     def text(self, label: Any) -> str:
@@ -62,7 +62,7 @@ class Scoring(ABC):
 
     @abstractmethod
     def row(self, label: Any, outputs: np.ndarray) -> tuple[str, ...]:
-        """Returns what a table of predictions says of one example, its outputs ``(k,)``."""
+        """The cells of one example, with outputs ``(k,)``, in a table of predictions."""
 
 
 class ClassScoring(Scoring):
@@ -205,7 +205,7 @@ class ValueScoring(Scoring):
 
 
 def scoring_of(target: Target) -> Scoring:
-    """Returns what scores predictions of `target`."""
+    """The scoring of predictions of `target`."""
     kinds: dict[str, Callable[[Target], Scoring]] = {
         "class": ClassScoring,
         "multilabel": LabelScoring,

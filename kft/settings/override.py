@@ -53,7 +53,7 @@ def path_and_value(override: str) -> tuple[str, Any]:
 
 
 def step_into(node: Any, key: str, override: str) -> Any:
-    """Returns what `key` names in a list or an object, which gets one if it is not there."""
+    """The value of `key` in a list or an object, which gets an empty object if it lacks it."""
     place: Any = list_index(node, key, override) if isinstance(node, list) else key
     there = node[place] if isinstance(node, list) else node.get(key)
     inner = {} if there is None else there

@@ -16,7 +16,7 @@ MOST_FAULTS = 100
 
 
 def problem_and_fix(error: ValidationError) -> tuple[str, str]:
-    """Returns how many settings are wrong, and what to correct, a line for each."""
+    """The number of settings that are wrong, and a line for each."""
     faults = [describe(dict(fault)) for fault in error.errors() if not is_echo(dict(fault))]
     or_more = " or more" if error.error_count() >= MOST_FAULTS else ""
     count = "a setting is" if len(faults) == 1 else f"{len(faults)}{or_more} settings are"

@@ -36,7 +36,7 @@ def object_of(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def oddity_in(settings: Any) -> str | None:
-    """Returns what no setting can be, with its place, such as ``phases[0].name: holds …``."""
+    """The first value that no setting can have, such as ``phases[0].name: holds …``."""
     pending: list[tuple[str, int, Any]] = [("", 0, settings)]
     count = 0
     while pending:

@@ -25,7 +25,7 @@ PREPARED = "[0-9]*.[0-9]*.[0-9]*/dataset_info.json"
 
 
 def data_at(path: str, given: Mapping[str, Any]) -> Recognised:
-    """Returns what the ``data`` of a config has to say of what lies at `path`, but for its input.
+    """The ``data`` section of a config for the data at `path`, without its input.
 
     `given` are settings that it has already.
 
@@ -125,7 +125,7 @@ def prepared_in(path: str) -> list[Path]:
 
 
 def prepared_at(path: str) -> Recognised:
-    """Returns what names the only data set that tensorflow-datasets has prepared at `path`."""
+    """The name of the only data set that tensorflow-datasets has prepared at `path`."""
     found = prepared_in(path)
     folders = [file.resolve().parent for file in found]
     if len(found) != 1:

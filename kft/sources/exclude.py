@@ -30,7 +30,7 @@ def read_names(path: str) -> set[str]:
 
 
 def load_splits(data: DataSource, seed: int) -> Splits:
-    """Returns what `data` finds, without the examples that its `exclude` names.
+    """The splits of `data`, without the examples that its `exclude` names.
 
     Raises:
         DataError: There is nothing to train on, or the list cannot be read.

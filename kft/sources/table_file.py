@@ -70,11 +70,11 @@ class Rows:
             raise DataError(self.where, "has no line of data", "Add a line for each example")
 
     def cells(self, column: str) -> list[Any]:
-        """Returns what stands in `column`."""
+        """The cells of `column`."""
         return [row.cells.get(column) for row in self.rows]
 
     def read(self, column: str, read: Callable[[Any], T], faults: list[Fault]) -> list[T]:
-        """Returns what `read` makes of each cell of `column`; its ValueErrors become `faults`."""
+        """The result of `read` for each cell of `column`; its ValueErrors become `faults`."""
         found = []
         for row in self.rows:
             try:
@@ -119,7 +119,7 @@ class Rows:
 
 
 def read_table(path: str, verbatim: str | None = None) -> Rows:
-    """Returns what the table at `path` holds: CSV, or JSON lines if its ending says so.
+    """The table at `path`: CSV, or JSON lines if its ending says so.
 
     Cells lose the blanks at their ends, but for those of the column `verbatim`.
 
@@ -222,7 +222,7 @@ def refuse_too_many(cells: int, where: str) -> None:
 
 
 def csv_lines(text: str) -> Any:
-    """Returns what reads a CSV from its line of column names on."""
+    """A CSV reader that begins at the line of column names."""
     first = text.partition("\n")[0].removeprefix("sep=")
     delimiter = next((mark for mark in ",;\t" if mark in first), ",")
     lines = csv_reader(io.StringIO(text, newline=""), delimiter, strict=True)

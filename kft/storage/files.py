@@ -57,7 +57,7 @@ SORTS = {
 
 
 def local_size(path: str | Path, most: int = MOST_EXAMPLE_BYTES) -> int:
-    """Returns how many bytes the file of this machine at `path` holds; it is not opened.
+    """The size in bytes of the file of this machine at `path`, which is not opened.
 
     Raises:
         OSError: It is not there, is none that can be read to its end, such as a pipe or a device,

@@ -163,7 +163,7 @@ class Arrays(DataSource):
         )
 
     def _fetch(self, arrays: Sequence[np.ndarray]) -> Callable[[tf.Tensor], tf.Tensor]:
-        """Returns what fetches a row of `arrays`, counted through all of them."""
+        """A function that reads a row of `arrays`, counted through all of them."""
         import tensorflow as tf
 
         kinds = [f"{array.dtype} of shape {('n', *array.shape[1:])}" for array in arrays]

@@ -83,7 +83,7 @@ class Folder(DataSource):
         return self._split(examples, target.names)
 
     def _found(self) -> tuple[Listing, list[str], Layout, list[Example]]:
-        """Returns what lies below the path, what of it is readable, its layout and examples."""
+        """The listing of the path, its readable files, its layout and its examples."""
         listing = list_below(self.path)
         readable = self._readable(listing)
         layout = find_layout(inner_folders(listing.tops(), readable), self.split)
@@ -139,7 +139,7 @@ class Folder(DataSource):
         return sorted({example.label for example in examples}, key=natural)
 
     def _deeper(self, examples: Sequence[Example]) -> str | None:
-        """Returns what to do if the classes seem to lie one folder further down."""
+        """The fix if the classes seem to lie one folder further down; else None."""
         below = {tuple(example.name.split("/")[:2]) for example in examples if not example.split}
         if len(below) < 2 or any(example.name.count("/") < 2 for example in examples):
             return None

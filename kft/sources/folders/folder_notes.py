@@ -77,7 +77,7 @@ def same_folders(readable: Sequence[str]) -> Iterator[str]:
 
 
 def files(paths: Sequence[str]) -> str:
-    """Returns how many files `paths` are, in words."""
+    """The number of `paths`, in words."""
     return f"{len(paths)} file{'s' if len(paths) > 1 else ''}"
 
 

@@ -47,7 +47,7 @@ class Listing:
 
 
 def list_below(root: str) -> Listing:
-    """Returns what lies below `root`, but for hidden files and the litter of systems.
+    """The files and folders below `root`, but for hidden ones and files of the system.
 
     Links to folders are followed once, after all real folders.
 
@@ -58,7 +58,7 @@ def list_below(root: str) -> Listing:
 
 
 def list_local(root: str) -> Listing:
-    """Returns what `list_below` does for a folder of this machine."""
+    """As `list_below`, for a folder of this machine."""
     require_folder(root)
     found: defaultdict[str, list[str]] = defaultdict(list)
     seen: set[str] = set()
@@ -84,7 +84,7 @@ def list_local(root: str) -> Listing:
 
 
 def list_remote(root: str) -> Listing:
-    """Returns what `list_below` does for a `root` that is a URL, where there are no links."""
+    """As `list_below`, for a `root` that is a URL, where there are no links."""
     import tensorflow as tf
 
     def is_folder(name: str) -> bool:
@@ -121,7 +121,7 @@ def sort_of(name: str, is_folder: bool) -> str:
 
 
 def remote_entries(root: str, folder: str) -> list[str]:
-    """Returns what lies directly in a `folder` of a `root` that is a URL."""
+    """The entries directly in a `folder` of a `root` that is a URL."""
     import tensorflow as tf
 
     path = join(root, folder)
@@ -154,7 +154,7 @@ def require_remote_folder(path: str) -> None:
 
 
 def entries(root: str, folder: str) -> list[os.DirEntry[str]]:
-    """Returns what lies directly in a `folder` of `root`, sorted by name."""
+    """The entries directly in a `folder` of `root`, sorted by name."""
     path = os.path.join(root, folder)  # noqa: PTH118
     try:
         with os.scandir(path) as found:

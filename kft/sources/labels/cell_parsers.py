@@ -84,7 +84,7 @@ def split_in(rule: SplitRule) -> Callable[[Any], str]:
 
 
 def flag_in(cell: Any) -> bool:
-    """Returns whether a cell says yes: 0 or 1, true or false."""
+    """Whether a cell says yes: 0 or 1, true or false."""
     text = text_in(cell).lower()
     flags = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
     if text not in flags:
@@ -98,7 +98,7 @@ def group_in(cell: Any) -> str:
 
 
 def labels_in(separator: str) -> Callable[[Any], tuple[str, ...]]:
-    """Returns what reads all labels in a cell, a text or a list; an empty one has none."""
+    """A parser of all labels in a cell, a text or a list; an empty cell has none."""
 
     def read(cell: Any) -> tuple[str, ...]:
         if cell in ("", None, []):

@@ -23,7 +23,7 @@ def predicted_in(
     called: str | Sequence[str],
     names: Sequence[str] | None,
 ) -> LabelColumns:
-    """Returns what is to be predicted of examples that have these `labels`.
+    """The label columns of examples that have these `labels`.
 
     Of a class they are as in `number_classes`; else numbers ``(n,)`` or ``(n, k)``, or of several
     labels also lists, object ``(n,)``. `called` is what the data calls them or each column of
@@ -52,7 +52,7 @@ def predicted_in(
 def column_names(
     where: str, count: int, called: str | Sequence[str], names: Sequence[str] | None
 ) -> tuple[str, ...]:
-    """Returns what `count` columns are called: by `names`, else as the data does."""
+    """The names of `count` columns: `names`, else as the data calls them."""
     if names is not None:
         check_names(names, least=1)
         if len(names) != count:

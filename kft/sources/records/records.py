@@ -94,7 +94,7 @@ def read_columns(
 def column_specs(
     where: str, messages: tf.Tensor, features: FeatureMap, predicts: TargetKind
 ) -> dict[str, Any]:
-    """Returns how each column is read, judged by the first `messages`."""
+    """The feature spec of each column, judged by the first `messages`."""
     import tensorflow as tf
 
     first = messages[0].numpy()
@@ -127,7 +127,7 @@ def lists_of(rows: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def list_dtype(where: str, messages: tf.Tensor, key: str) -> tf.DType:
-    """Returns what the lists of the feature `key` hold, judged by the first that is not empty."""
+    """The dtype of the lists of the feature `key`, judged by the first that is not empty."""
     for message in messages.numpy():
         sort, count = sort_of(features_of(where, message).get(key))
         if count:
@@ -139,7 +139,7 @@ def list_dtype(where: str, messages: tf.Tensor, key: str) -> tf.DType:
 
 
 def spec_of(where: str, message: bytes, key: str, *, single: bool) -> tf.io.FixedLenFeature:
-    """Returns how the feature `key` is read, judged by one `message`.
+    """The spec by which the feature `key` is read, judged by one `message`.
 
     Several numbers are a vector, which `single` refuses.
 
@@ -159,14 +159,14 @@ def spec_of(where: str, message: bytes, key: str, *, single: bool) -> tf.io.Fixe
 
 
 def dtypes() -> dict[str, tf.DType]:
-    """Returns what TensorFlow calls what features hold."""
+    """The TensorFlow dtype of each kind of feature."""
     import tensorflow as tf
 
     return {"bytes_list": tf.string, "int64_list": tf.int64, "float_list": tf.float32}
 
 
 def sort_of(values: Any) -> tuple[str, int]:
-    """Returns what a feature holds, and how many of them; one that is not there, nothing."""
+    """The kind of values in a feature, and their number; a feature that is not there has none."""
     sort = None if values is None else values.WhichOneof("kind")
     return (sort, len(getattr(values, sort).value)) if sort else ("", 0)
 
@@ -207,7 +207,7 @@ def features_of(where: str, message: bytes) -> Mapping[str, Any]:
 def fetch_feature(
     where: str, read: Callable[[int], bytes], key: str
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns what fetches the feature `key` of the message that `read` returns.
+    """A function that reads the feature `key` of the message that `read` returns.
 
     Raises:
         DataError: The first message lacks it.

@@ -32,7 +32,7 @@ class Manifest:
     def keys_of(
         self, names: Sequence[str], data: str, files: Sequence[str] | None = None
     ) -> list[str]:
-        """Returns what `names`, all examples of the `data`, are called here.
+        """The keys by which `names`, all examples of the `data`, are listed here.
 
         That may be in the other Unicode form, or the path in `files`.
 

@@ -84,7 +84,7 @@ class Tfds(DataSource):
         return f"data.name {self.name!r}"
 
     def _supervised(self, builder: tfds.core.DatasetBuilder) -> FeatureMap:
-        """Returns what the data set names as its input and label."""
+        """The features that the data set names as its input and label."""
         keys = builder.info.supervised_keys
         if not (keys and len(keys) == 2 and all(isinstance(key, str) for key in keys)):
             raise DataError(
@@ -139,7 +139,7 @@ def column(parts: Mapping[str, Stored], role: str) -> np.ndarray:
 
 
 def joined(parts: Sequence[Stored]) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns what fetches an example of all `parts`, counted through them."""
+    """A function that reads an example of any of `parts`, counted through them."""
     import tensorflow as tf
 
     if len(parts) == 1:

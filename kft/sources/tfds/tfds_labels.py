@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def target_kind(builder: tfds.core.DatasetBuilder, features: FeatureMap) -> TargetKind:
-    """Returns what the type of the labels says is to be predicted.
+    """The kind of target, judged by the type of the labels.
 
     Floats are values; a list, a vector, or several features are several labels; all else a class.
     """

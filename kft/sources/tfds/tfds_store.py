@@ -70,7 +70,7 @@ class ArrayRecords:
 def stored(
     builder: tfds.core.DatasetBuilder, split: str, features: FeatureMap, predicts: TargetKind
 ) -> Stored:
-    """Returns what the `split` of a prepared data set holds.
+    """The `split` of a prepared data set.
 
     The formats tfrecord and array_record are read record by record. Of others the inputs, as
     bytes, are held in memory.
@@ -100,7 +100,7 @@ def stored(
 def held(
     builder: tfds.core.DatasetBuilder, split: str, features: FeatureMap, predicts: TargetKind
 ) -> Stored:
-    """Returns what a `split` holds whose format has no way to one example."""
+    """A `split` in memory, of a format that cannot be read one example at a time."""
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -128,7 +128,7 @@ def held(
 
 
 def value_at(row: Mapping[str, Any], key: str) -> Any:
-    """Returns what `key`, such as ``attributes/Male``, names in a row."""
+    """The value of `key`, such as ``attributes/Male``, in a row."""
     value: Any = row
     for part in key.split("/"):
         value = value[part]
