@@ -1,4 +1,4 @@
-"""What kind of data lies at a path, and what a first config has to say of it."""
+"""Recognises the kind of data at a path, and writes the ``data`` section of a first config."""
 
 from __future__ import annotations
 
@@ -130,12 +130,14 @@ def prepared_at(path: str) -> Recognised:
     folders = [file.resolve().parent for file in found]
     if len(found) != 1:
         problem = f"holds the data sets {quoted([*map(str, folders)])}" if found else "holds none"
-        raise DataError(path, problem, "Give the folder of one that is prepared")
+        raise DataError(path, problem, "Give the folder of one prepared data set")
     name = json.loads(found[0].read_text(encoding="utf-8")).get("name")
     above = next((parent for parent in folders[0].parents if parent.name == name), None)
     if above is None:
         raise DataError(
-            path, f"is a data set {name!r} in no folder of that name", "Move it into one"
+            path,
+            f"is a data set {name!r} in no folder of that name",
+            f"Move it into a folder {name!r}",
         )
     config = "/".join(folders[0].relative_to(above).parts[:-1])
     called = f"{name}/{config}" if config else str(name)

@@ -60,7 +60,7 @@ def drop_excluded(splits: Splits, path: str | None) -> Splits:
             where=f"data.exclude {path!r}",
             problem="leaves no example "
             + (f"in {empty[0]}" if empty else f"of {gone[0]!r} to train on"),
-            fix="Take some names out of it",
+            fix="Remove some names from this list",
         )
     count = sum(splits.sizes.values()) - sum(split.size for split in kept.values())
     notes = [f"{count} examples are left out, as data.exclude says"]

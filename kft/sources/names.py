@@ -1,4 +1,4 @@
-"""Names of classes and examples: on one line, in one Unicode form, and what tells them apart."""
+"""Names of classes and examples: on one line, in one Unicode form, and how they differ."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def appearance(name: str) -> str:
 
 
 def quoted_apart(names: Sequence[str]) -> list[str]:
-    """`names` in quotes; spelled out if some of them could not be told apart otherwise."""
+    """`names` in quotes; spelled out if some of them would look the same otherwise."""
     forms = {normalize("NFKC", name) for name in names}
     return [*map(repr if len(forms) == len(names) else spelled_out, names)]
 

@@ -16,7 +16,7 @@ from kft.settings.strict_json import parse
 from kft.storage.files import csv_reader, read_text
 
 JSON_ENDINGS = (".jsonl", ".ndjson", ".json")
-TOLD = 10
+SHOWN = 10
 LONGEST_FAULT = 300
 
 T = TypeVar("T")
@@ -62,9 +62,9 @@ class Rows:
                 self.where,
                 "; ".join(
                     f"has no column {name!r}{closest(name, self.columns)}"
-                    for name in missing[:TOLD]
+                    for name in missing[:SHOWN]
                 ),
-                "Correct the name, here or in the table",
+                "Correct the name in the config or in the table",
             )
         if not self.rows:
             raise DataError(self.where, "has no line of data", "Add a line for each example")
@@ -107,14 +107,16 @@ class Rows:
     def refuse(self, faults: Sequence[Fault]) -> None:
         """Raises DataError if there are `faults`; it names the first of them."""
         if faults:
-            told = [
+            lines = [
                 f"line {fault.line}: {fault.problem[:LONGEST_FAULT]}"
-                for fault in sorted(faults)[:TOLD]
+                for fault in sorted(faults)[:SHOWN]
             ]
-            more = f"; and {len(faults) - TOLD} more" if len(faults) > TOLD else ""
+            more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
             count = counted(len(faults), "fault")
             raise DataError(
-                self.where, f"has {count}: {'; '.join(told)}{more}", "Correct the table"
+                self.where,
+                f"has {count}: {'; '.join(lines)}{more}",
+                "Correct these lines of the table",
             )
 
 
@@ -197,7 +199,9 @@ def csv_rows(
                 faults.append(Fault(lines.line_num, problem))
     except csv.Error as error:
         raise DataError(
-            f"{where}, line {lines.line_num}", f"is no CSV: {error}", "Correct it"
+            f"{where}, line {lines.line_num}",
+            f"is no CSV: {error}",
+            "Close the quotes of each cell in this line, and double those inside a cell",
         ) from error
     return columns, tuple(rows)
 
@@ -207,7 +211,8 @@ def columns_of(cells: Sequence[str], where: str) -> tuple[str, ...]:
     columns = tuple(name.strip() for name in cells)
     twice = [name for name in repeated(columns) if name]
     if twice:
-        raise DataError(where, f"has two columns {quoted(twice)}", "Rename one")
+        fix = "Give each column a name of its own"
+        raise DataError(where, f"has two columns {quoted(twice)}", fix)
     return columns
 
 
@@ -217,7 +222,7 @@ def refuse_too_many(cells: int, where: str) -> None:
         raise DataError(
             where,
             f"has more than {MOST_CELLS} cells",
-            "Leave out the columns that no setting names, or divide it",
+            "Leave out the columns that no setting names, or split the table into several",
         )
 
 

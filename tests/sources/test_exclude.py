@@ -50,7 +50,7 @@ def test_a_name_is_left_out_in_either_unicode_form_but_as_itself_first(source):
 @pytest.mark.parametrize(
     ("names", "fault"),
     [
-        (range(0, 22, 3), "leaves no example of 'low' to train on. Take"),
+        (range(0, 22, 3), "leaves no example of 'low' to train on. Remove"),
         (range(22), "leaves no example in train"),
     ],
 )

@@ -136,7 +136,7 @@ class Arrays(DataSource):
             raise DataError(
                 self._where,
                 f"has {size} examples in {self.inputs!r}, but {key!r} is of shape {column.shape}",
-                "Write one row of it for each example",
+                f"Write one row of {key!r} for each example",
             )
         return column[:, 0] if column.shape[1:] == (1,) else column
 
@@ -151,7 +151,9 @@ class Arrays(DataSource):
         """Refuses parts that differ in the `kinds` of their arrays."""
         if len({*kinds}) > 1:
             raise DataError(
-                self._where, f"has {what} of different kinds: {', '.join(kinds)}", "Make them one"
+                self._where,
+                f"has {what} of different kinds: {', '.join(kinds)}",
+                "Give the arrays of all splits one dtype and shape",
             )
 
     def _missing(self, arrays: Mapping[str, np.ndarray], setting: str, key: str) -> DataError:
@@ -159,7 +161,7 @@ class Arrays(DataSource):
         return DataError(
             self._where,
             f"has no array {key!r}; it has {quoted(sorted(arrays)) or 'none'}",
-            f"Set data.{setting} to what it is called there",
+            f"Set data.{setting} to the name of one of these arrays",
         )
 
     def _fetch(self, arrays: Sequence[np.ndarray]) -> Callable[[tf.Tensor], tf.Tensor]:

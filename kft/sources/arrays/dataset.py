@@ -137,7 +137,7 @@ def held_split(dataset: tf.data.Dataset, name: str, source: Datasets) -> Split:
 
     pairs = list(dataset.as_numpy_iterator())
     if not pairs:
-        raise fault(name, "holds no example", "Give it some")
+        raise fault(name, "holds no example", "Give a dataset with at least one example")
     shapes = sorted({np.shape(raw) for raw, _ in pairs})
     if len(shapes) > 1:
         raise fault(

@@ -62,7 +62,7 @@ class Tensors(Input):
                 where="data.input",
                 problem=f"takes {self.dtype} of shape {self.shape}, but the data holds "
                 f"{found.name} of shape {tuple(example.shape)}",
-                fix="Set its shape and dtype to those",
+                fix="Set shape and dtype of data.input to those of the data",
             )
         return tf.cast(example, wanted) if widened else example
 

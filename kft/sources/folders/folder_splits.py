@@ -27,7 +27,7 @@ def refuse_splits(
             where=where,
             problem=f"has no folder {quoted(gone)}, which data.split.names has; it has "
             f"{quoted([*tops]) or 'none'}",
-            fix="Correct the names",
+            fix="Set data.split.names to names of folders that are there",
         )
     if layout.splits and "train" not in layout.splits.values():
         raise DataError(

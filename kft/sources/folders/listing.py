@@ -131,7 +131,7 @@ def remote_entries(root: str, folder: str) -> list[str]:
         raise DataError(
             where=f"data.path {root!r}",
             problem=f"its folder {path!r} cannot be listed: {reason(error)}",
-            fix="Give your user the right to read it",
+            fix="Give the account that runs kft permission to list it",
         ) from error
     return [name for name in names if name.strip("/")]
 
@@ -145,9 +145,9 @@ def require_remote_folder(path: str) -> None:
     try:
         found = tf.io.gfile.stat(path)
     except tf.errors.NotFoundError as error:
-        raise DataError(where, "does not exist", "Correct the path") from error
+        raise DataError(where, "does not exist", "Correct the URL in data.path") from error
     except tf.errors.OpError as error:
-        fix = "Look whether the network and your rights to it are as they should be"
+        fix = "Check the network connection, and your permission to read this URL"
         raise DataError(where, f"cannot be read: {reason(error)}", fix) from error
     if not found.is_directory:
         raise DataError(where, "is a file, expected a folder", "Give the folder it lies in")
@@ -163,7 +163,7 @@ def entries(root: str, folder: str) -> list[os.DirEntry[str]]:
         raise DataError(
             where=f"data.path {root!r}",
             problem=f"its folder {path!r} cannot be listed: {error.strerror}",
-            fix="Give your user the right to read it, or move it out of there",
+            fix="Make the folder readable (chmod u+rx), or move it out of data.path",
         ) from error
 
 
@@ -192,7 +192,7 @@ def require_folder(path: str) -> None:
                 "Give the folder it lies in; of files, a table is .csv or .jsonl, arrays are .npz",
             ),
         }
-        what, fix = next(told for end, told in endings.items() if path.lower().endswith(end))
+        what, fix = next(advice for end, advice in endings.items() if path.lower().endswith(end))
         raise DataError(where, f"is {what}, expected a folder", fix)
     if not os.path.isdir(path):  # noqa: PTH112
         raise DataError(
@@ -209,7 +209,7 @@ def near_miss(path: str) -> str:
     if os.path.isdir(path):  # noqa: PTH112
         return f"{path!r} is a folder"
     if os.path.lexists(path):
-        return f"of {path!r} the system says: {local_fault(path)}"
+        return f"{path!r}: {local_fault(path)}"
     parent, name = os.path.split(path.rstrip("/"))
     while not os.path.isdir(parent):  # noqa: PTH112
         parent, name = os.path.split(parent)

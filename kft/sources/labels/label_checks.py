@@ -27,8 +27,8 @@ def check_names(class_names: Sequence[str], least: int = 2) -> None:
         if printable(name) != name:
             raise DataError(
                 where="class_names",
-                problem=f"hold {name!r}, which has characters that are no text on one line",
-                fix="Take them out of it",
+                problem=f"hold {name!r}, which has line breaks or characters that are no text",
+                fix="Remove these characters from the name",
             )
 
 
@@ -42,7 +42,7 @@ def check_elements(dataset: tf.data.Dataset, name: str, predicts: str, names: in
     if not isinstance(dataset, tf.data.Dataset):
         raise fault(name, f"is a {type(dataset).__name__}", "Give a tf.data.Dataset")
     if int(dataset.cardinality()) == tf.data.INFINITE_CARDINALITY:
-        raise fault(name, "never ends", "Take its repeat() away: the engine counts epochs")
+        raise fault(name, "never ends", "Remove its repeat(): the engine counts epochs")
     spec = dataset.element_spec
     if not (isinstance(spec, tuple) and [type(part) for part in spec] == [tf.TensorSpec] * 2):
         raise fault(name, f"has elements {spec}", "Map them to (raw, label)")
@@ -54,7 +54,7 @@ def check_elements(dataset: tf.data.Dataset, name: str, predicts: str, names: in
             name,
             f"has labels of dtype {label.dtype.name} and shape {label.shape}, expected one "
             "integer for each example",
-            "Take its batch() away with unbatch(), and give class numbers instead of one-hot rows",
+            "Undo its batch() with unbatch(), and give class numbers instead of one-hot rows",
         )
 
 
@@ -66,7 +66,7 @@ def check_row(label: tf.TensorSpec, name: str, names: int) -> None:
             name,
             f"has labels of dtype {label.dtype.name} and shape {label.shape}, expected {names} "
             "numbers for each example",
-            "Take its batch() away with unbatch(), and give a number for each name",
+            "Undo its batch() with unbatch(), and give a number for each name",
         )
 
 
@@ -90,7 +90,7 @@ def check_trained(train: Split, target: Target) -> None:
         raise fault(
             "train",
             f"has no example of {', '.join(map(repr, missing))}",
-            "Add some, or take the class out of class_names and number the others anew",
+            "Add examples of it, or remove it from class_names and renumber the others",
         )
 
 

@@ -1,4 +1,4 @@
-"""What a table says that is to be predicted: a class, several labels, or values."""
+"""The columns of labels in a table: a class, several labels, or values."""
 
 from __future__ import annotations
 
@@ -65,21 +65,21 @@ class LabelColumns:
         least = 2 if self.kind == "class" else 1
         if len(self.names) < least:
             what = f"only the class {quoted(self.names)}" if self.names else "no label in any line"
-            raise DataError(where, f"has {what}", "Add lines with others")
+            raise DataError(where, f"has {what}", "Add lines with other classes or labels")
         numbers = len(self.names) * len(self.shown)
         if self.kind == "multilabel" and FLOAT_BYTES * numbers > MOST_LABEL_BYTES:
             raise DataError(
                 where,
                 f"has {len(self.names)} labels for {len(self.shown)} examples, which are {numbers} "
                 f"numbers, expected up to {MOST_LABEL_BYTES // FLOAT_BYTES}",
-                "Leave out rare labels, or look whether it is labels that the column holds",
+                "Leave out rare labels, or check that the column holds labels",
             )
         there = {name for shown in self.shown for name in shown}
         if absent := [name for name in self.names if name not in there]:
             raise DataError(
                 where,
                 f"has no example of {quoted(absent)}",
-                "Add some, or leave it out of the data and of the names",
+                "Add examples of it, or leave it out of the data and of the names",
             )
         return Target(self.kind, self.names)
 

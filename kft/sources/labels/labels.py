@@ -90,8 +90,12 @@ def numbers_of(where: str, labels: np.ndarray, kind: TargetKind) -> np.ndarray:
         ~(np.abs(table) < LARGEST if is_value else (table == 0) | (table == 1))
     ]
     if wrong.size:
-        expected = "numbers that can be learned" if is_value else "0 or 1"
-        raise DataError(where, f"has the label {wrong[0]}, expected {expected}", "Correct it")
+        expected = "a finite number of ordinary size" if is_value else "0 or 1"
+        raise DataError(
+            where,
+            f"has the label {wrong[0]}, expected {expected}",
+            f"Set each label to {expected}, or leave the example out",
+        )
     return table
 
 
@@ -110,7 +114,7 @@ def labels_listed(where: str, rows: np.ndarray, names: Sequence[str] | None) -> 
     """Returns the labels that lists name by number or text, object ``(n,)``.
 
     Raises:
-        DataError: They are no such lists, or rather say something else of each of several things.
+        DataError: They are no such lists, or one number for each of several labels.
     """
     import numpy as np
 
@@ -120,8 +124,8 @@ def labels_listed(where: str, rows: np.ndarray, names: Sequence[str] | None) -> 
     if len({*map(len, shown)}) == 1 and any(len({*each}) < len(each) for each in shown):
         raise DataError(
             where,
-            f"has a list of {len(shown[0])} for every example, in which labels stand twice",
-            "Give 0 or 1 for each label, or lists of different ones",
+            f"has a list of {len(shown[0])} for every example, with repeated labels",
+            "Give 0 or 1 for each label, or lists in which each label stands once",
         )
     return LabelColumns("multilabel", labels, [tuple(dict.fromkeys(each)) for each in shown])
 
@@ -157,7 +161,7 @@ def number_classes(
         order = sorted(range(len(names)), key=lambda index: natural(names[index]))
         if len(names) < least:
             found = f"only the label {names}, expected two or more" if names else "no label"
-            raise DataError(where, f"has {found}", "Add some")
+            raise DataError(where, f"has {found}", "Add examples with other labels")
         return tuple(names[index] for index in order), np.argsort(order)[numbers].astype("int32")
     check_names(class_names, least)
     if kind in "iub":
@@ -178,7 +182,7 @@ def in_range(where: str, numbers: np.ndarray, classes: int) -> np.ndarray:
         raise DataError(
             where,
             f"has the label {outside[0]}, but there are {classes} class names",
-            f"Give labels from 0 to {classes - 1}, or more names",
+            f"Give labels from 0 to {classes - 1}, or add class names",
         )
     return numbers.astype("int32")
 

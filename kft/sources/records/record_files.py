@@ -72,9 +72,12 @@ def unreadable(path: str, error: tf.errors.OpError) -> DataError:
     import tensorflow as tf
 
     if not isinstance(error, tf.errors.DataLossError):
-        return DataError(path, f"cannot be read: {one_line(error)}", "Give files that you may read")
+        return DataError(path, f"cannot be read: {one_line(error)}", "Make the file readable")
     if read_part(path, 0, 2) == GZIP:
-        return DataError(path, "is compressed, which leaves no way to one record", "Unpack it")
+        problem = "is compressed, so single records cannot be read"
+        return DataError(path, problem, "Decompress it")
     return DataError(
-        path, f"is damaged, cut short or no TFRecord file: {one_line(error)}", "Write it again"
+        path,
+        f"is damaged, cut short or no TFRecord file: {one_line(error)}",
+        "Write the file again with tf.io.TFRecordWriter",
     )

@@ -87,7 +87,7 @@ def read_columns(
         for feature, columns in found.items():
             columns.append(rows_of(parsed[feature]))
     if not specs:
-        raise DataError(where, "holds no record", "Give some")
+        raise DataError(where, "holds no record", "Give files with at least one record")
     return features.by_role({feature: np.concatenate(each) for feature, each in found.items()})
 
 
@@ -134,7 +134,9 @@ def list_dtype(where: str, messages: tf.Tensor, key: str) -> tf.DType:
             return dtypes()[sort]
     feature_of(where, messages[0].numpy(), key)
     raise DataError(
-        where, f"has nothing in the feature {key!r} of its first records", "Name another"
+        where,
+        f"has nothing in the feature {key!r} of its first records",
+        "Name a feature that has values in data.features",
     )
 
 
@@ -153,7 +155,9 @@ def spec_of(where: str, message: bytes, key: str, *, single: bool) -> tf.io.Fixe
         raise DataError(
             where,
             f"has {count} values in the feature {key!r}, expected one",
-            "Name another" + ("; for several labels or values, set data.predicts" * single),
+            "Name another feature in data.features"
+            + '; for several labels or values, set data.predicts to "multilabel" or "value"'
+            * single,
         )
     return tf.io.FixedLenFeature(() if count == 1 else (count,), dtypes()[sort])
 
@@ -182,7 +186,7 @@ def feature_of(where: str, message: bytes, key: str) -> Any:
         raise DataError(
             where,
             f"has no feature {key!r}{closest(key, found)}",
-            "Set data.features to what they are called there",
+            "Set data.features to names of features that are there",
         )
     return found[key]
 
@@ -200,7 +204,9 @@ def features_of(where: str, message: bytes) -> Mapping[str, Any]:
         return dict(tf.train.Example.FromString(message).features.feature)
     except DecodeError as error:
         raise DataError(
-            where, "holds records that are no tf.train.Example", "Write them as such"
+            where,
+            "holds records that are no tf.train.Example",
+            "Write each record as a serialized tf.train.Example",
         ) from error
 
 

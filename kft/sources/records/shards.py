@@ -42,7 +42,8 @@ def refuse_unread(file: str, where: str) -> None:
     """Raises DataError if a `file` of this machine is none that can be read, such as a pipe."""
     fault = None if is_remote(file) else local_fault(file, sys.maxsize)
     if fault is not None:
-        raise DataError(f"{where} {file!r}", f"cannot be read: {fault}", "Take it away from there")
+        fix = "Move it elsewhere, or give a pattern that does not match it"
+        raise DataError(f"{where} {file!r}", f"cannot be read: {fault}", fix)
 
 
 def glob_remote(pattern: str, where: str) -> list[str]:
@@ -69,4 +70,5 @@ def refuse_gaps(files: Sequence[str], where: str) -> None:
         if number not in there
     ]
     if missing:
-        raise DataError(where, f"lacks the shards {quoted(missing, 3)}", "Put them there")
+        fix = "Add the missing files, or rename those of a smaller set"
+        raise DataError(where, f"lacks the shards {quoted(missing, 3)}", fix)

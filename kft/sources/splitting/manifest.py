@@ -34,7 +34,7 @@ class Manifest:
     ) -> list[str]:
         """The keys by which `names`, all examples of the `data`, are listed here.
 
-        That may be in the other Unicode form, or the path in `files`.
+        A key may be the name in another Unicode form, or the path in `files`.
 
         Raises:
             DataError: An example is not listed, or what is listed is no example.
@@ -56,7 +56,7 @@ class Manifest:
             raise DataError(
                 where=self.where,
                 problem=f"{', and '.join(found)}: {len(new)} too few, {len(gone)} too many",
-                fix="Take the same data that it was made of, or correct its lines",
+                fix="Use the data that the list was made from, or correct its lines",
             )
         return keys
 

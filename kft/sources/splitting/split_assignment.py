@@ -85,9 +85,9 @@ def divide(examples: Examples, rule: SplitRule, seed: int) -> Division:
     Data that has no validation split of its own gives a share of its training examples to it.
 
     Raises:
-        DataError: A group is on two sides, there is nothing to train on or to validate with, or
-            train lacks a class. Where each example shows one class and the shares divide, every
-            split must have one of each.
+        DataError: A group is in more than one split, there is nothing to train on or to validate
+            with, or train lacks a class. Where each example shows one class and the shares divide,
+            every split must have one of each.
     """
     import numpy as np
 
@@ -134,13 +134,13 @@ def by_shares(
 
 
 def refuse_repeats(examples: Examples) -> None:
-    """Refuses names that do not tell examples apart, and splits that only some have."""
+    """Refuses names that several examples have, and splits that only some examples have."""
     twice = [name for name, count in Counter(examples.names).items() if count > 1]
     if twice:
         raise DataError(
             examples.where,
             f"has more than one example with the name {quoted(twice, 3)}",
-            "Keep one of each",
+            "Give each example a name of its own",
         )
     without = [
         name for name, to in zip(examples.names, examples.given or (), strict=False) if to is None
@@ -149,7 +149,7 @@ def refuse_repeats(examples: Examples) -> None:
         raise DataError(
             examples.where,
             f"gives no split for {quoted(without, 3)}, but for others",
-            "Give one to all of them or to none",
+            "Give a split to all examples or to none",
         )
 
 
@@ -181,7 +181,7 @@ def checked(examples: Examples, chosen: np.ndarray, groups: Sequence[str] | None
             raise DataError(
                 examples.where,
                 f"has no example for {split} among its {len(chosen)}",
-                "Give some of them to it" if examples.given else "Add examples",
+                f"Move some examples to {split}" if examples.given else "Add examples",
             )
     classes: dict[str, set[str]] = {split: set() for split in SPLITS if split in chosen}
     for split, shown in zip(chosen, examples.labels, strict=True):
@@ -196,18 +196,20 @@ def checked(examples: Examples, chosen: np.ndarray, groups: Sequence[str] | None
 
 
 def check_group_leakage(where: str, chosen: np.ndarray, groups: Sequence[str] | None) -> None:
-    """Refuses a group that is on two sides: the model would be judged by what it has seen."""
-    sides: dict[str, set[str]] = {}
+    """Refuses a group in more than one split: the model would be judged by what it has seen."""
+    splits_of: dict[str, set[str]] = {}
     for group, split in zip(groups or (), chosen, strict=False):
         if group:
-            sides.setdefault(group, set()).add(str(split))
-    torn = [group for group, splits in sides.items() if len(splits) > 1]
-    if torn:
-        both = " and ".join(split for split in SPLITS if split in sides[torn[0]])
+            splits_of.setdefault(group, set()).add(str(split))
+    leaking = [group for group, splits in splits_of.items() if len(splits) > 1]
+    if leaking:
+        first = leaking[0]
+        named = " and ".join(split for split in SPLITS if split in splits_of[first])
         raise DataError(
             where,
-            f"{len(torn)} of its groups are on two sides, such as {torn[0]!r} in {both}",
-            "Give each group to one split, or leave the groups out",
+            f"{len(leaking)} of its groups are in more than one split, such as {first!r} in "
+            f"{named}",
+            "Move all examples of a group to one split, or leave the groups out",
         )
 
 

@@ -36,7 +36,7 @@ class SplitRule(Settings):
         test: Share held out for the report; 0 makes no test split.
         group: A regular expression that finds the group of an example in its name, the path
             below the data folder: what its parentheses hold, as in ``patient_(\d+)``, or all that
-            it matches. Examples of one group are never on two sides.
+            it matches. All examples of a group are in one split.
         manifest: The ``split.csv`` of an earlier run, or another CSV with the columns ``path``
             and ``split``. It names every example, and its splits are taken; the shares are
             unused.
@@ -92,8 +92,8 @@ def assign(
 
     `labels` are the classes that each example shows: one, several or none. An example's place is
     a hash of `seed` and its name, so others that come or go do not move it. With `groups` it is
-    the hash of its group, if that is not empty, and no group is on two sides. Where a split has no
-    example of a class, the one with the nearest hash is given up by a split that has two or more.
+    the hash of its group, if that is not empty, and each group is in one split. Where a split has
+    no example of a class, a split that has two or more gives up the one with the nearest hash.
     Only such an example can ever move: back, once the split has one of its own. A class with
     fewer examples (or groups) than there are splits has one in train at least, and still lacks
     some; see `require_every_class`.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Tfds(DataSource):
     """A data set of tensorflow-datasets that is prepared on a disk.
 
-    Its splits ``train``, ``validation`` and ``test``, or other words for them, are kept. Without
+    Its splits ``train``, ``validation`` and ``test``, or other words for them, are used. Without
     one for validation, `split` takes its share out of train. Examples are called by split and
     place, such as ``train/17``. Encoded pictures stay so until `input` reads them.
 
@@ -39,11 +39,11 @@ class Tfds(DataSource):
         data_dir: Where it is prepared; may be a URL. Left out, where tensorflow-datasets looks.
         download: Whether to download and prepare it if it is not there. A run, and also
             ``kft plan`` and ``kft check``, then does so.
-        features: Left out, what the data set names as its input and label.
+        features: Left out, those that the data set names as its input and label.
         predicts: One ``class``, any number of labels (``multilabel``), or numbers (``value``).
             Left out, what the type of the label says: floats are values, and a list or vector of
             other things is several labels.
-        own_splits: Whether its splits are kept. If not, all their examples are divided by `split`.
+        own_splits: Whether its splits are used. If not, all their examples are divided by `split`.
         split: How to divide what is not divided yet.
     """
 
@@ -91,7 +91,7 @@ class Tfds(DataSource):
                 self._where,
                 "does not say which of its features are the input and the label: "
                 f"{quoted(sorted(builder.info.features))}",
-                "Say it in data.features",
+                "Name them: --set data.features.input=NAME --set data.features.label=NAME",
             )
         return FeatureMap(input=keys[0], label=keys[1])
 
@@ -105,10 +105,10 @@ class Tfds(DataSource):
             raise DataError(
                 self._where,
                 f"has no split 'train' among {quoted(builder.info.splits) or 'none'}",
-                "Take another, say in data.split.names what they are, or set data.own_splits to "
-                "false to divide what it has"
+                "Say in data.split.names which split is which, or set data.own_splits to false to "
+                "divide all examples"
                 if splits
-                else "Say in data.split.names what they are, or take another",
+                else "Say in data.split.names which split is which",
             )
         return [*splits]
 

@@ -1,4 +1,4 @@
-"""What a data set of tensorflow-datasets says of its labels."""
+"""The labels of a data set of tensorflow-datasets, and the target that they stand for."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def feature_at(builder: tfds.core.DatasetBuilder, key: str) -> tuple[Any, bool]:
             raise DataError(
                 where,
                 f"has no feature {key!r}{closest(part, inner)}",
-                "Set data.features to what they are called there",
+                "Set data.features to names of features that are there",
             )
         feature = inner[part]
         if isinstance(feature, tfds.features.Sequence):
@@ -73,7 +73,7 @@ def used_classes(
         raise DataError(
             f"data.name {builder.info.full_name!r}",
             f"has {int((labels < 0).sum())} examples without a label among the others",
-            "Take another data set, or make one of those with a label",
+            "Use another data set, or prepare one of the examples with a label",
         )
     every = [printable(name) for name in feature.names]
     names = np.array(every)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Stored:
-    """What one split holds.
+    """The examples of one split.
 
     Attributes:
         columns: As `read_columns` returns them.
@@ -84,7 +84,8 @@ def stored(
     paths = [str(path) for path in builder.info.splits[split].filepaths]
     file_format = builder.info.file_format.value
     if file_format == "array_record" and is_remote(paths[0]):
-        raise DataError(where, "is array_record at a URL", "Copy it to a disk, or use tfrecord")
+        fix = "Copy it to a local disk, or prepare it as tfrecord"
+        raise DataError(where, "is array_record at a URL", fix)
     stores: dict[str, Any] = {"tfrecord": RecordFiles, "array_record": ArrayRecords}
     try:
         if file_format not in stores:
@@ -94,7 +95,8 @@ def stored(
         return Stored(columns, fetch_feature(where, store.read, features.input))
     except (ImportError, OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
         reason = str(error).splitlines()[0].split("}} ")[-1]
-        raise DataError(where, f"cannot be read: {reason}", "Prepare it again") from error
+        fix = "Prepare it again with tensorflow-datasets"
+        raise DataError(where, f"cannot be read: {reason}", fix) from error
 
 
 def held(
@@ -105,13 +107,13 @@ def held(
     import tensorflow_datasets as tfds
 
     size, budget = builder.info.splits[split].num_bytes, memory_budget()
-    told = f"{split} is stored as {builder.info.file_format.value}, from end to end only"
+    stored_as = f"{split} is stored as {builder.info.file_format.value}, from end to end only"
     if size > budget:
         raise DataError(
             f"data.name {builder.info.full_name!r}",
-            f"{told}, and its {size / 1e6:,.0f} MB do not fit into a quarter of the free memory, "
-            f"{budget / 1e6:,.0f} MB",
-            'Prepare it anew with file_format="array_record"',
+            f"{stored_as}, and its {size / 1e6:,.0f} MB do not fit into a quarter of the free "
+            f"memory, {budget / 1e6:,.0f} MB",
+            'Prepare it again with file_format="array_record"',
         )
     skip = tfds.decode.SkipDecoding()
     in_order = tfds.ReadConfig(interleave_cycle_length=1)
@@ -123,7 +125,7 @@ def held(
         key: column([value_at(row, key) for row in rows], is_list=key in lists)
         for key in features.read_at_once
     }
-    note = f"{told}: its examples, {size / 1e6:,.1f} MB, are held in memory"
+    note = f"{stored_as}: its examples, {size / 1e6:,.1f} MB, are held in memory"
     return Stored(features.by_role(columns), lambda index: tf.gather(inputs, index), note)
 
 

@@ -188,8 +188,12 @@ def test_pixels_are_pictures(tmp_path, shape):
 @pytest.mark.parametrize(
     ("arrays", "settings", "message"),
     [
-        ({"x": ROWS, "z": LABELS}, {}, "no array 'y'; it has 'x', 'z'. Set data.labels to what"),
-        ({"z": ROWS}, {}, "has no array 'x'; it has 'z'. Set data.inputs to what it is called"),
+        ({"x": ROWS, "z": LABELS}, {}, "no array 'y'; it has 'x', 'z'. Set data.labels to the"),
+        (
+            {"z": ROWS},
+            {},
+            "has no array 'x'; it has 'z'. Set data.inputs to the name of one of these",
+        ),
         ({"x_train": ROWS}, {}, "has no array 'y_train'; it has 'x_train'. Set data.labels"),
         ({"x_test": ROWS, "y_test": LABELS}, {}, "has no example for train among its 60"),
         ({"x": ROWS, "y": LABELS[1:]}, {}, r"has 60 examples in 'x', but 'y' is of shape \(59,\)"),
@@ -198,7 +202,11 @@ def test_pixels_are_pictures(tmp_path, shape):
         ({"x": ROWS, "y": LABELS * 0}, {}, r"has only the label \['0'\], expected two or more"),
         ({"x": ROWS, "y": LABELS}, {"class_names": ("a", "b")}, "the label 2, but there are 2 cl"),
         ({"x": ROWS, "y": LABELS - 1}, {"class_names": (*"abc",)}, "the label -1, but there are 3"),
-        ({"x": ROWS, "y": LABELS}, {"class_names": (*"abcd",)}, "has no example of 'd'. Add some"),
+        (
+            {"x": ROWS, "y": LABELS},
+            {"class_names": (*"abcd",)},
+            "has no example of 'd'. Add examples",
+        ),
         (
             {"x": ROWS, "y": np.array(["cat", "dog", "Dog"])[LABELS]},
             {"class_names": ("cat", "dog")},
@@ -214,7 +222,7 @@ def test_pixels_are_pictures(tmp_path, shape):
         (
             {"x": ROWS, "y": FLAGS * 2},
             {"predicts": "multilabel"},
-            "has the label 2, expected 0 or 1. Correct it",
+            "has the label 2, expected 0 or 1. Set each label to 0 or 1",
         ),
         ({"x": ROWS, "y": FLAGS * 0}, {"predicts": "multilabel"}, "no example of 'y/0', 'y/1'. Ad"),
         (
@@ -225,7 +233,7 @@ def test_pixels_are_pictures(tmp_path, shape):
         (
             {"x": ROWS, "y": np.full(60, np.inf)},
             {"predicts": "value"},
-            "has the label inf, expected numbers that can be learned",
+            "has the label inf, expected a finite number",
         ),
         (
             {"x": ROWS, "y": np.full(60, "old")},

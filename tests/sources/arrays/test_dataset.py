@@ -152,7 +152,7 @@ def test_labels_may_be_several_or_values():
         ([[1, 0, 1]], "multilabel", r"shape \(3,\), expected 2 numbers for each example"),
         ([[1, 2]], "multilabel", "has the label 2.0, expected 0 or 1"),
         ([[1, 0], [1, 0]], "multilabel", "has no example of 'b'"),
-        ([[1, np.nan]], "value", "has the label nan, expected numbers"),
+        ([[1, np.nan]], "value", "has the label nan, expected a finite number"),
     ],
 )
 def test_labels_of_another_kind_are_refused(rows, predicts, message):
@@ -179,7 +179,7 @@ def test_class_names_that_tell_no_classes_apart_are_refused(names):
 def test_class_names_of_more_than_one_line_are_refused():
     source = from_datasets(encoded(8), encoded(8), None, ("a", "b\n"), input=INPUT)
 
-    with pytest.raises(DataError, match=r"class_names: hold 'b\\n', which has characters that are"):
+    with pytest.raises(DataError, match=r"class_names: hold 'b\\n', which has line breaks or char"):
         source.load(0)
 
 

@@ -591,7 +591,7 @@ def test_a_url_is_read_as_a_folder_is(tmp_path):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("ram://nowhere/cats", "data.path 'ram://nowhere/cats': does not exist. Correct the path"),
+        ("ram://nowhere/cats", "data.path 'ram://nowhere/cats': does not exist. Correct the URL"),
         ("ram://file/cats.bin", "is a file, expected a folder. Give the folder it lies in"),
         ("s4://bucket/cats", "is a URL of the kind 's4', which TensorFlow cannot read here. Insta"),
     ],

@@ -211,16 +211,16 @@ def unlike(folder):
     [
         (lambda folder: None, {}, "data.path '.*data-.': names no file. Give a pattern"),
         (lambda folder: None, {"path": "/tmp"}, "'/tmp': is a folder, expected files. Give a"),
-        (missing_shard, {}, "lacks the shards '.*data-00001-of-00003'. Put them there"),
+        (missing_shard, {}, "lacks the shards '.*data-00001-of-00003'. Add the missing files"),
         (
             cut_short,
             {},
             "is damaged, cut short or no TFRecord file: truncated.*requested. Write",
         ),
         (flipped, {}, "is damaged, cut short or no TFRecord file: .*corrupted record at"),
-        (compressed, {}, "is compressed, which leaves no way to one record. Unpack it"),
+        (compressed, {}, "is compressed, so single records cannot be read. Decompress it"),
         (no_messages, {}, "holds records that are no tf.train.Example"),
-        (no_records, {}, "holds no record. Give some"),
+        (no_records, {}, "holds no record. Give files"),
         (unlike, {}, "has a record unlike the first: .*label"),
         (
             lambda folder: write(folder, 9),
@@ -235,17 +235,17 @@ def unlike(folder):
         (
             lambda folder: write(folder, 9, many=[1, 2]),
             {"features": {"label": "many"}},
-            "has 2 values in the feature 'many', expected one. Name another; for several labels",
+            "has 2 values in the feature 'many', expected one. Name another .*; for several",
         ),
         (
             lambda folder: write(folder, 9, many=[3, 3, 0]),
             {"features": {"label": "many"}, "predicts": "multilabel"},
-            "has a list of 3 for every example, in which labels stand twice. Give 0 or 1",
+            "has a list of 3 for every example, with repeated labels. Give 0 or 1",
         ),
         (
             lambda folder: write(folder, 9, many=[]),
             {"features": {"label": "many"}, "predicts": "multilabel"},
-            "has nothing in the feature 'many' of its first records. Name another",
+            "has nothing in the feature 'many' of its first records. Name a feature",
         ),
         (
             lambda folder: write(folder, 9),
@@ -270,7 +270,7 @@ def unlike(folder):
         (
             lambda folder: write(folder, 9, same=b"x"),
             {"features": {"name": "same"}},
-            "has more than one example with the name 'x'. Keep one of each",
+            "has more than one example with the name 'x'. Give each example a name of its own",
         ),
     ],
 )

@@ -103,14 +103,16 @@ def test_without_given_validation_a_share_of_train_is_taken():
 def test_a_given_group_on_two_sides_is_refused():
     given, groups = ["train", "train", "validation", "validation"], ["a", "b", "b", "c"]
 
-    with pytest.raises(DataError, match="1 of its groups are on two .* 'b' in train and valid"):
+    with pytest.raises(
+        DataError, match="1 of its groups are in more than one split, .* 'b' in train and valid"
+    ):
         splits_of(examples(2, given=given, groups=groups))
 
 
 def test_a_share_of_train_that_would_share_a_group_with_test_is_refused():
     groups = [f"{number % 40}" for number in range(120)]
 
-    with pytest.raises(DataError, match="groups are on two sides"):
+    with pytest.raises(DataError, match="groups are in more than one split"):
         splits_of(examples(given=["train"] * 100 + ["test"] * 20, groups=groups))
 
 
@@ -155,7 +157,7 @@ def test_given_splits_that_cannot_be_are_refused(given, message):
 def test_a_name_that_is_there_twice_is_refused():
     found = Examples("the data", ["a", "b", "a"], [()] * 3)
 
-    with pytest.raises(DataError, match="more than one example with the name 'a'. Keep one"):
+    with pytest.raises(DataError, match="more than one example with the name 'a'. Give each"):
         divide(found, RULE, 0)
 
 
@@ -243,7 +245,7 @@ ALL = [("cats/00", "train"), ("dogs/00", "train"), ("cats/01", "val"), ("dogs/01
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (ALL[:3], "does not list 'dogs/01' of the data: 1 too few, 0 too many. Take the same"),
+        (ALL[:3], "does not list 'dogs/01' of the data: 1 too few, 0 too many. Use the data"),
         ([*ALL, ("eels/1", "test")], "lists 'eels/1', which the data does not have: 0 too few, 1"),
         ([*ALL, ALL[0]], "lists 'cats/00' more than once. Keep one line"),
         (

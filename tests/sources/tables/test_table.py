@@ -336,7 +336,7 @@ def test_a_table_at_a_url_names_files_beside_it(files):
         (lines(breeds), {"class_column": "bread"}, "has no column 'bread'. Did you mean 'breed'?"),
         ("", {}, "has no column 'breed'; has no column 'path'"),
         ("path,breed\n", {}, "has no line of data. Add a line for each example"),
-        ("path,breed,breed\n", {}, "has two columns 'breed'. Rename one"),
+        ("path,breed,breed\n", {}, "has two columns 'breed'. Give each column"),
         (
             lines(breeds, 22) + "pics/23.png,cat\n",
             {},
@@ -345,7 +345,7 @@ def test_a_table_at_a_url_names_files_beside_it(files):
         (
             lines(lambda n: "" if n in (3, 5) else breeds(n)),
             {},
-            "has 2 faults: line 5: 'breed' is empty; line 7: 'breed' is empty. Correct the table",
+            "has 2 faults: line 5: 'breed' is empty; line 7: 'breed' is empty. Correct these",
         ),
         (
             lines(lambda n: "old" if n == 1 else n),
@@ -393,7 +393,7 @@ def test_a_table_at_a_url_names_files_beside_it(files):
                 lambda n: f"{breeds(n)},{['train', 'val'][n // 10]},g{n % 5}", head="path,breed,s,g"
             ),
             {"split_column": "s", "group_column": "g"},
-            "5 of its groups are on two sides, such as 'g0' in train and validation",
+            "5 of its groups are in more than one split, such as 'g0' in train and validation",
         ),
         (
             lines(lambda n: f"{breeds(n)},-1", head="path,breed,w"),
@@ -448,7 +448,7 @@ def test_only_the_first_of_many_faults_are_listed():
 
     assert "has 20 faults" in told
     assert told.count("line ") == 10
-    assert "; and 10 more. Correct the table" in told
+    assert "; and 10 more. Correct these lines of the table" in told
 
 
 @pytest.mark.parametrize(
@@ -592,7 +592,7 @@ def test_a_pipe_in_a_table_is_never_opened(files):
     rows = lines(breeds) + "pics/pipe.png,cat\n/dev/zero,dog\n"
 
     assert "names 2 files not there, of 22: 'pics/pipe.png', '../" in fault(rows)
-    assert "pics/pipe.png' the system says: Is a pipe, no file" in fault(rows)
+    assert "pics/pipe.png': Is a pipe, no file" in fault(rows)
     whole = table(rows, on_bad_input="skip").whole(Target("class", ("cat", "dog")))
     bad = decode_all(whole, INPUT, "").bad
     assert bad["pics/pipe.png"] == "Is a pipe, no file"
