@@ -12,6 +12,7 @@ import pytest
 import kft
 from kft.cli import main as cli
 from kft.config.run_config import load_config, shipped_configs
+from kft.phase import Phase
 from kft.settings.catalog import CATALOG
 from kft.storage import run_files as run_dir
 
@@ -31,13 +32,13 @@ def generated():
 
 
 def outline(schema):
-    """What of a schema is kft's; its wording may change with pydantic."""
+    """The parts of a schema that are kft's; its wording may change with pydantic."""
     named = {"config": schema, **schema["$defs"]}
     return {
         name: {
             "keys": {
-                key: (told.get("default"), told.get("const"), told.get("description"))
-                for key, told in part.get("properties", {}).items()
+                key: (setting.get("default"), setting.get("const"), setting.get("description"))
+                for key, setting in part.get("properties", {}).items()
             },
             "required": part.get("required", []),
         }
@@ -67,7 +68,7 @@ def test_the_json_schema_is_current(generated):
     assert outline(written) == outline(made), "run: python docs/generate.py"
 
 
-def test_the_config_reference_tells_of_every_kind():
+def test_the_config_reference_has_every_kind():
     page = (ROOT / "docs" / "config.md").read_text(encoding="utf-8")
 
     headings = {f"### {role} `{kind}`" for role, kinds in CATALOG.items() for kind in kinds}
@@ -87,10 +88,10 @@ def test_a_shipped_config_loads_and_fits_the_schema(path):
     assert (path.parent / settings["$schema"]).resolve() == ROOT / "docs" / "config.schema.json"
 
 
-def test_every_shipped_config_is_told_of_and_reached_from_the_top_folder():
-    told = (ROOT / "configs" / "README.md").read_text(encoding="utf-8")
+def test_every_shipped_config_is_described_and_reached_from_the_top_folder():
+    page = (ROOT / "configs" / "README.md").read_text(encoding="utf-8")
 
-    named = re.findall(r"^\| `(\w+)` \| .* \| .* \|", told, re.MULTILINE)
+    named = re.findall(r"^\| `(\w+)` \| .* \| .* \|", page, re.MULTILINE)
 
     assert sorted(set(named)) == shipped_configs() == [path.stem for path in CONFIGS]
 
@@ -156,12 +157,29 @@ def test_the_file_to_read_first_is_the_same_in_every_document():
     assert first in kft.__doc__
 
 
-def test_the_readme_names_what_a_run_leaves():
-    told = README.partition("## What a run leaves")[2].partition("\n## ")[0]
+def test_the_page_on_run_directories_names_every_file():
+    page = (ROOT / "docs" / "run-directory.md").read_text(encoding="utf-8")
 
     left = {value for name, value in vars(run_dir).items() if name.isupper()} - {run_dir.EXPORT}
 
-    assert sorted(name for name in left if name not in told) == []
+    assert sorted(name for name in left if name not in page) == []
+
+
+def test_the_readme_shows_a_config_of_eight_lines_that_loads():
+    (block,) = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
+
+    config = load_config(json.loads(block))
+
+    assert len(block.splitlines()) == 8
+    assert [phase.name for phase in config.phases] == ["head", "finetune"]
+
+
+def test_the_readme_says_what_a_phase_needs():
+    needed = [name for name, field in Phase.model_fields.items() if field.is_required()]
+
+    (words,) = re.findall(r"A phase that you write out yourself needs (.*?)\.", README, re.DOTALL)
+
+    assert re.findall(r"`(\w+)`", words) == needed
 
 
 def test_the_documents_name_every_command_and_no_other():

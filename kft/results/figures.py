@@ -80,15 +80,17 @@ def draw_curve(axes: Any, records: Sequence[dict[str, Any]], name: str) -> None:
 def mark_selected(
     axes: Any, selected: Mapping[str, Any], records: Sequence[dict[str, Any]], name: str
 ) -> None:
-    """Marks the validation score of the weights that were kept: of an epoch, or between two."""
+    """Marks the validation score of the selected weights: of an epoch, or between two."""
     epoch, alpha = selected["epoch"], selected["alpha"]
     if alpha in (None, 0, 1):
         (score,) = (record[f"val_{name}"] for record in records if record["epoch"] == epoch)
-        axes.plot(epoch, score, "ko", markersize=9, fillstyle="none", label="kept")
+        axes.plot(epoch, score, "ko", markersize=9, fillstyle="none", label="selected")
         return
     (score,) = (scores[name] for scores in selected["sweep"] if scores["alpha"] == alpha)
     ends = [selected["start"]["epoch"], epoch]
-    axes.plot(ends, [score, score], "k--", linewidth=1, label=f"kept, between (alpha {alpha:g})")
+    axes.plot(
+        ends, [score, score], "k--", linewidth=1, label=f"selected, between (alpha {alpha:g})"
+    )
 
 
 def draw_found_rate(found: FoundRate, configured: float, path: Path) -> None:

@@ -24,12 +24,12 @@ SWEEP = [{"alpha": 0.0, "loss": 0.9}, {"alpha": 0.3, "loss": 0.1}]
 @pytest.mark.parametrize(
     ("selected", "points", "label"),
     [
-        ({"alpha": None}, [(5, 0.2)], "kept"),
-        ({"alpha": 1.0, "start": HEAD}, [(5, 0.2)], "kept"),
+        ({"alpha": None}, [(5, 0.2)], "selected"),
+        ({"alpha": 1.0, "start": HEAD}, [(5, 0.2)], "selected"),
         (
             {"alpha": 0.3, "start": HEAD, "sweep": SWEEP},
             [(3, 0.1), (5, 0.1)],
-            "kept, between (alpha 0.3)",
+            "selected, between (alpha 0.3)",
         ),
     ],
     ids=["an epoch", "the fine-tuned end", "between"],
