@@ -1,6 +1,6 @@
 """A frozen model runs over a split at one fixed batch size.
 
-What is kept in memory is again a `Split`: it fetches what the next part of the model takes.
+Features and scores are computed like this.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kft.cache.unchanged import changes_told
 from kft.data import Split
-from kft.distribute.cluster import by_replica, min_over_workers, replicas, shared_out
+from kft.distribute.cluster import by_replica, replicas, shared_out
 from kft.distribute.shares import BatchSharding
 from kft.pipeline.autotune import without_autotune
 from kft.progress import track
@@ -35,7 +35,7 @@ Vary = Callable[["tf.Tensor", "tf.Tensor"], "tf.Tensor"]
 
 
 def memory_budget() -> int:
-    """Returns how many bytes one kept split may take: a quarter of the memory that is free."""
+    """How many bytes the rows of one split may take: a quarter of the memory that is free."""
     import psutil
 
     return int(psutil.virtual_memory().available) // 4
@@ -47,29 +47,21 @@ def has_size(spec: tf.TensorSpec) -> bool:
     return bool(spec.shape.is_fully_defined() and numbers)
 
 
-def fits(size: int, *specs: tf.TensorSpec) -> bool:
-    """Says whether `size` tensors of each of `specs` may be kept in memory.
-
-    Those whose size is not known beforehand may not.
-    """
-    if not all(map(has_size, specs)):
-        return False
-    each = sum(spec.shape.num_elements() * spec.dtype.size for spec in specs)
-    return bool(size * each <= min_over_workers(memory_budget()))
-
-
 def from_memory(*arrays: np.ndarray) -> Callable[[tf.Tensor], Any]:
-    """Returns what fetches a row of the array, or a tuple with a row of each of several."""
+    """Makes a function that fetches rows of a copy of the arrays, each ``(size, …)``.
+
+    It takes an int64 index or a vector of them, and gives a tensor, or a tuple for several arrays.
+    """
     import tensorflow as tf
 
-    held = [tf.constant(array) for array in arrays]
-    if len(held) == 1:
-        return lambda index: tf.gather(held[0], index)
-    return lambda index: tuple(tf.gather(rows, index) for rows in held)
+    copies = [tf.constant(array) for array in arrays]
+    if len(copies) == 1:
+        return lambda index: tf.gather(copies[0], index)
+    return lambda index: tuple(tf.gather(rows, index) for rows in copies)
 
 
 def outputs_of(model: keras.Model, split: Split, title: str) -> list[np.ndarray]:
-    """Returns each output of `model` for every example of `split`, in order, in inference mode.
+    """Each output of `model` for every example of `split`, in order, in inference mode.
 
     Every array has shape ``(size, …)``.
     """
@@ -89,7 +81,7 @@ def outputs_of(model: keras.Model, split: Split, title: str) -> list[np.ndarray]
 def output_batches(
     model: keras.Model, split: Split, title: str, vary: Vary | None = None
 ) -> Iterator[list[np.ndarray]]:
-    """Yields what `outputs_of` returns, of `PASS_SIZE` examples at a time, the last ones fewer.
+    """Yields the outputs of `PASS_SIZE` examples at a time, each ``(n, …)``; the last have fewer.
 
     The examples are those that `vary` makes of a batch and its indices, if it is given.
     """
@@ -99,15 +91,15 @@ def output_batches(
     done = 0
     with changes_told(split):
         for numbers, inputs in track(batches, title, -(-count // replicas())):
-            given = {int(number[0]): out for number, out in by_replica((numbers, infer(inputs)))}
-            while done in given:
+            batch = {int(number[0]): out for number, out in by_replica((numbers, infer(inputs)))}
+            while done in batch:
                 size = min(PASS_SIZE, split.size - done * PASS_SIZE)
-                yield [output.numpy()[:size] for output in given[done]]
+                yield [output.numpy()[:size] for output in batch[done]]
                 done += 1
 
 
 def pass_batches(split: Split, shares: BatchSharding, vary: Vary | None) -> tf.data.Dataset:
-    """Returns the batches of a pass that the devices of this process compute.
+    """The batches of a pass that the devices of this process compute.
 
     Each comes with its number, ``(1,)``, and inputs for `PASS_SIZE` examples. Devices take turns;
     where batches run out, the last is computed by several.
@@ -138,7 +130,7 @@ def pass_batches(split: Split, shares: BatchSharding, vary: Vary | None) -> tf.d
 
 
 def inference_of(model: keras.Model) -> Callable[[Any], list[tf.Tensor]]:
-    """Returns what computes each output of `model` in inference mode, the same for all who ask.
+    """Makes a function that computes each output of `model` in inference mode.
 
     One graph for all splits: to trace that of a large model takes seconds.
     """
@@ -147,7 +139,7 @@ def inference_of(model: keras.Model) -> Callable[[Any], list[tf.Tensor]]:
     from kft.layers.fold import infer
 
     if model not in _inference:
-        # What is kept for as long as the model lives may not keep it alive.
+        # A value of the weak dictionary may not keep its key alive.
         weak = weakref.proxy(model)
 
         def answer(inputs: Any) -> list[tf.Tensor]:
@@ -166,7 +158,7 @@ def inference_of(model: keras.Model) -> Callable[[Any], list[tf.Tensor]]:
 
 
 def predict_one_batch(model: keras.Model, inputs: Any) -> Any:
-    """Returns what `model` answers to one batch, in inference mode, as the first device does."""
+    """The outputs of `model` for one batch, in inference mode, on the first device."""
     import tensorflow as tf
 
     # A function restored in the scope of a strategy can only be called on its devices.
@@ -178,7 +170,7 @@ def predict_one_batch(model: keras.Model, inputs: Any) -> Any:
 
 
 def specs_of(model: keras.Model) -> list[tf.TensorSpec]:
-    """Returns the shape and dtype of each output of `model`, without the batch dimension."""
+    """The shape and dtype of each output of `model`, without the batch dimension."""
     import tensorflow as tf
 
     # A Sequential model that was not called has no `output`, and a subclassed one no `outputs`.
@@ -187,7 +179,7 @@ def specs_of(model: keras.Model) -> list[tf.TensorSpec]:
 
 
 def padded(*inputs: tf.Tensor) -> Any:
-    """Returns a batch of `PASS_SIZE`, its last example repeated where it was smaller."""
+    """Repeats the last example of a smaller batch, so that there are `PASS_SIZE`."""
     import tensorflow as tf
 
     rows = tf.minimum(tf.range(PASS_SIZE), tf.shape(inputs[0])[0] - 1)

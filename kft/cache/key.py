@@ -1,4 +1,4 @@
-"""What kept features depend on, as one key: the examples, the layers, their weights, the versions.
+"""What features depend on, as one key: the examples, the layers, their weights, the versions.
 
 Two sets with the same key are the same, so a key never needs to know when or where they were made.
 """
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from kft.data import Split
 
+# The field of a row that holds the digest of the example.
+DIGEST = "digest"
 DIGEST_BYTES = 16
 # Of a layer's config; neither changes what the layer computes in inference mode from its weights.
 WITHOUT_EFFECT = ("trainable", "shared_object_id")
@@ -42,20 +44,23 @@ class ModelDigest:
 
 
 def digest_each(inputs: np.ndarray) -> np.ndarray:
-    """Returns a digest of each of a batch of decoded examples, uint8 ``(batch, 16)``."""
+    """A digest of each of a batch of decoded examples, uint8 ``(batch, 16)``."""
     import numpy as np
 
     kind = f"{inputs.dtype}{inputs.shape[1:]}".encode()
-    found = np.empty((len(inputs), DIGEST_BYTES), "uint8")
-    for digest, example in zip(found, inputs, strict=True):
+    digests = np.empty((len(inputs), DIGEST_BYTES), "uint8")
+    for digest, example in zip(digests, inputs, strict=True):
         data = example if isinstance(example, bytes) else np.ascontiguousarray(example).tobytes()
-        made = hashlib.blake2b(kind + data, digest_size=DIGEST_BYTES)
-        digest[:] = np.frombuffer(made.digest(), "uint8")
-    return found
+        hashed = hashlib.blake2b(kind + data, digest_size=DIGEST_BYTES)
+        digest[:] = np.frombuffer(hashed.digest(), "uint8")
+    return digests
 
 
 def digests_of(split: Split, batch_size: int) -> np.ndarray:
-    """Returns a digest of each example of a decoded split, uint8 ``(size, 16)``."""
+    """A digest of each example of a decoded split, uint8 ``(size, 16)``.
+
+    They are computed in batches of `batch_size`, unless the split has them.
+    """
     import numpy as np
     import tensorflow as tf
 
@@ -67,7 +72,7 @@ def digests_of(split: Split, batch_size: int) -> np.ndarray:
 
 
 def digest_model(model: keras.Model) -> ModelDigest:
-    """Returns what the outputs of `model` depend on besides its inputs."""
+    """Digests the layers and weights of `model`."""
     weights = hashlib.blake2b(digest_size=20)
     for variable in model.variables:
         value = variable.numpy()
@@ -76,7 +81,7 @@ def digest_model(model: keras.Model) -> ModelDigest:
 
 
 def digest_layers(model: keras.Model) -> str | None:
-    """Returns a digest of the layers of `model`, or None if they do not describe themselves."""
+    """A digest of the layers of `model`, or None if they do not describe themselves."""
     import keras
 
     try:
@@ -88,7 +93,7 @@ def digest_layers(model: keras.Model) -> str | None:
 
 
 def nameless(value: Any, names: dict[str, int], key: str = "") -> Any:
-    """Returns a serialized model whose layers are numbered in the order they are named.
+    """Numbers the layers of a serialized model in the order they are named, in place of names.
 
     Keras names a layer by how many of its kind the process has made, so the same model may have
     other names the next time.
@@ -99,12 +104,15 @@ def nameless(value: Any, names: dict[str, int], key: str = "") -> Any:
         return [nameless(item, names, key) for item in value]
     if not isinstance(value, Mapping) or "DTypePolicy" in str(value.get("class_name")):
         return value  # the name of a policy is the dtype
-    kept = [inner for inner in value if inner not in WITHOUT_EFFECT]
-    return {inner: nameless(value[inner], names, inner) for inner in kept}
+    effective = [inner for inner in value if inner not in WITHOUT_EFFECT]
+    return {inner: nameless(value[inner], names, inner) for inner in effective}
 
 
 def key_of(model: ModelDigest, examples: np.ndarray, rest: Mapping[str, Any]) -> str:
-    """Returns 40 hexadecimal digits for features of `examples`, digests uint8 ``(size, 16)``."""
+    """The key of features, 40 hexadecimal digits.
+
+    `examples` are the digests of the inputs, uint8 ``(size, 16)``; `rest` is ready for JSON.
+    """
     import keras
     import tensorflow as tf
 

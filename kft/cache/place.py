@@ -1,4 +1,4 @@
-"""Decides where kept features go: memory, disk, both or nowhere, and says why."""
+"""Decides where cached rows go: memory, disk, both or nowhere, and says why."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ OFF = "computed anew: cache is off"
 
 @dataclass(frozen=True)
 class CachePolicy:
-    """How a run keeps features; the settings of a run config that begin with ``cache``.
+    """The settings of a run config that begin with ``cache``.
 
     Attributes:
-        mode: Where they may go.
-        views: Augmented variants of each training example to keep; 0 keeps none.
+        mode: Where decoded examples and features may go.
+        views: Augmented variants of each training example whose features are cached; 0 caches none.
         dtype: What floating-point features are stored as.
     """
 
@@ -37,44 +37,44 @@ class CachePolicy:
 
 @dataclass(frozen=True)
 class Place:
-    """Where features go.
+    """Where rows go.
 
     Attributes:
         in_memory: They are read from memory, else from disk.
         on_disk: A later run finds them.
-        told: The same for people; why, if they are not kept.
+        message: The same for people; why, if they go nowhere.
     """
 
     in_memory: bool
     on_disk: bool
-    told: str
+    message: str
 
     @property
     def is_nowhere(self) -> bool:
-        """Says whether they are not kept."""
+        """Says whether they are computed whenever they are needed."""
         return not (self.in_memory or self.on_disk)
 
 
-def place_for(
-    cache_policy: CachePolicy, row: np.dtype[Any] | None, rows: int, nameable: bool
-) -> Place:
-    """Returns where so many rows go, which are None if their size is not known beforehand.
+def place_for(mode: CacheMode, row: np.dtype[Any] | None, size: int, has_key: bool) -> Place:
+    """Decides where `size` rows go, which are None if the bytes of one are not known beforehand.
 
-    Only features that are `nameable`, by what they depend on, can be found again on disk.
+    Only rows that have a key can be found again on disk. All workers get the same place.
     """
-    if cache_policy.mode == "off":
+    if mode == "off":
         return Place(False, False, OFF)
     if row is None:
         return Place(False, False, "computed anew: how large they are is not known beforehand")
-    needed = row.itemsize * rows
-    small = needed <= min_over_workers(passes.memory_budget())
-    roomy = cache_policy.mode != "memory" and nameable and needed <= min_over_workers(store.room())
-    in_memory = small and not (cache_policy.mode == "disk" and roomy)
-    return Place(in_memory, roomy, told_of(in_memory, roomy, needed, cache_policy.mode))
+    needed = row.itemsize * size
+    fits_memory = needed <= min_over_workers(passes.memory_budget())
+    fits_disk = False
+    if mode != "memory":
+        fits_disk = needed <= min_over_workers(store.room() if has_key else 0)
+    in_memory = fits_memory and not (mode == "disk" and fits_disk)
+    return Place(in_memory, fits_disk, message_of(in_memory, fits_disk, needed, mode))
 
 
-def told_of(in_memory: bool, on_disk: bool, needed: int, mode: CacheMode) -> str:
-    """Returns where features of so many bytes go, in words."""
+def message_of(in_memory: bool, on_disk: bool, needed: int, mode: CacheMode) -> str:
+    """Says where rows of so many bytes in all go."""
     size = in_words(needed)
     if in_memory and on_disk:
         return f"{size} in memory, and on disk for the next run"
@@ -90,7 +90,7 @@ def told_of(in_memory: bool, on_disk: bool, needed: int, mode: CacheMode) -> str
 
 
 def row_dtype(specs: Sequence[tf.TensorSpec], stored: CacheDtype) -> np.dtype[Any] | None:
-    """Returns the dtype of one example's features, a field for each of `specs`.
+    """The dtype of one example's features, with a field for each of `specs`, "0", "1" and so on.
 
     None if their size is not known beforehand. Integers and short floats stay as they are.
     """

@@ -1,7 +1,7 @@
-"""Kept features on disk: one file for each set, which later runs read instead of computing.
+"""Cached rows on disk: one file for each set, which later runs read instead of computing.
 
 Since a set is one file, it appears by one rename: nobody sees half of it, and of two runs that
-write the same set the last one wins. A row is read through the memory map when it is asked for.
+write the same set the last one wins.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kft.cache.row_file import DamagedError, footer_of, rows_of, write_file
+from kft.cache.row_file import DamagedError, RowFile, read_footer, write_file
 
 if TYPE_CHECKING:
     import numpy as np
 
-GIB = 2**30
+GIB = 2**30  # bytes
 # What all files may take together: those that were not used for longest go first.
 LIMIT = 20 * GIB
 # What is left free on the disk, for the run's own files.
@@ -30,41 +30,41 @@ MARGIN = 2 * GIB
 NAME = re.compile(r"[0-9a-f]{40}\.npy")
 # Being written; one older than a day was left by a run that was killed.
 UNFINISHED = re.compile(r"[0-9a-f]{40}\.\w+\.part")
-DAY = 24 * 60 * 60
+DAY = 24 * 60 * 60  # seconds
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One set of kept features.
+    """One set of cached rows.
 
     Attributes:
-        told: What whoever wrote it said of it; empty if the file is damaged.
+        metadata: As `CachedRows.metadata`; empty if the file is damaged.
         size: In bytes.
         used: When it was last written or read, in seconds since 1970.
     """
 
     path: Path
-    told: Mapping[str, Any]
+    metadata: Mapping[str, Any]
     size: int
     used: float
 
     def in_json(self) -> dict[str, Any]:
-        """Returns all that is known, ready for JSON."""
-        return {"path": str(self.path), "bytes": self.size, "used": self.used, **self.told}
+        """All that is known, ready for JSON."""
+        return {"path": str(self.path), "bytes": self.size, "used": self.used, **self.metadata}
 
 
 def directory() -> Path:
-    """Returns where the files are: below ``$KFT_CACHE``, or else ``~/.cache/kft``."""
+    """The folder of the files: below ``$KFT_CACHE``, or else ``~/.cache/kft``."""
     home = os.environ.get("KFT_CACHE")
     return (Path(home) if home else Path.home() / ".cache" / "kft") / "features"
 
 
 def path_of(key: str) -> Path:
-    """Returns where the features with the 40 hexadecimal digits of `key` are kept."""
+    """The file of the rows under `key`, 40 hexadecimal digits."""
     return directory() / f"{key}.npy"
 
 
-def write(key: str, blocks: Iterable[np.ndarray], told: Mapping[str, Any], size: int) -> None:
+def write(key: str, blocks: Iterable[np.ndarray], metadata: Mapping[str, Any], size: int) -> None:
     """Writes `size` rows, which come in `blocks` of one dtype, under `key`.
 
     Raises:
@@ -77,7 +77,7 @@ def write(key: str, blocks: Iterable[np.ndarray], told: Mapping[str, Any], size:
     try:
         # By plain writes: a memory map of a full disk would end the process.
         with os.fdopen(handle, "wb") as file:
-            write_file(file, blocks, told, size)
+            write_file(file, blocks, metadata, size)
             file.flush()
             os.fsync(file.fileno())
         Path(name).replace(path_of(key))
@@ -85,8 +85,8 @@ def write(key: str, blocks: Iterable[np.ndarray], told: Mapping[str, Any], size:
         Path(name).unlink(missing_ok=True)
 
 
-def read(key: str, dtype: np.dtype[Any], size: int) -> np.ndarray | None:
-    """Returns the rows under `key` as a memory map, or None if there are none.
+def read(key: str, row: np.dtype[Any], size: int) -> RowFile | None:
+    """Opens the `size` rows of the dtype `row` under `key`, or gives None if there are none.
 
     Raises:
         DamagedError: The file was torn or changed, or its rows are others.
@@ -94,33 +94,31 @@ def read(key: str, dtype: np.dtype[Any], size: int) -> np.ndarray | None:
     path = path_of(key)
     try:
         with path.open("rb") as file:
-            rows = rows_of(file)
+            rows = RowFile(file, row, size)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DamagedError(f"it cannot be read: {reason}") from error
-    if rows.shape != (size,) or rows.dtype.itemsize != dtype.itemsize:
-        raise DamagedError(f"it holds {rows.shape} rows of {rows.dtype}")
     with suppress(OSError):
         os.utime(path)
-    return rows.view(dtype)
+    return rows
 
 
 def entries() -> list[Entry]:
-    """Returns all kept features, the one used last first."""
-    found = []
+    """All sets of rows, the one used last first."""
+    sets = []
     for path in files("*.npy"):
         if not NAME.fullmatch(path.name):
             continue
         # Another run may be taking it away.
         with suppress(OSError):
-            found.append(entry_of(path))
-    return sorted(found, key=lambda entry: entry.used, reverse=True)
+            sets.append(entry_of(path))
+    return sorted(sets, key=lambda entry: entry.used, reverse=True)
 
 
 def files(pattern: str) -> list[Path]:
-    """Returns the files whose names match `pattern`; none where one may not look."""
+    """The files whose names match `pattern`; none where one may not look."""
     try:
         return list(directory().glob(pattern))
     except OSError:
@@ -128,23 +126,23 @@ def files(pattern: str) -> list[Path]:
 
 
 def entry_of(path: Path) -> Entry:
-    """Returns what is known of one file."""
+    """Reads the metadata, size and time of one file."""
     status = path.stat()
     try:
         with path.open("rb") as file:
-            told, _ = footer_of(file)
+            metadata, _ = read_footer(file)
     except DamagedError:
-        told = {}
-    return Entry(path, told, status.st_size, status.st_mtime)
+        metadata = {}
+    return Entry(path, metadata, status.st_size, status.st_mtime)
 
 
 def room() -> int:
-    """Returns how many bytes one more set may take, if it may push out all others."""
+    """How many bytes one more set may take, if it may push out all others."""
     return max(0, free_bytes() - MARGIN + sum(entry.size for entry in entries()))
 
 
 def free_bytes() -> int:
-    """Returns how many bytes are free where the files are, or will be."""
+    """How many bytes are free where the files are, or will be."""
     folder = directory()
     # Not `Path.exists`, which raises where a folder on the way may not be looked into.
     there = next(path for path in (folder, *folder.parents) if os.path.exists(path))  # noqa: PTH110
@@ -154,23 +152,23 @@ def free_bytes() -> int:
 def make_room(needed: int) -> None:
     """Removes the sets that were not used for longest, until `needed` bytes fit in."""
     remove_unfinished(older_than=DAY)
-    kept = entries()
-    while kept:
-        taken = sum(entry.size for entry in kept)
+    present = entries()
+    while present:
+        taken = sum(entry.size for entry in present)
         if taken + needed <= LIMIT and free_bytes() >= needed + MARGIN:
             return
-        remove(kept.pop().path)
+        remove(present.pop().path)
 
 
 def clear() -> list[Entry]:
-    """Removes all kept features and returns what they were; other files stay."""
+    """Removes all cached rows and returns what they were; other files stay."""
     removed = [entry for entry in entries() if remove(entry.path)]
     remove_unfinished(older_than=0)
     return removed
 
 
 def remove_unfinished(older_than: float) -> None:
-    """Removes what runs began to write and left, if it has so many seconds."""
+    """Removes what runs began to write and left, if it is at least so many seconds old."""
     for path in files("*.part"):
         with suppress(OSError):
             if UNFINISHED.fullmatch(path.name) and path.stat().st_mtime <= time.time() - older_than:

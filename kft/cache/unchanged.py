@@ -22,7 +22,10 @@ AT_ONCE = 64
 def verified(
     fetch: Callable[[tf.Tensor], tf.Tensor], digests: np.ndarray
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns `fetch`, of one decoded example, which fails where its digest is another."""
+    """Makes `fetch`, of one decoded example, fail where its digest is another.
+
+    `digests` are those of all examples, uint8 ``(size, 16)``.
+    """
     import tensorflow as tf
 
     known = tf.constant(digests)
@@ -71,7 +74,7 @@ def changes_told(*splits: Split) -> Iterator[None]:
 
 
 def changed(split: Split) -> list[str]:
-    """Returns the names of the examples that cannot be fetched as they were read."""
+    """The names of the examples that cannot be fetched as they were read."""
     import tensorflow as tf
 
     if split.fetches_many or split.digests is None:
@@ -83,5 +86,5 @@ def changed(split: Split) -> list[str]:
 
     each = tf.data.Dataset.range(split.size).map(one, num_parallel_calls=tf.data.AUTOTUNE)
     good = without_autotune(each.map(lambda index, _: index).ignore_errors().batch(AT_ONCE))
-    found = {int(index) for batch in good for index in batch}
-    return [name for index, name in enumerate(split.names) if index not in found]
+    unchanged = {int(index) for batch in good for index in batch}
+    return [name for index, name in enumerate(split.names) if index not in unchanged]

@@ -1,4 +1,4 @@
-"""Views: the variants of augmented examples whose features are kept, for the epochs to share."""
+"""Views: the variants of augmented examples whose features are cached, which epochs share."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class View:
 
     Attributes:
         vary: Makes it; None leaves the examples as they are.
-        told: All that `vary` depends on, ready for JSON.
+        settings: All that `vary` depends on, ready for JSON.
     """
 
     vary: Vary | None = None
-    told: Any = None
+    settings: Any = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Views:
 
 
 def views_of(input: Input, seed: int, count: int, epochs: range) -> Views | None:
-    """Returns the views that `epochs` need, if `count` of them take turns.
+    """The views that `epochs` need, if `count` of them take turns.
 
     View ``v`` is what epoch ``v`` sees without a cache, so as many views as epochs change
     nothing. Examples that are not augmented have one; of others, a `count` of 0 gives None.
@@ -56,7 +56,7 @@ def views_of(input: Input, seed: int, count: int, epochs: range) -> Views | None
 
 
 def view_of(input: Input, seed: int, epoch: int) -> View:
-    """Returns what epoch number `epoch`, from 0, sees of examples that `input` augments."""
+    """The variant that epoch number `epoch`, from 0, sees of examples that `input` augments."""
 
     def vary(index: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf

@@ -25,15 +25,15 @@ def cache() -> None:
 
 @cache.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def list_kept(as_json: bool) -> None:
+def list_entries(as_json: bool) -> None:
     """List what is kept, used last first."""
     from kft.cache.store import directory, entries
 
-    kept = entries()
+    cached = entries()
     if as_json:
-        show_json([entry.in_json() for entry in kept])
-    elif kept:
-        show(kept_table(kept))
+        show_json([entry.in_json() for entry in cached])
+    elif cached:
+        show(cache_table(cached))
     else:
         click.echo(f"Nothing is kept in {directory()}")
 
@@ -45,33 +45,33 @@ def clear() -> None:
     from kft.cache.store import directory, entries
     from kft.messages import in_words
 
-    kept = entries()
+    cached = entries()
     removed = remove_all()
     size = in_words(sum(entry.size for entry in removed))
     noun = "set" if len(removed) == 1 else "sets"
     click.echo(f"Removed {len(removed)} {noun}, {size}, from {directory()}")
-    left = [entry for entry in kept if entry.path.exists()]
+    left = [entry for entry in cached if entry.path.exists()]
     if left:
         raise KftError(
             where=str(directory()),
-            problem=f"{len(left)} of {len(kept)} cannot be removed",
+            problem=f"{len(left)} of {len(cached)} cannot be removed",
             fix="Do it as a user who may write there",
         )
 
 
-def kept_table(kept: Sequence[Entry]) -> RenderableType:
-    """Returns what is kept, one row each."""
+def cache_table(cached: Sequence[Entry]) -> RenderableType:
+    """A table with a row for each entry."""
     from kft.cli.show import table
     from kft.messages import in_words
 
     shown = table("of", "examples", "shape", "view", "size", "last used", right=("examples",))
-    for entry in kept:
-        told = entry.told
-        view = (told.get("view") or {}).get("epoch", "")
+    for entry in cached:
+        metadata = entry.metadata
+        view = (metadata.get("view") or {}).get("epoch", "")
         shown.add_row(
-            str(told.get("backbone", "damaged")),
-            str(told.get("examples", "")),
-            " ".join("x".join(map(str, shape)) for shape in told.get("shapes", ())),
+            str(metadata.get("backbone") or metadata.get("kind", "damaged")),
+            str(metadata.get("examples", "")),
+            " ".join("x".join(map(str, shape)) for shape in metadata.get("shapes", ())),
             str(view),
             in_words(entry.size),
             f"{datetime.fromtimestamp(entry.used):%Y-%m-%d %H:%M}",

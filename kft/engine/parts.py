@@ -107,11 +107,11 @@ def train_validation_of(
     wanted = training_features(task, context.train_split, found, feature_cache, ahead)
     if isinstance(wanted, str):
         return TrainValidation(stages, train, validation, wanted)
-    kept = feature_cache.keep(wanted)
+    kept = feature_cache.get(wanted)
     if kept.split is None:
-        return TrainValidation(stages, train, validation, kept.told)
+        return TrainValidation(stages, train, validation, kept.message)
     train = ModelOnSplit(rest, kept.split, views=wanted.views.order)
-    told = once(found, wanted.views, kept.told)
+    told = once(found, wanted.views, kept.message)
     return TrainValidation(stages, train, validation, told, features_kept=True)
 
 
@@ -127,7 +127,7 @@ def planned_features(task: Task, train: Split, feature_cache: FeatureCache, ahea
     if isinstance(wanted, str):
         return wanted
     place = feature_cache.place(wanted, digest_layers(found.prefix) is not None)
-    return place.told if place.is_nowhere else once(found, wanted.views, place.told)
+    return place.message if place.is_nowhere else once(found, wanted.views, place.message)
 
 
 def training_features(
@@ -169,7 +169,7 @@ def kept_part(
     task: Task, wanted: FeatureRequest, rest: keras.Model, feature_cache: FeatureCache
 ) -> ModelOnSplit:
     """Returns `rest` on the features that are `wanted`, if they are kept, else the whole model."""
-    kept = feature_cache.keep(wanted)
+    kept = feature_cache.get(wanted)
     return (
         ModelOnSplit(task.model, wanted.split)
         if kept.split is None

@@ -11,7 +11,6 @@ from tiny import Vectors
 from kft.cache import inference as passes
 from kft.cache import store
 from kft.cache.decode import decode_all
-from kft.cache.decoded_rows import prepared_of
 from kft.data import Split
 
 
@@ -160,22 +159,47 @@ def test_examples_without_files_of_their_own_are_not_written(split):
     assert store.entries() == []
 
 
-def test_what_another_run_removes_at_that_moment_is_decoded_again(split, room, monkeypatch):
+def test_what_another_run_removes_at_that_moment_is_read_all_the_same(split, room, monkeypatch):
     first, _ = read(split)
 
-    monkeypatch.setattr(store.os, "utime", os.unlink)  # the last that reading does to a file
+    monkeypatch.setattr(store.os, "utime", os.unlink)  # the last that opening does to a file
     again, decoded = read(split)
 
-    assert decoded
-    np.testing.assert_array_equal(again.decoded.fetch(tf.constant(5, tf.int64)), values(first)[5])
+    assert not decoded
+    np.testing.assert_array_equal(values(again), values(first))
+    assert store.entries() == []
 
 
-def test_what_changes_while_it_is_read_is_not_kept_under_what_it_was(split):
-    prepared = prepared_of(split, Numbers())
+class Touching(Numbers):
+    """Writes to a file while it decodes."""
 
-    def rows():
-        write(split.files[5], "changed")
-        yield np.zeros(split.size, prepared.row)
+    path: str
 
-    assert not prepared.write(rows())
-    assert not store.path_of(prepared.key).exists()
+    def decode(self, raw):
+        def touch(raw):
+            os.utime(self.path, ns=(1, 1))
+            return raw
+
+        return super().decode(tf.ensure_shape(tf.numpy_function(touch, [raw], tf.string), []))
+
+
+def test_what_changes_while_it_is_read_is_not_cached_under_what_it_was(split, room):
+    found = decode_all(split, Touching(path=split.files[5]), "Reading", cache="auto")
+
+    assert found.decoded.size == 69
+    assert values_one_by_one(found) == [number for number in range(70) if number != 3]
+    assert store.entries() == []
+
+
+def values_one_by_one(found):
+    size = found.decoded.size
+    return [int(found.decoded.fetch(tf.constant(index, tf.int64))[0]) for index in range(size)]
+
+
+def test_code_that_can_no_longer_decode_the_first_example_is_of_no_use(split, monkeypatch):
+    read(split)
+    monkeypatch.setattr(Numbers, "decode", lambda self, raw: tf.io.decode_raw(raw, "float32")[:8])
+
+    found, _ = read(split)
+
+    assert found.bad.keys() >= {"0.txt"}

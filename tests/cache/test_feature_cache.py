@@ -37,7 +37,7 @@ def split():
 
 def keep(model, split, mode="auto", dtype="float32", **wanted):
     feature_cache = FeatureCache(CachePolicy(mode, 0, dtype), 0, "tiny")
-    return feature_cache.keep(FeatureRequest(model, split, "train", **wanted))
+    return feature_cache.get(FeatureRequest(model, split, "train", **wanted))
 
 
 def fetched(kept, indices):
@@ -99,7 +99,7 @@ def test_the_next_run_finds_them_and_computes_nothing(model, split, mode):
 
     again, told = told_by(lambda: keep(model, split, mode))
 
-    assert told == ["Found the features of train, computed by an earlier run"]
+    assert told == ["Computing the features of train: found on disk, from an earlier run"]
     for a, b in zip(fetched(first, [3, 69]), fetched(again, [3, 69]), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -124,11 +124,11 @@ def test_damaged_features_are_computed_again_and_a_person_is_told(model, split):
 
     again, told = told_by(lambda: keep(model, split))
 
-    assert "is of no use, since it is cut off: computing it again" in told[0]
+    assert "cannot be used, since it is cut off: computing it again" in told[0]
     assert told[1:] == ["Computing the features of train"]
     for a, b in zip(fetched(first, [3, 69]), fetched(again, [3, 69]), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert entries()[0].told["backbone"] == "tiny"
+    assert entries()[0].metadata["backbone"] == "tiny"
 
 
 class Scaled(keras.layers.Layer):
@@ -152,7 +152,7 @@ def test_features_of_other_code_are_computed_again(split, monkeypatch):
 
     kept, told = told_by(lambda: keep(model, split))
 
-    assert "is of no use, since the model gives others" in told[0]
+    assert "cannot be used, since the code now gives others" in told[0]
     row = kept.split.fetch(tf.constant([1], tf.int64))
     np.testing.assert_allclose(row, model(split.fetch(1)[None]), atol=1e-6)
 
@@ -211,7 +211,7 @@ def test_what_fits_neither_memory_nor_disk_is_not_kept(model, split, monkeypatch
     kept = keep(model, split)
 
     assert kept.split is None
-    assert kept.told.startswith("computed anew: 3.4 kB are more than the 0 bytes of memory")
+    assert kept.message.startswith("computed anew: 3.4 kB are more than the 0 bytes of memory")
 
 
 def test_what_is_too_large_for_memory_goes_to_disk(model, split, monkeypatch):
@@ -219,7 +219,7 @@ def test_what_is_too_large_for_memory_goes_to_disk(model, split, monkeypatch):
 
     kept = keep(model, split)
 
-    assert kept.told == "3.4 kB on disk"
+    assert kept.message == "3.4 kB on disk"
     np.testing.assert_allclose(fetched(kept, [3])[0], expected(model, split, [3])[0], atol=1e-6)
 
 
@@ -241,12 +241,10 @@ def test_a_disk_that_fills_up_does_not_end_the_run(model, split, monkeypatch, me
 def test_a_phase_takes_over_what_the_one_before_kept(model, split):
     feature_cache = FeatureCache(CachePolicy("memory"), 0, "tiny")
     wanted = FeatureRequest(model, split, "train")
-    first = feature_cache.keep(wanted)
+    first = feature_cache.get(wanted)
 
-    assert (
-        feature_cache.keep(replace(wanted, model=keras.Model(model.input, model.output))) is first
-    )
-    assert feature_cache.keep(replace(wanted, split=vector_split(3))) is not first
+    assert feature_cache.get(replace(wanted, model=keras.Model(model.input, model.output))) is first
+    assert feature_cache.get(replace(wanted, split=vector_split(3))) is not first
 
 
 @pytest.mark.parametrize("mode", ["memory", "disk"])
@@ -267,7 +265,7 @@ def test_a_cache_that_is_off_keeps_nothing(model, split):
     kept = keep(model, split, "off")
 
     assert kept.split is None
-    assert kept.told == "computed anew: cache is off"
+    assert kept.message == "computed anew: cache is off"
     assert entries() == []
 
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from kft.cache import inference as passes
 from kft.cache import store
-from kft.cache.place import CachePolicy, place_for, row_dtype
+from kft.cache.place import place_for, row_dtype
 
 ROW = np.dtype([("0", "f4", (250,))])  # 1 kB an example
 
@@ -35,13 +35,13 @@ def room(monkeypatch):
 def test_features_go_where_the_setting_and_the_room_allow(room, mode, memory, disk, place):
     room(memory, disk)
 
-    found = place_for(CachePolicy(mode), ROW, 5, True)
+    found = place_for(mode, ROW, 5, True)
 
     assert (found.in_memory, found.on_disk) == place
 
 
 @pytest.mark.parametrize(
-    ("mode", "memory", "disk", "told"),
+    ("mode", "memory", "disk", "message"),
     [
         ("auto", 10**6, 10**6, "5.0 kB in memory, and on disk for the next run"),
         ("auto", 10, 10**6, "5.0 kB on disk"),
@@ -57,16 +57,16 @@ def test_features_go_where_the_setting_and_the_room_allow(room, mode, memory, di
         ),
     ],
 )
-def test_a_person_is_told_where_they_go_and_why(room, mode, memory, disk, told):
+def test_a_message_says_where_they_go_and_why(room, mode, memory, disk, message):
     room(memory, disk)
 
-    assert place_for(CachePolicy(mode), ROW, 5, True).told == told
+    assert place_for(mode, ROW, 5, True).message == message
 
 
-def test_features_without_a_name_are_not_put_on_disk(room):
+def test_rows_without_a_key_are_not_put_on_disk(room):
     room(10**6, 10**6)
 
-    assert not place_for(CachePolicy("disk"), ROW, 5, False).on_disk
+    assert not place_for("disk", ROW, 5, False).on_disk
 
 
 def test_features_of_unknown_size_are_computed_anew():
@@ -75,7 +75,7 @@ def test_features_of_unknown_size_are_computed_anew():
 
     assert row_dtype(strings, "float32") is None
     assert row_dtype(ragged, "float32") is None
-    assert "not known beforehand" in place_for(CachePolicy(), None, 5, True).told
+    assert "not known beforehand" in place_for("auto", None, 5, True).message
 
 
 def test_booleans_have_a_size():

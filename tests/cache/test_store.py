@@ -35,10 +35,7 @@ def put(key=KEY, size=5, seed=0):
 def test_rows_come_back_as_they_were_written_and_stay_on_disk():
     written = put()
 
-    found = read(KEY, ROW, 5)
-
-    assert isinstance(found, np.memmap)
-    np.testing.assert_array_equal(found, written)
+    np.testing.assert_array_equal(read(KEY, ROW, 5).mapped(), written)
     np.testing.assert_array_equal(np.load(path_of(KEY)), written)
     assert [path.name for path in directory().iterdir()] == [f"{KEY}.npy"]
 
@@ -50,7 +47,7 @@ def test_bfloat16_which_numpy_does_not_know_comes_back_too():
     written = np.ones(3, row)
     write(KEY, [written], {}, 3)
 
-    found = read(KEY, row, 3)
+    found = read(KEY, row, 3).mapped()
 
     assert found.dtype == row
     np.testing.assert_array_equal(found["0"].astype("float32"), np.ones((3, 4)))
@@ -85,7 +82,7 @@ def test_a_damaged_file_is_refused_and_can_be_written_anew(how):
         read(KEY, ROW, 5)
 
     written = put()
-    np.testing.assert_array_equal(read(KEY, ROW, 5), written)
+    np.testing.assert_array_equal(read(KEY, ROW, 5).mapped(), written)
 
 
 def test_wherever_a_byte_is_changed_rows_are_refused_or_as_they_were():
@@ -98,7 +95,7 @@ def test_wherever_a_byte_is_changed_rows_are_refused_or_as_they_were():
         path_of(KEY).write_bytes(data[:place] + bytes([changed]) + data[place + 1 :])
 
         try:
-            found = read(KEY, ROW, 5)
+            found = read(KEY, ROW, 5).mapped()
         except DamagedError:
             continue
 
@@ -118,7 +115,7 @@ def test_rows_of_another_number_or_kind_are_refused():
 def test_two_that_write_the_same_at_once_never_show_half_of_it():
     def write_and_read(number):
         put(size=2000)
-        return read(KEY, ROW, 2000)
+        return read(KEY, ROW, 2000).mapped()
 
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(write_and_read, range(12)))
@@ -135,7 +132,8 @@ def test_rows_in_use_can_be_read_on_when_they_are_removed_or_replaced():
     put(seed=1)
     clear()
 
-    np.testing.assert_array_equal(found, written)
+    np.testing.assert_array_equal(found.mapped(), written)
+    np.testing.assert_array_equal(found.read(np.arange(5), "0"), written["0"])
 
 
 def test_what_fails_while_it_is_written_leaves_nothing_behind():
@@ -182,7 +180,7 @@ def test_only_what_kft_wrote_is_removed():
 
     removed = clear()
 
-    assert [entry.told["backbone"] for entry in removed] == ["tiny"]
+    assert [entry.metadata["backbone"] for entry in removed] == ["tiny"]
     assert not unfinished.exists()
     assert all(path.exists() for path in spared)
 
@@ -206,7 +204,7 @@ def test_a_damaged_file_is_listed_as_such():
 
     (entry,) = entries()
 
-    assert entry.told == {}
+    assert entry.metadata == {}
 
 
 @contextmanager

@@ -32,13 +32,13 @@ def test_a_view_is_what_its_epoch_would_see():
 def test_epochs_take_the_views_in_turn_and_only_those_they_need():
     later = views_of(Shaken(), 0, 5, range(4, 6))
 
-    assert [view.told["epoch"] for view in later.variants] == [0, 4]
+    assert [view.settings["epoch"] for view in later.variants] == [0, 4]
     assert [later.order[epoch % 5] for epoch in (4, 5)] == [1, 0]
 
 
 def test_a_view_depends_on_the_settings_the_seed_and_the_epoch():
-    told = [
-        views_of(input, seed, 3, range(epochs)).variants[-1].told
+    settings = [
+        views_of(input, seed, 3, range(epochs)).variants[-1].settings
         for input, seed, epochs in [
             (Shaken(), 0, 1),
             (Shaken(strength=2.0), 0, 1),
@@ -47,4 +47,4 @@ def test_a_view_depends_on_the_settings_the_seed_and_the_epoch():
         ]
     ]
 
-    assert all(told[0] != other for other in told[1:])
+    assert all(settings[0] != other for other in settings[1:])

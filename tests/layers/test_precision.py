@@ -123,7 +123,7 @@ def test_kept_features_have_the_dtype_that_the_backbone_gives(precision):
     task, splits = mixed_task(precision)
     task.backbone.train_only(())
 
-    kept = FeatureCache(CachePolicy("memory"), 0, "tiny").keep(
+    kept = FeatureCache(CachePolicy("memory"), 0, "tiny").get(
         FeatureRequest(cut(task.backbone.model).prefix, splits.train, "train")
     )
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from kft.cache.decode import readable, why_bad
+from kft.cache.decode import why_bad
+from kft.cache.decoded_rows import readable
 from kft.cache.inference import PASS_SIZE
 from kft.cache.key import digest_each
 from kft.data import Split, Splits
