@@ -117,7 +117,7 @@ class RowCache:
                     store.remove(store.path_of(rows.key))
         except OSError as error:
             self.disk_failed = True
-            problem = f"{store.directory()} cannot be written to: {error.strerror}"
+            problem = f"{store.directory()} cannot be written to: {error.strerror or error}"
             say(f"{rows.title}: {problem}. The next run will not find it")
         for _ in blocks:
             pass  # All workers compute them together, also for one that does not write.
@@ -173,11 +173,10 @@ def fetch_from_disk(
     def fetch(index: tf.Tensor) -> list[tf.Tensor]:
         dtypes = [tf.as_dtype(field.base) for field in fields]
         tensors = tf.numpy_function(read_fields, [index], dtypes, stateful=False)
-        tensors = tf.nest.flatten(
-            tensors
-        )  # of one, TensorFlow 2.21 makes no list where it is eager
-        for tensor, field in zip(tensors, fields, strict=True):
+        # Where TensorFlow 2.21 runs eagerly, it makes no list of a single tensor.
+        listed: list[tf.Tensor] = tf.nest.flatten(tensors)
+        for tensor, field in zip(listed, fields, strict=True):
             tensor.set_shape(index.shape.concatenate(field.shape))
-        return list(tensors)
+        return listed
 
     return fetch

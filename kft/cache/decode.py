@@ -38,8 +38,8 @@ class Reading:
 
     Attributes:
         raw: The splits as found, without the examples that cannot be read.
-        decoded: The same; `Split.fetch` gives what the model takes. In memory if they fit, else
-            decoded again whenever they are fetched.
+        decoded: The same; `Split.fetch` gives what the model takes, from memory or disk, or else
+            decodes again.
         bad: What cannot be read, with the reason, by name.
     """
 
@@ -133,7 +133,7 @@ def decode_all(
     import numpy as np
 
     decode = decode or decoder_of(input)
-    rows = rows_of(split, input, title, decode, cache)
+    rows = read_rows(split, input, title, decode, cache)
     digests = rows.read(np.arange(rows.size), DIGEST) if isinstance(rows, RowFile) else rows[DIGEST]
     is_good = digests.any(axis=1)
     good = np.flatnonzero(is_good)
@@ -143,7 +143,7 @@ def decode_all(
     return SplitPass(raw, decoded, bad)
 
 
-def rows_of(
+def read_rows(
     split: Split,
     input: Input,
     title: str,

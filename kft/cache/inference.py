@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from kft.cache.unchanged import changes_told
+from kft.cache.unchanged import changes_as_error
 from kft.data import Split
 from kft.distribute.cluster import by_replica, replicas, shared_out
 from kft.distribute.shares import BatchSharding
@@ -89,7 +89,7 @@ def output_batches(
     count = -(-split.size // PASS_SIZE)
     batches = shared_out(lambda shares: pass_batches(split, shares, vary))
     done = 0
-    with changes_told(split):
+    with changes_as_error(split):
         for numbers, inputs in track(batches, title, -(-count // replicas())):
             batch = {int(number[0]): out for number, out in by_replica((numbers, infer(inputs)))}
             while done in batch:

@@ -68,7 +68,7 @@ def place_for(mode: CacheMode, row: np.dtype[Any] | None, size: int, has_key: bo
     fits_memory = needed <= min_over_workers(passes.memory_budget())
     fits_disk = False
     if mode != "memory":
-        fits_disk = needed <= min_over_workers(store.room() if has_key else 0)
+        fits_disk = needed <= min_over_workers(store.room() if has_key else -1)
     in_memory = fits_memory and not (mode == "disk" and fits_disk)
     return Place(in_memory, fits_disk, message_of(in_memory, fits_disk, needed, mode))
 

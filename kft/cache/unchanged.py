@@ -43,7 +43,7 @@ def verified(
 
 
 @contextmanager
-def changes_told(*splits: Split) -> Iterator[None]:
+def changes_as_error(*splits: Split) -> Iterator[None]:
     """Names the examples of decoded `splits` that have changed, if that is why TensorFlow fails."""
     import tensorflow as tf
 

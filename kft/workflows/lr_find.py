@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from kft.cache.decode import read
 from kft.cache.feature_cache import FeatureCache
-from kft.cache.unchanged import changes_told
+from kft.cache.unchanged import changes_as_error
 from kft.config.run_config import RunConfig
 from kft.engine.best import Best
 from kft.engine.context import TrainingContext
@@ -73,7 +73,7 @@ def lr_find(config: RunConfig, phase: str | None = None) -> LrFindResult:
             pretrained=pretrained_values(task, config.phases),
         )
         chosen = config.phases[number]
-        with changes_told(*context.splits.by_name().values()):
+        with changes_as_error(*context.splits.by_name().values()):
             earlier = train(context, config.phases[:number])
             epoch = earlier[-1].epochs[-1]["epoch"] if earlier else 0
             found = find_rate(context, chosen, epoch)

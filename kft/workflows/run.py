@@ -10,7 +10,7 @@ from typing import Any
 
 from kft.cache.decode import Reading, read
 from kft.cache.feature_cache import FeatureCache
-from kft.cache.unchanged import changes_told
+from kft.cache.unchanged import changes_as_error
 from kft.config.run_config import RunConfig
 from kft.distribute.cluster import is_chief, min_over_workers
 from kft.distribute.lost_worker import worker_loss_as_error
@@ -147,7 +147,7 @@ def best_weights_saved(context: TrainingContext) -> Iterator[None]:
     """Saves the weights that training leaves; where it fails, those of the best epoch so far."""
     task, best, directory = context.task, context.best, context.directory
     try:
-        with worker_loss_as_error(), changes_told(*context.splits.by_name().values()):
+        with worker_loss_as_error(), changes_as_error(*context.splits.by_name().values()):
             yield
     except (DataError, TrainingError, KeyboardInterrupt):
         if best.record is not None:

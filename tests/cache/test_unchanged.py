@@ -6,7 +6,7 @@ from word_files import WordFiles, make_words
 
 from kft.cache import inference as passes
 from kft.cache.decode import read
-from kft.cache.unchanged import changes_told
+from kft.cache.unchanged import changes_as_error
 from kft.config.run_config import load_config
 from kft.errors import DataError
 from kft.storage.run_files import BEST_WEIGHTS
@@ -40,13 +40,13 @@ def test_what_changed_since_it_was_read_is_told_by_name(train, folder, content):
 
     with (
         pytest.raises(DataError, match="4 of the examples .*: train/0, .*train/2 and 1 more"),
-        changes_told(train),
+        changes_as_error(train),
     ):
         fetch_all(train)
 
 
 def test_what_fails_for_another_reason_stays_as_it_is(train):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="odd"), changes_told(train):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="odd"), changes_as_error(train):
         tf.raw_ops.Assert(condition=False, data=["odd"])
 
 
