@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+import pickle
 import shutil
 import subprocess
 import sys
+import tempfile
+import textwrap
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -19,7 +23,6 @@ from kft.task import Task
 
 if TYPE_CHECKING:
     import numpy as np
-    import tensorflow as tf
 
     from kft.scoring.evaluate import Answers
 
@@ -29,6 +32,22 @@ TOLERANCE = 1e-5
 # Of a model with layers that compute in these.
 LOOSER = {"float16": 5e-3, "bfloat16": 5e-2}
 PARTIAL = ".{output}.kft-partial"
+# Gets a file with pickled arguments and one to write the answer to.
+CLEAN_PROCESS = """\
+from __future__ import annotations
+
+{source}
+
+import pickle
+import sys
+
+import numpy
+
+with open(sys.argv[1], "rb") as file:
+    arguments = pickle.load(file)
+with open(sys.argv[2], "wb") as file:
+    numpy.save(file, numpy.asarray({function}(*arguments), "float32"), allow_pickle=False)
+"""
 
 
 def tolerance_of(task: Task) -> float:
@@ -73,10 +92,12 @@ class Exporter(Component):
         """Writes the model to `path`, where nothing is yet and whose last part is `output`."""
 
     @abstractmethod
-    def ask(self, path: Path, task: Task, raw: Sequence[tf.Tensor]) -> np.ndarray:
+    def ask(self, path: Path, task: Task, raw: np.ndarray) -> np.ndarray:
         """What the model at `path` answers to `raw` examples, as the head's outputs ``(size, k)``.
 
-        It is called as its users will call it, without kft: `in_clean_process` starts a process.
+        It is called as its users will call it, without kft: by `in_clean_process`. `raw` has one
+        example a row, as `Split.fetch` gives them; strings are bytes. A format whose model takes
+        decoded examples passes ``task.input.signatures()[0].prepare(raw)`` on.
 
         Raises:
             ExportError: It cannot be loaded or called.
@@ -136,9 +157,8 @@ class Exporter(Component):
         """
         import tensorflow as tf
 
-        raw = [
-            answers.split.fetch(tf.constant(i)) for i in range(min(VERIFIED, answers.split.size))
-        ]
+        numbers = range(min(VERIFIED, answers.split.size))
+        raw = tf.stack([answers.split.fetch(tf.constant(number)) for number in numbers]).numpy()
         served, expected = self.ask(path, task, raw), answers.outputs[: len(raw)]
         if served.shape != expected.shape:
             raise ExportError(
@@ -166,16 +186,42 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def in_clean_process(script: Path, arguments: Sequence[str | Path], path: Path) -> None:
+def in_clean_process(ask: Callable[..., np.ndarray], path: Path, *arguments: object) -> np.ndarray:
+    """What ``ask(path, *arguments)`` answers in a process that has not imported kft.
+
+    The process gets the source of the function `ask` and nothing that stands around it, so what it
+    uses it imports itself. `arguments` are pickled; the answer is float32.
+
+    Raises:
+        ExportError: It failed.
+    """
+    import numpy as np
+
+    with tempfile.TemporaryDirectory() as folder:
+        script, given, answer = (Path(folder, name) for name in ("ask.py", "arguments", "answer"))
+        source = textwrap.dedent(inspect.getsource(ask))
+        program = CLEAN_PROCESS.format(source=source, function=ask.__name__)
+        script.write_text(program, encoding="utf-8")
+        given.write_bytes(pickle.dumps((str(path), *arguments)))
+        run_script(script, given, answer, path=path)
+        outputs: np.ndarray = np.load(answer, allow_pickle=False)
+        return outputs
+
+
+def run_script(script: Path, *arguments: Path, path: Path) -> None:
     """Runs a Python `script`, which calls the model at `path`, in a process of its own.
 
     Raises:
         ExportError: It failed.
     """
-    command = [sys.executable, "-P", script, *arguments]
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
-        command, env=quiet, capture_output=True, encoding="utf-8", errors="replace", check=False
+        [sys.executable, "-P", script, *arguments],
+        env=quiet,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
     )
     if done.returncode:
         raise ExportError(
