@@ -62,7 +62,7 @@ class PhaseCallbacks:
             "early_stopping": early_stopping,
         }
         self._checkpoint = context.state and StateCheckpoint(
-            context.state, context.best, self.rollback, self.state, model
+            context.state, context, self.rollback, self.recorder, self.state
         )
         self.callbacks = [
             self.rollback,

@@ -100,6 +100,10 @@ class Recorder(keras.callbacks.Callback):
         shown = ", ".join(f"{key[4:]} {score:.4f}" for key, score in scores.items())
         say(f"{self._phase.name}, epoch {epoch + 1}: validation {shown} ({seconds:.1f} s)")
 
+    def leave_out(self, seconds: float) -> None:
+        """Does not count `seconds` of the epoch at work, in which nothing was trained."""
+        self._started += seconds
+
     def state(self) -> dict[str, Any]:
         """Returns the records of the phase so far, ready for JSON."""
         return {"before": self.before, "records": list(self.records)}

@@ -33,16 +33,18 @@ class Rollback(keras.callbacks.Callback):
     Attributes:
         rollbacks: One entry for each time that it went back, as in ``scores.json``.
         epoch_start: The copy from the beginning of the epoch at work; None before the first.
+        is_good: Whether the first loss of the epoch has shown that `epoch_start` is good.
     """
 
     def __init__(self, phase: Phase, average: Average, limits: DivergenceLimits) -> None:
         super().__init__()
         self.rollbacks: list[dict[str, Any]] = []
         self.epoch_start: Snapshot | None = None
+        self.is_good = False
         self._average = average
         self._phase = phase
         self._limits = limits
-        # The copy of the epoch before, until the first loss has shown that `epoch_start` is good.
+        # The copy of the epoch before, until `epoch_start` is known to be good.
         self._earlier: Snapshot | None = None
         self._epoch = -1
 
@@ -51,13 +53,14 @@ class Rollback(keras.callbacks.Callback):
         if epoch != self._epoch:
             self._earlier = self.epoch_start
         self._epoch = epoch
-        self._begun = False
+        self._begun = self.is_good = False
         self.epoch_start = Snapshot.of(self.variables(self.model))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Checks the first loss of the epoch, which is of the weights that it began with."""
         first, self._begun = not self._begun, True
         if first and not self._limits.exceeded("loss", float((logs or {})["loss"])):
+            self.is_good = True
             self._earlier = None
 
     def variables(self, model: keras.Model) -> list[Any]:

@@ -129,3 +129,26 @@ def test_a_rate_that_was_halved_stays_so(directory):
 
     assert [rollback["epoch"] for rollback in found[0][0].rollbacks] == [2]
     assert untimed(found[0]) == untimed(expected[0])
+
+
+class SpoilAtEnd(Kill):
+    """Spoils the weights after the last step of the second epoch, which validation cannot see."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch == 1:
+            kernel = self.model.trainable_variables[0]
+            kernel.assign(kernel * -1000.0)
+
+
+def test_a_state_that_the_first_loss_shows_to_be_spoilt_is_not_resumed_from(directory):
+    (directory / "whole" / ARRAYS).mkdir(parents=True)
+    expected = trained(directory / "whole", PHASES[:1], SpoilAtEnd(None))
+    with pytest.raises(Killed):
+        trained(directory, PHASES[:1], SpoilAtEnd(2))
+
+    found = trained(directory, PHASES[:1], SpoilAtEnd(None), find_state(directory))
+
+    assert [rollback["epoch"] for rollback in expected[0][0].rollbacks] == [3]
+    assert untimed(found[0]) == untimed(expected[0])
+    for got, meant in zip(found[2], expected[2], strict=True):
+        np.testing.assert_array_equal(got, meant)
