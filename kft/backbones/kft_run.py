@@ -17,9 +17,10 @@ from kft.errors import BackboneError, ConfigError
 from kft.head import Head
 from kft.input import Input
 from kft.messages import one_line
-from kft.settings.component import AbsolutePath, Settings
+from kft.settings.component import AbsolutePath, Component, Settings
+from kft.storage.assets import with_copies
 from kft.storage.digests import refuse_changed_model
-from kft.storage.run_files import BEST_WEIGHTS, CONFIG, TARGET
+from kft.storage.run_files import ASSETS, BEST_WEIGHTS, CONFIG, TARGET
 from kft.task import assemble
 
 if TYPE_CHECKING:
@@ -32,6 +33,17 @@ class Earlier(Settings):
     backbone: BackboneSource
     head: Head
     input: Input
+
+    @property
+    def model_parts(self) -> dict[str, Component]:
+        """The components that make up the model, by where a config names them."""
+        return {"backbone": self.backbone, "head": self.head, "data.input": self.input}
+
+    def reading_assets_in(self, directory: Path) -> Self:
+        """The same, reading the assets that the earlier run in `directory` has copied."""
+        parts = with_copies(directory, self.model_parts)
+        named = {name.removeprefix("data."): component for name, component in parts.items()}
+        return self.model_copy(update=named)
 
 
 class KftRun(BackboneSource):
@@ -62,7 +74,9 @@ class KftRun(BackboneSource):
     def dependencies(self) -> Mapping[str, str]:
         inner = self._parts(None).backbone.dependencies()
         named = {f"path.backbone.{name}": path for name, path in inner.items()}
-        return {"path.config": str(Path(self.path) / CONFIG), **named}
+        copied = Path(self.path) / ASSETS
+        own = {"path.assets": str(copied)} if copied.is_dir() else {}
+        return {"path.config": str(Path(self.path) / CONFIG), **named, **own}
 
     def pretrained_files(self) -> Mapping[str, str]:
         files = {"path.weights": BEST_WEIGHTS, "path.target": TARGET}
@@ -91,9 +105,8 @@ class KftRun(BackboneSource):
 
     def _fill(self, backbone: Backbone, earlier: Earlier) -> None:
         """Puts the weights that the earlier run ended with into `backbone`."""
-        parts = {"backbone": earlier.backbone, "head": earlier.head, "data.input": earlier.input}
         try:
-            refuse_changed_model(Path(self.path), parts)
+            refuse_changed_model(Path(self.path), earlier.model_parts)
         except ConfigError as error:
             raise BackboneError(self._where(), error.problem, error.fix) from error
         weights, target = Path(self.path) / BEST_WEIGHTS, Path(self.path) / TARGET
@@ -122,7 +135,7 @@ class KftRun(BackboneSource):
                 "head": settings["head"],
                 "input": settings["data"]["input"],
             }
-            return Earlier.model_validate(named, context={"trust": trusted})
+            earlier = Earlier.model_validate(named, context={"trust": trusted})
         except ValidationError as error:
             faults = "; ".join(str(fault["msg"]) for fault in error.errors())
             raise BackboneError(
@@ -131,6 +144,7 @@ class KftRun(BackboneSource):
         except (OSError, ValueError, KeyError, TypeError) as error:
             problem = f"is not the directory of a run: {error}"
             raise BackboneError(self._where(), problem, fix) from error
+        return earlier.reading_assets_in(Path(self.path))
 
     def _where(self) -> str:
         return f"backbone.path {self.path!r}"

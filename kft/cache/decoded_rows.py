@@ -22,6 +22,7 @@ from kft.data import Split
 from kft.input import Input
 from kft.pipeline.autotune import without_autotune
 from kft.progress import track
+from kft.storage.digests import digests_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,10 +122,17 @@ def key_of(split: Split, input: Input) -> str | None:
     if not files:
         return None
     key = hashlib.blake2b(digest_size=20)
-    settings = input.model_dump(mode="json", exclude=set(input.unused_by_decode))
+    settings = decode_settings(input)
     code = f"{type(input).__module__}:{type(input).__qualname__}"
     parts = [code, input.decode_version, settings, __version__, version("tensorflow")]
     key.update(json.dumps(parts, sort_keys=True).encode())
     for path, size, time in files:
         key.update(os.fsencode(f"{path}\0{size}\0{time}\0"))
     return key.hexdigest()
+
+
+def decode_settings(input: Input) -> dict[str, Any]:
+    """What `Input.decode` depends on: settings, and digests of the files that it reads."""
+    assets = input.assets()
+    settings = input.model_dump(mode="json", exclude={*input.unused_by_decode, *assets})
+    return settings | digests_of({**input.dependencies(), **assets})

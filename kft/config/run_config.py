@@ -36,6 +36,7 @@ from kft.settings.component import AbsolutePath, Component, Settings, repeated
 from kft.settings.override import apply_override
 from kft.settings.pydantic_errors import problem_and_fix
 from kft.settings.strict_json import oddity_in, parse
+from kft.storage.assets import with_copies
 from kft.storage.files import local_bytes
 
 
@@ -108,6 +109,13 @@ class RunConfig(Settings):
     def model_parts(self) -> dict[str, Component]:
         """The components that make up the model, by where a config names them."""
         return {"backbone": self.backbone, "head": self.head, "data.input": self.data.input}
+
+    def reading_assets_in(self, directory: Path) -> Self:
+        """The same config, whose model reads the assets that the run in `directory` has copied."""
+        parts = with_copies(directory, self.model_parts)
+        data = self.data.model_copy(update={"input": parts["data.input"]})
+        changed = {"backbone": parts["backbone"], "head": parts["head"], "data": data}
+        return self.model_copy(update=changed)
 
     @property
     def cache_policy(self) -> CachePolicy:

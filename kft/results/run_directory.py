@@ -16,6 +16,7 @@ from kft.distribute.strategy import cluster_here
 from kft.engine.run_state import SavedState, find_state
 from kft.errors import ConfigError, ExportError, TrainingError
 from kft.progress import hidden, say
+from kft.storage.assets import keep_assets
 from kft.storage.atomic import PARTIAL, write_text
 from kft.storage.run_files import ARRAYS, BEST_WEIGHTS, CONFIG, METRICS, PREDICTIONS, SCORES, STATE
 
@@ -38,6 +39,7 @@ def own_directory(config: RunConfig, resume: bool) -> Iterator[Path]:
             take_over(directory, config)
         try:
             with full_disk_told(directory):
+                keep_assets(directory, config.model_parts)
                 yield directory
         except BaseException as error:
             if not goes_on and not (directory / METRICS).exists():

@@ -123,11 +123,29 @@ class Component(Settings):
         """The files and folders that it reads besides the data, by what messages call them.
 
         A run keeps digests of them, and its model can only be opened again while they are
-        unchanged. Here they are the settings that are paths of something that is there; a kind
-        that reads others, or writes to a path, says so itself.
+        unchanged. Here they are the settings that are paths of something that is there, but for
+        the `assets`; a kind that reads others, or writes to a path, says so itself.
         """
-        settings = {name: getattr(self, name) for name in type(self).model_fields}
-        return dict(paths_in(settings))
+        names = [name for name in type(self).model_fields if name not in self.assets()]
+        return dict(paths_in({name: getattr(self, name) for name in names}))
+
+    def assets(self) -> Mapping[str, str]:
+        """The paths of files and folders that a run copies, such as a vocabulary, by setting.
+
+        The run reads its own copy, also when it is opened again: the original may change or go.
+        Here there are none.
+        """
+        return {}
+
+    def with_assets(self, copies: Mapping[str, str]) -> Self:
+        """The same component, which reads `copies` in place of its `assets`, by the same names.
+
+        A kind whose assets are not settings says itself how it does.
+        """
+        unknown = copies.keys() - type(self).model_fields.keys()
+        if unknown:
+            raise TypeError(f"{self.kind}: assets() names {sorted(unknown)}, which are no settings")
+        return self.model_copy(update=dict(copies))
 
     @computed_field  # type: ignore[prop-decorator]
     @property

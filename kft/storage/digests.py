@@ -18,7 +18,7 @@ from kft.errors import ConfigError
 from kft.progress import say
 from kft.settings.component import Component
 from kft.storage.atomic import write_text
-from kft.storage.run_files import BEST_WEIGHTS, CONFIG, MODEL, TARGET
+from kft.storage.run_files import ASSETS, BEST_WEIGHTS, CONFIG, MODEL, TARGET
 
 # Where in a config the components stand that make up the model, and what else says what it is.
 PARTS = ("backbone", "head", "data.input")
@@ -43,9 +43,9 @@ def write_model(directory: Path, parts: Parts, pretrained: Paths) -> None:
     """
     found = read_model(directory)
     pretrained = {f"backbone.{name}": path for name, path in pretrained.items()}
-    paths = {**paths_of(parts), **pretrained}
+    paths, copies = {**paths_of(parts), **pretrained}, copies_of(directory, parts)
     if found:
-        now = {**found["paths"], **paths}
+        now = {**found["paths"], **paths, **copies}
         changed = changes({**found["files"], **found["pretrained"]}, now)
         if changed:
             raise ConfigError(
@@ -59,7 +59,7 @@ def write_model(directory: Path, parts: Parts, pretrained: Paths) -> None:
         {
             "settings": digests_of_settings(directory),
             "paths": paths,
-            "files": digests_of(paths_of(parts)),
+            "files": digests_of({**paths_of(parts), **copies}),
             "pretrained": digests_of(pretrained),
             "code": digests_of(code_of(parts)),
             "ends": {},
@@ -102,7 +102,10 @@ def refuse_changed_model(directory: Path, parts: Parts) -> None:
     other = [name for name, digest in found["settings"].items() if settings.get(name) != digest]
     changed = [
         *(f"{name} in {CONFIG} has changed" for name in other),
-        *changes(found["files"], {**found["paths"], **paths_of(parts)}),
+        *changes(
+            found["files"],
+            {**found["paths"], **paths_of(parts), **copies_of(directory, parts)},
+        ),
         *changes(found["ends"], ends_of(directory)),
     ]
     if changed:
@@ -172,6 +175,12 @@ def paths_of(parts: Parts) -> dict[str, str]:
         for part, component in parts.items()
         for name, path in component.dependencies().items()
     }
+
+
+def copies_of(directory: Path, parts: Parts) -> dict[str, str]:
+    """The folder of the assets that the run in `directory` has copied, if there are any."""
+    has_assets = any(component.assets() for component in parts.values())
+    return {ASSETS: str(directory / ASSETS)} if has_assets else {}
 
 
 def code_of(parts: Parts) -> dict[str, str]:

@@ -42,7 +42,7 @@ def open_run(directory: str | Path) -> tuple[RunConfig, Task]:
             f"{BEST_WEIGHTS}",
             fix="Give the directory that `kft run` named at its end",
         )
-    config = load_config(directory / CONFIG)
+    config = load_config(directory / CONFIG).reading_assets_in(directory)
     refuse_changed_model(directory, config.model_parts)
     target = Target.from_json((directory / TARGET).read_text(encoding="utf-8"))
     task = build_task(config, target, config.data.input)

@@ -9,6 +9,7 @@ from kft.data import Splits, Target
 from kft.input import Input
 from kft.layers.precision import computing_in
 from kft.sources.exclude import drop_excluded
+from kft.storage.assets import refuse_missing_assets
 from kft.task import Task, assemble
 from kft.workflows.validate import check_config
 
@@ -37,6 +38,7 @@ def set_up(config: RunConfig, pretrained: bool = True) -> SetUp:
         KftError: The data is not there, or a setting fits neither it nor the backbone.
     """
     config.built_callbacks()  # only to know before any work begins that they can be made
+    refuse_missing_assets(config.model_parts)
     found = config.data.load(config.seed)
     splits = drop_excluded(found, config.data.exclude)
     task = build_task(config, splits.target, splits.input, pretrained)
