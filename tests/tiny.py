@@ -113,6 +113,33 @@ class Flags(Input):
         return (Signature("serving_default", spec, tf.identity),)
 
 
+class Bytes(Input):
+    """Four bytes as numbers, from files of their own."""
+
+    file_endings = (".bin", ".raw")
+
+    @property
+    def spec(self):
+        return tf.TensorSpec((4,), tf.uint8)
+
+    @property
+    def is_augmented(self):
+        return False
+
+    def decode(self, raw):
+        return tf.ensure_shape(tf.io.decode_raw(raw, tf.uint8), (4,))
+
+    def augment(self, inputs, seeds):
+        return inputs
+
+    def signatures(self):
+        def numbers(raw):
+            return tf.map_fn(self.decode, raw, fn_output_signature=self.spec)
+
+        spec = tf.TensorSpec((None,), tf.string, name="bytes")
+        return (Signature("serving_default", spec, numbers),)
+
+
 class TinyDense(BackboneSource):
     """Two dense stages, batch normalisation, dropout, and a skip connection over the second."""
 

@@ -152,6 +152,8 @@ def augmented(
     augmentations: Sequence[Augmentation], images: tf.Tensor, seeds: tf.Tensor
 ) -> tf.Tensor:
     """Returns `images` after the geometric `augmentations` as one, then the others in order."""
+    import tensorflow as tf
+
     numbered = [(each, fold(seeds, number)) for number, each in enumerate(augmentations)]
     moves = [(each, own) for each, own in numbered if isinstance(each, Geometry)]
     if moves:
@@ -159,7 +161,8 @@ def augmented(
         joined, *later = [each.transforms(own, sides) for each, own in moves]
         for transforms in later:
             joined = joined @ transforms
-        images = warp(images, joined)
+        # Without a shape that is known, `tf.map_fn` cannot vary a batch of no images.
+        images = tf.ensure_shape(warp(images, joined), images.shape)
     for each, own in numbered:
         if not isinstance(each, Geometry):
             images = each.apply(images, own)

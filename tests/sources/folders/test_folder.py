@@ -4,41 +4,18 @@ import unicodedata
 import numpy as np
 import pytest
 import tensorflow as tf
+from tiny import Bytes
 
 from kft.cache.decode import decode_all
 from kft.data import Target
 from kft.errors import DataError
-from kft.input import Input, Signature
 from kft.messages import natural
 from kft.results.report import write_beginning
 from kft.sources.folders.folder import Folder
 from kft.sources.splitting.split_rule import SplitRule
 
 
-class BytesInput(Input):
-    """Four bytes as numbers: a source knows no modality."""
-
-    file_endings = (".bin", ".raw")
-
-    @property
-    def spec(self):
-        return tf.TensorSpec((4,), "uint8")
-
-    @property
-    def is_augmented(self):
-        return False
-
-    def decode(self, raw):
-        return tf.ensure_shape(tf.io.decode_raw(raw, "uint8"), (4,))
-
-    def augment(self, inputs, seeds):
-        return inputs
-
-    def signatures(self):
-        return (Signature("serving_default", tf.TensorSpec((None,), "string"), self.decode),)
-
-
-class NoFileInput(BytesInput):
+class NoFileInput(Bytes):
     file_endings = ()
 
 
@@ -53,7 +30,7 @@ def write_class(root, folder, count):
 
 
 def folder(root, **settings):
-    return Folder(path=str(root), input=BytesInput(), **settings)
+    return Folder(path=str(root), input=Bytes(), **settings)
 
 
 def all_names(splits):
@@ -733,7 +710,7 @@ def test_a_file_that_no_memory_holds_is_bad_and_not_opened(tmp_path):
 
     whole = folder(tmp_path).whole(Target("class", ("cats", "dogs")))
 
-    bad = decode_all(whole, BytesInput(), "").bad
+    bad = decode_all(whole, Bytes(), "").bad
     assert bad == {"dogs/b.bin": "Has 1.1 TB, expected up to 1.1 GB"}
 
 
