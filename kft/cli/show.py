@@ -199,10 +199,10 @@ def near(path: Path) -> str:
 
 
 def count_table(
-    counts: Mapping[str, Mapping[str, int]], sizes: Mapping[str, int]
+    counts: Mapping[str, Mapping[str, int]], sizes: Mapping[str, int], called: str
 ) -> RenderableType:
-    """Returns how many examples each class or label has in each split, and how many there are."""
-    shown = table("examples", *sizes, right=tuple(sizes))
+    """How many examples each class or label has in each split, and how many there are."""
+    shown = table(called, *sizes, right=tuple(sizes))
     classes = list(next(iter(counts.values()), {}))
     for name in classes[:MANY_CLASSES]:
         shown.add_row(name, *(str(split[name]) for split in counts.values()))
@@ -219,7 +219,7 @@ def check_summary(result: CheckResult) -> RenderableType:
     skipped = [] if faults else [Text(f"skips: {name} ({why})") for name, why in result.bad.items()]
     verdict = "The run would stop." if faults else "Nothing stands in the way of the run."
     return Group(
-        count_table(result.counts, result.sizes),
+        count_table(result.counts, result.sizes, result.called),
         *notes,
         *faults,
         *skipped,

@@ -38,7 +38,7 @@ def plan_summary(plan: Plan) -> RenderableType:
     notes = [Text(f"note: {note}") for note in plan.notes]
     title = f"{plan.backbone}: {len(plan.stages)} stages, {plan.parameters:,} parameters in all"
     return Group(
-        count_table(plan.counts, plan.sizes),
+        count_table(plan.counts, plan.sizes, plan.called),
         *notes,
         "",
         Text(title, style="bold"),

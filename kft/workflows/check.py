@@ -36,6 +36,7 @@ class CheckResult:
         notes: What a person should know, none of it fatal.
         faults: What would stop the run, each one message.
         estimates: What each phase takes on this machine; empty if something would stop the run.
+        called: What messages call several examples.
     """
 
     counts: Mapping[str, Mapping[str, int]]
@@ -45,6 +46,7 @@ class CheckResult:
     notes: tuple[str, ...]
     faults: tuple[str, ...]
     estimates: tuple[Estimate, ...]
+    called: str = "examples"
 
     @property
     def is_fine(self) -> bool:
@@ -86,6 +88,7 @@ def check(config: RunConfig) -> CheckResult:
         notes=(*splits.notes, *notes_of(seen, counts["train"])),
         faults=(*faults, *([too_large] if too_large else [])),
         estimates=measured,
+        called=splits.input.plural,
     )
 
 

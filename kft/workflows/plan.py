@@ -55,6 +55,7 @@ class Plan:
         counts: Examples of each class or label, by split.
         stages: Names of all stages of the backbone, input side first.
         parameters: Numbers in the whole model.
+        called: What messages call several examples.
     """
 
     backbone: str
@@ -64,6 +65,7 @@ class Plan:
     sizes: Mapping[str, int]
     notes: tuple[str, ...]
     phases: tuple[PhasePlan, ...]
+    called: str = "examples"
 
 
 def plan(config: RunConfig) -> Plan:
@@ -88,6 +90,7 @@ def plan(config: RunConfig) -> Plan:
             *unused_settings(config, task.backbone, trained),
         ),
         phases=phases,
+        called=splits.input.plural,
     )
 
 

@@ -55,11 +55,11 @@ def evaluate_run(directory: str | Path, data: str | Path | None = None) -> Mappi
 
     Without `data`, its own validation and test examples are scored again, and have to be answered
     as they were. With it, all files below the class folders of `data`, or if the run's own data is
-    a table, those in another with the same columns; under the name ``data``.
+    a table, all examples of another with the same columns; under the name ``data``.
 
     Raises:
         ConfigError: `directory` is not that of a finished run, or its model has changed.
-        DataError: `data` has other classes than the run, or files that cannot be read; or the
+        DataError: `data` has other classes than the run, or examples that cannot be read; or the
             run's own data has changed.
         ExportError: The run does not answer as it did.
     """

@@ -2,17 +2,22 @@
 
 import json
 import shutil
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
 from killing import Killed
+from rich.console import Console
 from text_kinds import WORDS, write_texts
 
 from kft.backbones.kft_run import KftRun
+from kft.cli.show import check_summary
+from kft.cli.show_plan import plan_summary
 from kft.config.run_config import load_config
 from kft.errors import BackboneError, ConfigError
 from kft.storage.run_files import ASSETS, CONFIG, MODEL, SAVED_MODEL
+from kft.workflows.check import check
 from kft.workflows.plan import plan
 from kft.workflows.predict import predict
 from kft.workflows.rerun import evaluate_run, export_run, open_run
@@ -125,6 +130,18 @@ def test_a_vocabulary_may_be_a_folder(tmp_path):
 
     assert (directory / ASSETS / "data.input.vocabulary/tables/words.txt").is_file()
     assert evaluate_run(directory)["test"]["accuracy"] == 1
+
+
+def test_texts_are_called_what_their_input_says(tmp_path):
+    config = load_config(write_texts(tmp_path))
+
+    shown = Console(width=100, file=StringIO())
+    shown.print(plan_summary(plan(config)))
+    shown.print(check_summary(check(config)))
+
+    lines = shown.file.getvalue().splitlines()
+    heads = [line.split() for line in lines if line.startswith("sentences")]
+    assert heads == [["sentences", "train", "validation", "test"]] * 2
 
 
 @pytest.mark.parametrize("start", [run, plan])
