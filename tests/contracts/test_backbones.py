@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from keras_files import save_vector_model
 from keras_hub_presets import save_preset
-from tiny import TARGET, Ramp, TinyDense, Vectors
+from tiny import TARGET, Ramp, Texts, TinyDense, TinyWords
 
 from kft.backbone import BackboneSource, batch_norm_variables
 from kft.backbones.keras_file import KerasFile
@@ -25,34 +25,44 @@ from kft.image.applications import KerasApplication
 from kft.image.digits import Digits
 from kft.image.input import ImageInput
 from kft.image.keras_hub import KerasHub
+from kft.settings.catalog import CATALOG
 from kft.storage.run_files import BEST_WEIGHTS, CONFIG
 from kft.task import assemble, save_weights
-from kft.workflows.run import open_run, run
+from kft.workflows.rerun import open_run
+from kft.workflows.run import run
 
-PIXELS = ImageInput(size=(32, 32))
-VECTORS = Vectors()
+PICTURES = Digits(input=ImageInput(size=(32, 32)))
 
-# A source, made in a folder where it may put files, and an input that it takes.
+# A source, made in a folder where it may put files, and a data source whose examples it takes. The
+# name begins with the kind.
 SOURCES = {
-    "mobilenet_v3": lambda _: (KerasApplication(name="MobileNetV3Small", weights=None), PIXELS),
-    "efficientnet": lambda _: (
+    "keras_application": lambda _: (
+        KerasApplication(name="MobileNetV3Small", weights=None),
+        PICTURES,
+    ),
+    "keras_application that trains gamma and beta": lambda _: (
         KerasApplication(name="EfficientNetB0", weights=None, batch_norm="inference"),
-        PIXELS,
+        PICTURES,
     ),
     "keras_hub": lambda folder: (
         KerasHub(preset=save_preset(folder)),
-        ImageInput(size=(16, 16)),
+        Digits(input=ImageInput(size=(16, 16))),
     ),
     "keras_file": lambda folder: (
         KerasFile(path=save_vector_model(folder), layer="second"),
-        VECTORS,
+        Ramp(),
     ),
-    "kft_run": lambda folder: (KftRun(path=str(earlier_run(folder))), VECTORS),
-    "tf_hub": lambda folder: (TfHub(handle=hub_modules.save_reusable(folder)), VECTORS),
-    "tf_hub_with_noise": lambda folder: (TfHub(handle=hub_modules.save_doubles(folder)), VECTORS),
+    "kft_run": lambda folder: (KftRun(path=str(earlier_run(folder))), Ramp()),
+    "tf_hub": lambda folder: (TfHub(handle=hub_modules.save_reusable(folder)), Ramp()),
+    "tf_hub with noise": lambda folder: (TfHub(handle=hub_modules.save_doubles(folder)), Ramp()),
+    "tiny:TinyWords": lambda _: (TinyWords(), Texts()),
 }
 # To train and export one takes seconds, and half a minute if it is deep.
-SLOW_TO_RUN = {"mobilenet_v3", "efficientnet", "tf_hub_with_noise"}
+SLOW_TO_RUN = {
+    "keras_application",
+    "keras_application that trains gamma and beta",
+    "tf_hub with noise",
+}
 # Needs an extra that comes with the extra `dev` alone, for its size.
 SLOW = {"keras_hub"}
 
@@ -64,10 +74,10 @@ def marked(slow):
 
 def earlier_run(folder):
     """The directory of a run with the tiny backbone, not trained."""
-    settings = {"data": Ramp(), "backbone": TinyDense(), "exporters": []}
-    directory = folder / "earlier"
+    data, directory = Ramp(), folder / "earlier"
+    settings = {"data": data, "backbone": TinyDense(), "exporters": []}
     config = load_config({**settings, "output_dir": str(directory)})
-    task = assemble(config.backbone.load(VECTORS.spec), config.head, TARGET, VECTORS)
+    task = assemble(config.backbone.load(data.input.spec), config.head, TARGET, data.input)
     (directory / BEST_WEIGHTS).parent.mkdir(parents=True)
     save_weights(task, directory / BEST_WEIGHTS)
     (directory / CONFIG).write_text(config.to_json())
@@ -77,29 +87,32 @@ def earlier_run(folder):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Makes a source once and returns it with its input."""
+    """Makes a source once, and gives it with its data source."""
     return cache(lambda name: SOURCES[name](tmp_path_factory.mktemp(name)))
 
 
 @pytest.fixture(scope="module", params=marked(SLOW))
 def loaded(request, made):
-    source, read_by = made(request.param)
+    """A backbone and a batch that it takes."""
+    source, data = made(request.param)
     keras.utils.set_random_seed(0)
-    return source.load(read_by.spec), read_by.spec
+    return source.load(data.input.spec), first_examples(data)[1]
 
 
-def batch_of(spec, size=8):
-    values = np.random.default_rng(0).integers(0, 256, (size, *spec.shape))
-    return values.astype(spec.dtype.as_numpy_dtype)
+def first_examples(data, size=8):
+    """The first examples to train on, raw and decoded, each ``(size, …)``."""
+    split = data.load(0).train
+    raw = [split.fetch(tf.constant(number, tf.int64)) for number in range(size)]
+    return tf.stack(raw), tf.stack([data.input.decode(each) for each in raw])
 
 
-def changed_by_a_step(backbone, spec):
+def changed_by_a_step(backbone, batch):
     """Trains for one step and returns the ids of the variables that are not bit-equal."""
-    inputs = keras.Input(spec.shape, dtype=spec.dtype.name)
+    inputs = keras.Input(batch.shape[1:], dtype=batch.dtype.name)
     model = keras.Model(inputs, keras.layers.Dense(1)(backbone.applied()(inputs)))
     model.compile(keras.optimizers.Adam(1e-3), "mse", run_eagerly=True)
     before = [variable.numpy() for variable in backbone.model.variables]
-    model.train_on_batch(batch_of(spec), np.arange(8.0)[:, None])
+    model.train_on_batch(batch, np.arange(float(len(batch)))[:, None])
     pairs = zip(backbone.model.variables, before, strict=True)
     return {id(variable) for variable, old in pairs if not np.array_equal(variable, old)}
 
@@ -115,6 +128,10 @@ def trainable_variables(model):
     ]
 
 
+def test_every_kind_of_source_is_in_the_battery():
+    assert {*CATALOG["backbone"]} - {name.partition(" ")[0] for name in SOURCES} == set()
+
+
 @pytest.mark.parametrize("name", marked(SLOW))
 def test_source_survives_its_config(name, made):
     source, _ = made(name)
@@ -124,12 +141,13 @@ def test_source_survives_its_config(name, made):
     again = BackboneSource.model_validate(settings)
 
     assert again == source
+    assert again.kind == name.partition(" ")[0]
 
 
 def test_features_are_float_vectors(loaded):
-    backbone, spec = loaded
+    backbone, batch = loaded
 
-    features = backbone.model(batch_of(spec))
+    features = backbone.model(batch)
 
     assert features.dtype == tf.float32
     assert features.shape == (8, backbone.model.output_shape[1])
@@ -147,16 +165,16 @@ def test_stages_are_disjoint_and_hold_all_that_may_train(loaded):
 
 
 def test_nothing_trains_when_no_stage_is_chosen(loaded):
-    backbone, spec = loaded
+    backbone, batch = loaded
 
     backbone.train_only(())
 
     assert backbone.model.trainable_variables == []
-    assert changed_by_a_step(backbone, spec) == set()
+    assert changed_by_a_step(backbone, batch) == set()
 
 
 def test_the_chosen_stages_train_and_nothing_else(loaded):
-    backbone, spec = loaded
+    backbone, batch = loaded
     chosen = [*backbone.stages[:1], *backbone.stages[-2:]]
     backbone.train_only(backbone.stages)
 
@@ -166,35 +184,34 @@ def test_the_chosen_stages_train_and_nothing_else(loaded):
     expected = ids(v for stage in chosen for v in stage.variables) - held
     expected &= ids(trainable_variables(backbone.model))
     assert ids(backbone.model.trainable_variables) == expected
-    assert changed_by_a_step(backbone, spec) == expected
+    assert changed_by_a_step(backbone, batch) == expected
 
 
 def test_batch_statistics_stay_while_all_stages_train(loaded):
-    backbone, spec = loaded
+    backbone, batch = loaded
     may_train = ids(trainable_variables(backbone.model))
     backbone.train_only(backbone.stages)
 
-    changed = changed_by_a_step(backbone, spec)
+    changed = changed_by_a_step(backbone, batch)
 
     assert changed
     assert not changed & (ids(batch_norm_variables(backbone.model)) - may_train)
 
 
 def test_features_are_the_same_in_training_as_in_inference(loaded):
-    backbone, spec = loaded
+    backbone, batch = loaded
     if backbone.training_noise:
         backbone.train_only(())
     layer = backbone.applied()
 
-    training = layer(batch_of(spec), training=True)
+    training = layer(batch, training=True)
 
-    np.testing.assert_array_equal(training, layer(batch_of(spec), training=False))
+    np.testing.assert_array_equal(training, layer(batch, training=False))
 
 
 @pytest.mark.parametrize("name", marked(SLOW | SLOW_TO_RUN))
 def test_a_run_can_be_opened_again_and_its_export_answers_the_same(name, made, tmp_path):
-    source, read_by = made(name)
-    data = Ramp() if read_by is VECTORS else Digits(input=read_by)
+    source, data = made(name)
     phase = {"epochs": 1, "optimizer": {"kind": "adam", "learning_rate": 1e-3}}
     phases = [
         {"name": "head", "unfreeze": {"kind": "none"}, **phase},
@@ -205,17 +222,10 @@ def test_a_run_can_be_opened_again_and_its_export_answers_the_same(name, made, t
     result = run(load_config({**settings, "output_dir": str(tmp_path / "run")}))
 
     _, task = open_run(result.directory)
-    batch = batch_of(read_by.spec)
-    expected = task.model(batch).numpy()
+    raw, batch = first_examples(data)
     path = tmp_path / "saved_model"
     SavedModelExporter().write(task, path)
-    answer = ask_in_process(path, read_by, batch)
-    np.testing.assert_allclose(answer, expected, atol=1e-5)
-    assert [told["name"] for told in result.scores["phases"]] == ["head", "finetune"]
-
-
-def ask_in_process(path, read_by, batch):
-    """What an exported model answers to decoded examples."""
     served = tf.saved_model.load(str(path))
-    name = "serving_default" if read_by is VECTORS else "serve_images_uint8"
-    return served.signatures[name](tf.constant(batch))["probabilities"]
+    answer = served.signatures["serving_default"](raw)["probabilities"]
+    np.testing.assert_allclose(answer, task.model(batch), atol=1e-5)
+    assert [told["name"] for told in result.scores["phases"]] == ["head", "finetune"]
