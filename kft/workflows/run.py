@@ -78,6 +78,7 @@ def run(config: RunConfig, resume: bool = False) -> RunResult:
     with strategy.scope():
         chief = is_chief()
     with own_directory(config, resume) if chief else private_directory() as directory:
+        # There for all workers: that of one which is not the chief is private, and has no copies.
         config = config.reading_assets_in(Path(config.output_dir))
         with strategy.scope(), worker_loss_as_error():
             state = RunState(directory, agreed_resume_state(config) if resume else None)
