@@ -1,6 +1,5 @@
 """The promises of the engine: phases train what they name, and nothing else moves."""
 
-import json
 from types import SimpleNamespace
 
 import keras
@@ -28,10 +27,8 @@ from kft.engine.parts import part_of
 from kft.engine.train import train
 from kft.errors import ConfigError, TrainingError
 from kft.heads.classifier import Classifier
-from kft.phase import EarlyStopping
 from kft.progress import shown_on
 from kft.recipe.optimizer import Adam, AdamW, Lion, RmsProp, Sgd
-from kft.recipe.schedule import Plateau
 from kft.recipe.unfreeze import UnfreezeAll, UnfreezeMatch, UnfreezeTop
 from kft.task import assemble
 
@@ -243,24 +240,6 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(splits):
     assert not all(np.array_equal(a, b) for a, b in zip(weights[0], weights[2], strict=True))
 
 
-def test_every_epoch_of_every_phase_is_recorded_once(task, splits, tmp_path):
-    phases = [phase("head"), phase("tune", epochs=3, unfreeze=UnfreezeAll())]
-
-    results = train(training(task, splits, directory=tmp_path), phases)
-
-    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
-    assert [(line["phase"], line["epoch"]) for line in lines] == [
-        ("head", 1),
-        ("head", 2),
-        ("tune", 3),
-        ("tune", 4),
-        ("tune", 5),
-    ]
-    assert lines == [dict(record) for result in results for record in result.epochs]
-    assert {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"} <= lines[0].keys()
-    assert list((tmp_path / "tensorboard" / "validation").iterdir())
-
-
 def test_the_best_weights_of_all_phases_come_back(task, splits):
     """Phase two does harm, by decay; what is restored is the best epoch of phase one."""
     phases = [
@@ -280,36 +259,6 @@ def test_the_best_weights_of_all_phases_come_back(task, splits):
     assert how.best.record == head.best
     assert scores["accuracy"] == pytest.approx(head.best["val_accuracy"])
     assert scores["loss"] == pytest.approx(head.best["val_loss"], abs=1e-5)
-
-
-def test_early_stopping_ends_a_phase_and_the_next_one_still_runs(task, splits):
-    stuck = phase(
-        "stuck",
-        epochs=9,
-        optimizer=Sgd(learning_rate=1e-9),
-        early_stopping=EarlyStopping(patience=2, min_delta=0.01),
-    )
-
-    first, second = train(training(task, splits), [stuck, phase("next")])
-
-    assert len(first.epochs) == 3
-    assert [record["epoch"] for record in second.epochs] == [4, 5]
-
-
-def test_a_plateau_cuts_the_rate_after_its_patience(task, splits):
-    flat = phase(
-        epochs=6,
-        optimizer=Sgd(learning_rate=1e-9),
-        schedule=Plateau(factor=0.1, patience=2),
-        batch_size=22,
-    )
-
-    (result,) = train(training(task, splits, monitor="accuracy"), [flat])
-
-    rates = [record["learning_rate"] for record in result.epochs]
-    assert rates[:3] == pytest.approx([1e-9] * 3)
-    assert rates[3:5] == pytest.approx([1e-10] * 2)
-    assert rates[5] == pytest.approx(1e-11)
 
 
 def test_a_loss_that_is_no_number_stops_at_its_step_and_keeps_the_best(task, splits):
@@ -347,38 +296,6 @@ def test_a_phase_that_does_not_fit_is_refused_before_the_first_step(
 def test_an_unknown_monitor_is_refused_with_the_metrics_there_are(task, splits):
     with pytest.raises(ConfigError, match="no metric 'acuracy'. Did you mean 'accuracy'"):
         train(training(task, splits, monitor="acuracy"), [phase()])
-
-
-class Witness(keras.callbacks.Callback):
-    """Writes down what a user's callback sees."""
-
-    def __init__(self, seen, stop_at=None):
-        super().__init__()
-        self.seen = seen
-        self.stop_at = stop_at
-
-    def on_epoch_end(self, epoch, logs=None):
-        rate = float(self.model.optimizer.learning_rate)
-        self.seen.append((self.model.name, epoch, "val_accuracy" in logs, rate > 0))
-        self.model.stop_training = epoch == self.stop_at
-
-
-def test_a_users_callback_sees_the_whole_model_and_true_epochs(task, splits):
-    seen = []
-    phases = [phase("head"), phase("tune", epochs=1, unfreeze=UnfreezeAll())]
-
-    train(training(task, splits, callbacks=lambda: [Witness(seen)]), phases)
-
-    assert seen == [("task", 0, True, True), ("task", 1, True, True), ("task", 2, True, True)]
-
-
-def test_a_users_callback_can_stop_a_phase_whose_features_are_kept(task, splits):
-    how = training(task, splits, callbacks=lambda: [Witness([], stop_at=0)])
-
-    (result,) = train(how, [phase(epochs=5)])
-
-    assert result.features_kept
-    assert len(result.epochs) == 1
 
 
 def test_strings_go_through_the_unchanged_engine():

@@ -101,3 +101,35 @@ def test_the_callbacks_of_keras_work_with_kept_features_and_without(task, splits
     np.testing.assert_allclose(last(inputs), task.model(inputs), atol=1e-6)
     assert any((tmp_path / "board").rglob("*tfevents*"))
     assert differences == pytest.approx([0.0, 0.0, 0.0])
+
+
+class Witness(keras.callbacks.Callback):
+    """Writes down what a user's callback sees."""
+
+    def __init__(self, seen, stop_at=None):
+        super().__init__()
+        self.seen = seen
+        self.stop_at = stop_at
+
+    def on_epoch_end(self, epoch, logs=None):
+        rate = float(self.model.optimizer.learning_rate)
+        self.seen.append((self.model.name, epoch, "val_accuracy" in logs, rate > 0))
+        self.model.stop_training = epoch == self.stop_at
+
+
+def test_a_users_callback_sees_the_whole_model_and_true_epochs(task, splits):
+    seen = []
+    phases = [phase("head"), phase("tune", epochs=1, unfreeze=UnfreezeAll())]
+
+    train(training(task, splits, callbacks=lambda: [Witness(seen)]), phases)
+
+    assert seen == [("task", 0, True, True), ("task", 1, True, True), ("task", 2, True, True)]
+
+
+def test_a_users_callback_can_stop_a_phase_whose_features_are_kept(task, splits):
+    how = training(task, splits, callbacks=lambda: [Witness([], stop_at=0)])
+
+    (result,) = train(how, [phase(epochs=5)])
+
+    assert result.features_kept
+    assert len(result.epochs) == 1
