@@ -23,12 +23,14 @@ from kft.settings.component import Component, Settings, checked_absolute, find_c
 FOLDER = Path(__file__).parent
 WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false"}
 SIGNS = ((Gt, "gt", ">"), (Ge, "ge", "≥"), (Lt, "lt", "<"), (Le, "le", "≤"))
-BEGINNING = """\
+GENERATED = "Generated from the classes in kft/ by `python docs/generate.py`. Do not edit it."
+BEGINNING = f"""\
 # What a config can say
 
-Made from the classes by `python docs/generate.py`; a test checks that it is current. An editor
-completes and checks a config that begins with `"$schema": "./kft.config.schema.json"`, once
-`kft schema > kft.config.schema.json` has written that file beside it.
+{GENERATED}
+
+An editor completes and checks a config that begins with `"$schema": "./kft.config.schema.json"`,
+once `kft schema > kft.config.schema.json` has written that file beside it.
 
 - Keys that have no default must be given, but for `output_dir`. An unknown key is an error that
   names the nearest one.
@@ -43,7 +45,7 @@ completes and checks a config that begins with `"$schema": "./kft.config.schema.
 
 def pages() -> dict[Path, str]:
     """Returns the content of each generated file."""
-    schema = json.dumps(json_schema(), indent=2) + "\n"
+    schema = json.dumps({"$comment": GENERATED, **json_schema()}, indent=2) + "\n"
     return {FOLDER / "config.md": reference(), FOLDER / "config.schema.json": schema}
 
 
@@ -116,9 +118,9 @@ def anchor(cls: type[Settings], kind: str = "") -> str:
 
 
 def summary(cls: type[Settings]) -> str:
-    """Returns the docstring of a class without its attributes, in Markdown."""
+    """Returns the docstring of a class without its sections, in Markdown."""
     text = inspect.cleandoc(cls.__doc__ or "")
-    return markdown(re.split(r"\n\n(?:Attributes|Raises):", text)[0])
+    return markdown(re.split(r"\n\n(?:Attributes|Raises|Example):", text)[0])
 
 
 def markdown(text: str) -> str:

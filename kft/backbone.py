@@ -168,6 +168,25 @@ class BackboneSource(Component):
             which takes hundreds of steps; ``recalibrate`` does so too, and takes exact statistics
             from a pass over the training examples after each epoch. Dropout in the backbone stays
             off.
+
+    Example:
+        >>> import keras
+        >>> import tensorflow as tf
+        >>> from kft import Backbone, BackboneSource, layer_stages
+        >>> class OwnNet(BackboneSource):
+        ...     weights: str
+        ...
+        ...     def load(self, input_spec, pretrained=True):
+        ...         inputs = keras.Input(input_spec.shape, dtype=input_spec.dtype.name)
+        ...         hidden = keras.layers.Dense(8, "relu", name="lower")(inputs)
+        ...         model = keras.Model(inputs, keras.layers.Dense(4, name="upper")(hidden))
+        ...         if pretrained:
+        ...             model.load_weights(self.weights)
+        ...         return Backbone("own_net", model, layer_stages(model), self.batch_norm)
+        >>> source = OwnNet(weights="own.weights.h5")
+        >>> backbone = source.load(tf.TensorSpec((3,), tf.float32), pretrained=False)
+        >>> [stage.name for stage in backbone.stages]
+        ['lower', 'upper']
     """
 
     role: ClassVar[str] = "backbone"

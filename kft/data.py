@@ -34,6 +34,13 @@ class Target:
 
     Raises:
         DataError: A name is no Unicode text, which no file of a run could hold.
+
+    Example:
+        >>> import numpy as np
+        >>> from kft import Target
+        >>> Target("class", ("cat", "dog")).dense(np.array([1, 0]))
+        array([[0., 1.],
+               [1., 0.]], dtype=float32)
     """
 
     kind: TargetKind
@@ -105,6 +112,16 @@ class Split:
             What one decodes to can be found again while it is unchanged.
         fetches_many: Whether `fetch` also takes a vector of indices, and gives a batch.
         digests: Of each decoded example, uint8 ``(size, 16)``; None until it has been decoded.
+
+    Example:
+        >>> import numpy as np
+        >>> import tensorflow as tf
+        >>> from kft import Split
+        >>> rows, labels = tf.constant([[0.1], [0.7], [0.9]]), np.array([0, 1, 1], "int32")
+        >>> split = Split(["a", "b", "c"], labels, lambda index: tf.gather(rows, index))
+        >>> last = split.take([2])
+        >>> last.names, last.fetch(tf.constant(0, tf.int64)).numpy()
+        (['c'], array([0.9], dtype=float32))
     """
 
     names: Sequence[str]
@@ -203,6 +220,25 @@ class DataSource(Component):
         on_bad_input: Whether an example that cannot be read stops the run or is left out and
             listed. Nothing is ever deleted.
         exclude: A file that names examples to leave out, as `kft check --write-exclude` writes it.
+
+    Example:
+        >>> import numpy as np
+        >>> import tensorflow as tf
+        >>> from kft import DataSource, Split, Splits, Target
+        >>> from kft.sources.arrays.tensors import Tensors
+        >>> class AboveHalf(DataSource):
+        ...     size: int = 8
+        ...
+        ...     def load(self, seed):
+        ...         rows = np.random.default_rng(seed).random((self.size, 1), "float32")
+        ...         names = [str(number) for number in range(self.size)]
+        ...         labels = (rows[:, 0] > 0.5).astype("int32")
+        ...         whole = Split(names, labels, lambda index: tf.gather(rows, index))
+        ...         train, validation = whole.take(range(6)), whole.take(range(6, self.size))
+        ...         target = Target("class", ("no", "yes"))
+        ...         return Splits(train, validation, None, target, self.input)
+        >>> AboveHalf(input=Tensors(shape=(1,))).load(seed=0).sizes
+        {'train': 6, 'validation': 2}
     """
 
     role: ClassVar[str] = "data"

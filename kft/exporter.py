@@ -78,6 +78,30 @@ class Exporter(Component):
     """Writes a task in one format.
 
     A kind says how to write the model and how to get answers from it; the rest is done here.
+
+    Example:
+        >>> import keras
+        >>> from kft import Exporter
+        >>> from kft.exporter import in_clean_process
+        >>> class KerasFile(Exporter):
+        ...     @property
+        ...     def output(self):
+        ...         return "model.keras"
+        ...
+        ...     def write(self, task, path):
+        ...         inputs = keras.Input(task.input.spec.shape, dtype=task.input.spec.dtype.name)
+        ...         features = task.backbone.model(inputs, training=False)
+        ...         keras.Model(inputs, task.head_model(features)).save(path)
+        ...
+        ...     def ask(self, path, task, raw):
+        ...         inputs = task.input.signatures()[0].prepare(raw)
+        ...         return in_clean_process(predict, path, inputs.numpy())
+        >>> def predict(path, inputs):
+        ...     import keras
+        ...
+        ...     return keras.saving.load_model(path).predict(inputs, verbose=0)
+        >>> KerasFile().kind, KerasFile().output
+        ('kft.exporter:KerasFile', 'model.keras')
     """
 
     role: ClassVar[str] = "exporter"

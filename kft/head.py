@@ -15,7 +15,26 @@ if TYPE_CHECKING:
 
 
 class Head(Component):
-    """New layers on top of the backbone, trained from the first phase on."""
+    """New layers on top of the backbone, trained from the first phase on.
+
+    Example:
+        >>> import keras
+        >>> from kft import Head, Target
+        >>> class Counts(Head):
+        ...     def outputs(self, features, target):
+        ...         return keras.layers.Dense(len(target.names), "softplus")(features)
+        ...
+        ...     def loss(self, target):
+        ...         return keras.losses.Poisson()
+        ...
+        ...     def metrics(self):
+        ...         return [keras.metrics.MeanAbsoluteError(name="mae")]
+        ...
+        ...     def served(self, outputs, target):
+        ...         return {"counts": outputs}
+        >>> Counts().outputs(keras.Input((4,)), Target("value", ("visits", "sales"))).shape
+        (None, 2)
+    """
 
     role: ClassVar[str] = "head"
 

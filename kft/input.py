@@ -72,6 +72,36 @@ class Input(Component):
         unused_by_decode: The settings that `decode` does not depend on, such as an augmentation.
         decode_version: To be raised when `decode` gives other examples of the same files, so that
             those that lie on disk are made again.
+
+    Example:
+        >>> import tensorflow as tf
+        >>> from kft import Input, Signature
+        >>> class Numbers(Input):
+        ...     count: int = 2
+        ...
+        ...     @property
+        ...     def spec(self):
+        ...         return tf.TensorSpec((self.count,), tf.float32)
+        ...
+        ...     @property
+        ...     def is_augmented(self):
+        ...         return False
+        ...
+        ...     def decode(self, raw):
+        ...         numbers = tf.strings.to_number(tf.strings.split(raw))
+        ...         return tf.ensure_shape(numbers, (self.count,))
+        ...
+        ...     def augment(self, inputs, seeds):
+        ...         return inputs
+        ...
+        ...     def signatures(self):
+        ...         def decoded(raw):
+        ...             return tf.map_fn(self.decode, raw, fn_output_signature=self.spec)
+        ...
+        ...         lines = tf.TensorSpec((None,), tf.string, name="lines")
+        ...         return (Signature("serving_default", lines, decoded),)
+        >>> Numbers().decode("0.5 2").numpy()
+        array([0.5, 2. ], dtype=float32)
     """
 
     role: ClassVar[str] = "input"

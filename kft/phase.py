@@ -65,6 +65,15 @@ class Phase(Settings):
         cutmix: Alpha of the Beta distribution of the region that is cut out of another example and
             pasted (Yun et al. 2019), such as 1; 0 does not. With `mixup`, each batch has one.
         mix_off_epochs: Epochs at the end without `mixup` and `cutmix`.
+
+    Example:
+        >>> from kft import Phase
+        >>> from kft.recipe.optimizer import Sgd
+        >>> from kft.recipe.unfreeze import UnfreezeTop
+        >>> slow = Sgd(learning_rate=1e-3)
+        >>> phase = Phase(name="top", epochs=5, optimizer=slow, unfreeze=UnfreezeTop(stages=2))
+        >>> phase.clip_norm, phase.unfreeze.kind
+        (1.0, 'top')
     """
 
     name: Annotated[str, Field(min_length=1, pattern=r"^[\w.-]+$")]

@@ -26,7 +26,8 @@ class Task:
     """The model under training and what belongs to it.
 
     Attributes:
-        model: Decoded inputs in, predictions out.
+        model: Decoded inputs in, predictions out. A layer of kft's keeps the backbone in inference
+            mode; what other programs load is made of ``backbone.model`` and `head_model`.
         head_model: Features ``(batch, d)`` in, predictions out; shares the head of `model`.
     """
 
