@@ -1,6 +1,8 @@
 """Rules that hold for every module. Which module may import which stands in setup.cfg."""
 
 import ast
+import importlib
+import inspect
 import io
 import re
 import tokenize
@@ -10,7 +12,9 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "kft"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-MODALITIES = {
+# The folders of a modality: those that have an input of their own.
+MODALITIES = {path.parent.name for path in PACKAGE.glob("*/input.py")}
+WORDS = {
     *("image", "images", "picture", "pictures", "pixel", "pixels"),
     *("token", "tokens", "audio"),
 }
@@ -22,6 +26,12 @@ KNOW_A_MODALITY = {
 
 def ids(path: Path) -> str:
     return str(path.relative_to(PACKAGE))
+
+
+def place(path: Path) -> str:
+    """The folder of a module of a modality, or the module."""
+    folder = path.relative_to(PACKAGE).parts[0]
+    return folder if folder in MODALITIES else ids(path)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=ids)
@@ -38,16 +48,41 @@ def test_there_is_no_assert_outside_tests(module):
 
 @pytest.mark.parametrize(
     "module",
-    [path for path in MODULES if "image" not in ids(path) and ids(path) not in KNOW_A_MODALITY],
+    [path for path in MODULES if place(path) not in MODALITIES | {*KNOW_A_MODALITY}],
     ids=ids,
 )
 def test_code_outside_a_modality_does_not_know_it(module):
-    assert not (words_of_code(module) & MODALITIES)
+    assert not (words_of_code(module) & WORDS)
 
 
 def test_only_modules_that_know_a_modality_are_excepted():
     for name in KNOW_A_MODALITY:
-        assert words_of_code(PACKAGE / name) & MODALITIES, f"{name} needs no exception"
+        assert words_of_code(PACKAGE / name) & WORDS, f"{name} needs no exception"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=ids)
+def test_a_public_method_is_documented_by_itself_or_by_its_contract(module):
+    name = ".".join(["kft", *module.relative_to(PACKAGE).with_suffix("").parts])
+
+    undocumented = [
+        f"{cls}.{method}"
+        for cls, method in methods_without_docstring(module)
+        if not inspect.getdoc(getattr(getattr(importlib.import_module(name), cls), method))
+    ]
+
+    assert undocumented == []
+
+
+def methods_without_docstring(module: Path) -> list[tuple[str, str]]:
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    return [
+        (node.name, inner.name)
+        for node in tree.body
+        if isinstance(node, ast.ClassDef)
+        for inner in node.body
+        if isinstance(inner, ast.FunctionDef) and not inner.name.startswith("_")
+        if not ast.get_docstring(inner)
+    ]
 
 
 def words_of_code(module: Path) -> set[str]:
