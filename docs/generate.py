@@ -25,7 +25,7 @@ WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false
 SIGNS = ((Gt, "gt", ">"), (Ge, "ge", "≥"), (Lt, "lt", "<"), (Le, "le", "≤"))
 GENERATED = "Generated from the classes in kft/ by `python docs/generate.py`. Do not edit it."
 BEGINNING = f"""\
-# What a config can say
+# Config reference
 
 {GENERATED}
 
@@ -37,9 +37,9 @@ once `kft schema > kft.config.schema.json` has written that file beside it.
 - Rates, shares and scores are fractions from 0 to 1. Relative paths start from the working
   directory.
 - `"kind": "my_package.module:MyClass"` names a class of your own wherever a `kind` stands. Since
-  that runs code, the command line wants `--trust my_package` with it.
+  that runs code, the command line needs `--trust my_package` with it.
 - `kft run CONFIG --set phases.0.epochs=3` overrides one key; entries of a list count from 0.
-- A key with nothing said of it is named as in Keras, or in the sentence above its table.
+- A key without a meaning here is as in Keras, or explained in the sentence above its table.
 """
 
 
@@ -130,13 +130,13 @@ def markdown(text: str) -> str:
 
 def row(cls: type[Settings], name: str, field: FieldInfo) -> str:
     """Returns the line of one key."""
-    told = type_of(field.annotation, field.metadata).replace("|", r"\|")
+    kind_of_value = type_of(field.annotation, field.metadata).replace("|", r"\|")
     meaning = meanings(cls).get(name) or meaning_of_type(field.annotation)
-    return f"| `{field.alias or name}` | {told} | {default(field)} | {meaning} |"
+    return f"| `{field.alias or name}` | {kind_of_value} | {default(field)} | {meaning} |"
 
 
 def meanings(cls: type[Settings]) -> dict[str, str]:
-    """Returns what the docstrings of a class and its contract say of each attribute."""
+    """The meaning of each attribute, from the docstrings of a class and its contract."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         _, _, listed = inspect.cleandoc(base.__doc__ or "").partition("Attributes:\n")

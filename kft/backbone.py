@@ -214,5 +214,5 @@ class BackboneSource(Component):
         downloaded: for plans, and for weights that a run will load itself.
 
         Raises:
-            BackboneError: The weights cannot be had, or do not fit the input.
+            BackboneError: The weights cannot be found or downloaded, or do not fit the input.
         """

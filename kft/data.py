@@ -54,7 +54,7 @@ class Target:
                 raise DataError(
                     where="the names of the target",
                     problem=f"hold {name!r}, which is more than one line",
-                    fix="Take the line breaks out of it: files list the names one a line",
+                    fix="Remove the line breaks: files list the names one a line",
                 )
             if any(category(letter) == "Cs" for letter in name):
                 raise DataError(
@@ -76,14 +76,14 @@ class Target:
     @classmethod
     def from_json(cls, text: str) -> Target:
         """Returns the target that `to_json` gave."""
-        told = json.loads(text)
-        means, deviations = (tuple(told.get(key, ())) for key in ("means", "deviations"))
-        return cls(told["kind"], tuple(told["names"]), means, deviations)
+        saved = json.loads(text)
+        means, deviations = (tuple(saved.get(key, ())) for key in ("means", "deviations"))
+        return cls(saved["kind"], tuple(saved["names"]), means, deviations)
 
     def to_json(self) -> str:
         """Returns the target as a person can read it."""
-        told = {key: value for key, value in asdict(self).items() if value}
-        return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+        settings = {key: value for key, value in asdict(self).items() if value}
+        return json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
 
     def dense(self, labels: np.ndarray) -> np.ndarray:
         """Returns the labels of a `Split` as a head's loss takes them, float32 ``(size, k)``."""
@@ -175,7 +175,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Splits:
-    """What a source found.
+    """The splits that a source found.
 
     Attributes:
         train: The only split that is shuffled and augmented.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Signature:
-    """One way a served model may be asked.
+    """One way to call a served model.
 
     Attributes:
         name: Of the SavedModel signature; the first is ``serving_default``.
@@ -36,7 +36,7 @@ class Signature:
 
 @dataclass(frozen=True, eq=False)
 class Fingerprints:
-    """What tells which examples are alike, though not the same.
+    """Fingerprints by which similar examples are found.
 
     Attributes:
         hashes: uint64 ``(n,)``; those of like examples differ in few bits.
@@ -123,7 +123,7 @@ class Input(Component):
         """Says whether `augment` changes anything."""
 
     def encode(self, example: tf.Tensor) -> tf.Tensor:
-        """Returns what `decode` takes, of an example that a source holds as an array.
+        """The raw example that `decode` takes, of one that a source holds as an array.
 
         Here the array itself. A kind whose raw examples are files makes one of it, and returns a
         string, which is such a file, unchanged.
@@ -151,7 +151,7 @@ class Input(Component):
         """
 
     def regions(self, shares: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-        """Returns which part of an example CutMix takes from another: a region at random.
+        """The part of an example that CutMix takes from another: a region at random.
 
         `shares`, float32 ``(batch,)``, say how large; `seeds`, int64 ``(batch, 2)``, where. The
         result is of bool and may be broadcast to the inputs, with as many dimensions.
@@ -163,7 +163,7 @@ class Input(Component):
         raise ConfigError(
             where="cutmix",
             problem=f"the input {self.kind!r} has no regions that could be cut out",
-            fix="Leave it out, or take mixup",
+            fix="Remove cutmix, or use mixup",
         )
 
     def measure(self, raw: tf.Tensor) -> tf.Tensor:
@@ -173,7 +173,7 @@ class Input(Component):
         return tf.zeros([0], tf.int64)
 
     def remarks(self, names: Sequence[str], measures: np.ndarray) -> Iterable[tuple[str, str]]:
-        """Returns the name of each odd example and what a person should know of it; here none.
+        """Returns a remark on each unusual example, with its name; here none.
 
         `measures` are those of `names`, ``(n, k)``.
         """
@@ -187,12 +187,12 @@ class Input(Component):
         return Suggestion()
 
     def fingerprints(self, inputs: np.ndarray) -> Fingerprints | None:
-        """Returns what tells which of the decoded `inputs` are alike; None if nothing can."""
+        """Fingerprints that are near for similar decoded `inputs`; None if there are none."""
         return None
 
     @abstractmethod
     def signatures(self) -> tuple[Signature, ...]:
-        """Returns the ways a served model may be asked, the default first.
+        """Returns the ways to call a served model, the default first.
 
         The default takes raw examples, as `decode` does.
         """

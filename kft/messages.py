@@ -102,10 +102,10 @@ def closest(word: str, known: Iterable[str]) -> str:
 def one_line(error: Exception) -> str:
     """The message of `error` on one line of at most 300 letters, without a full stop.
 
-    TensorFlow tells with it of the node and op that failed, which no user knows.
+    The graph node and op that TensorFlow adds are left out, since users do not know them.
     """
-    told = re.sub(r"\{\{.*?\}\} |\[Op:\w+\] name:", "", " ".join(str(error).split()))
-    return told[:300].rstrip(". ")
+    text = re.sub(r"\{\{.*?\}\} |\[Op:\w+\] name:", "", " ".join(str(error).split()))
+    return text[:300].rstrip(". ")
 
 
 def shortened(text: str, most: int = LONGEST) -> str:

@@ -50,22 +50,22 @@ class RunConfig(Settings):
         phases: Left out, the two-phase recipe: the head, then everything at a low rate.
         monitor: The validation metric that picks the best epoch: ``loss`` or one of the head's.
             Left out, it is the head's first.
-        select: Whether the weights of the ``best`` epoch over all phases are kept, the ``last``,
-            or the best found on the line from the best epoch before fine-tuning to the best
-            after (``interpolate``; Wortsman et al. 2022, WiSE-FT).
-        class_weights: ``balanced``, a number for each class name, or null: what an example of
-            each class counts in the loss. Of several labels, what an example that has it counts
-            for a label; ``balanced`` weighs those that lack it too, so that both count the same.
-        precision: What the backbone computes in; ``mixed_bfloat16`` and ``mixed_float16`` are
-            faster on the GPUs that know them. Weights and the head are float32 always.
-        cache: Where decoded examples are kept and what frozen layers give, so that neither is
+        select: The weights that the run ends with: those of the ``best`` epoch over all phases, of
+            the ``last``, or the best found on the line from the best epoch before fine-tuning to
+            the best after (``interpolate``; Wortsman et al. 2022, WiSE-FT).
+        class_weights: The weight of each class in the loss: ``balanced``, a number for each class
+            name, or null. Of several labels, the weight of an example that has the label;
+            ``balanced`` weighs those that lack it too, so that both count the same.
+        precision: Of the computations of the backbone; ``mixed_bfloat16`` and ``mixed_float16`` are
+            faster on GPUs that support them. Weights and the head are always float32.
+        cache: Where decoded examples and the features of frozen layers are kept, so that neither is
             computed twice. ``auto``: on disk for the next run, as far as there is room, and in
-            memory if it fits. ``memory``: there alone. ``disk``: there alone, so that memory stays
-            free. ``off``: what layers give is computed anew in each epoch, and nothing is written.
-        cache_views: How many augmented variants of each training example to keep; the epochs take
-            them in turn. 0 keeps none: each epoch has its own, and computes it.
-        cache_dtype: What to keep it as. ``float16`` takes half the room; a number is off by at
-            most 0.05 %, or by 3e-8 if it is smaller than 6e-5.
+            memory if it fits. ``memory``: only there. ``disk``: only there, so that memory stays
+            free. ``off``: features are computed again in each epoch, and nothing is written.
+        cache_views: How many augmented variants of each training example to keep; the epochs use
+            them in turn. 0 keeps none: each epoch computes its own.
+        cache_dtype: The dtype of cached features. ``float16`` takes half the room; a number is off
+            by at most 0.05 %, or by 3e-8 if it is smaller than 6e-5.
         distribute: Which devices and machines train together.
     """
 
@@ -98,7 +98,7 @@ class RunConfig(Settings):
         return self.head.metrics()[0].name if self.monitor is None else self.monitor
 
     def built_callbacks(self) -> list[Any]:
-        """Returns the user's callbacks, afresh.
+        """Returns new objects of the user's callbacks.
 
         Raises:
             ConfigError: One cannot be made, or would change what the phases decide.
@@ -119,7 +119,7 @@ class RunConfig(Settings):
 
     @property
     def cache_policy(self) -> CachePolicy:
-        """How features are kept."""
+        """How decoded examples and features are cached."""
         return CachePolicy(self.cache, self.cache_views, self.cache_dtype)
 
     @model_validator(mode="after")
@@ -189,10 +189,10 @@ def load_config(
 
 
 def refuse_odd(name: str, settings: Mapping[str, Any]) -> None:
-    """Raises ConfigError if a value in `settings` can be none, wherever it stands."""
+    """Raises ConfigError if a value anywhere in `settings` is one that no setting can have."""
     problem = oddity_in(settings)
     if problem is not None:
-        raise ConfigError(name, problem, "Correct it")
+        raise ConfigError(name, problem, "Give settings of ordinary size, as docs/config.md says")
 
 
 def read_json(source: str | Path) -> tuple[str, dict[str, Any]]:
@@ -210,7 +210,7 @@ def read_json(source: str | Path) -> tuple[str, dict[str, Any]]:
             str(source), f"cannot be read: {error.strerror}", f"Give a file, or one of {names}"
         ) from error
     except ValueError as error:
-        raise ConfigError(str(source), f"is not JSON: {error}", "Correct it there") from error
+        raise ConfigError(str(source), f"is not JSON: {error}", "Correct the JSON there") from error
     if not isinstance(settings, dict):
         raise ConfigError(
             str(source), f"holds {type(settings).__name__}, not an object", "Begin it with {"

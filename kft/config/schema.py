@@ -17,7 +17,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def described(schema: Any) -> Any:
-    """Returns `schema` with what a docstring says of an attribute as the field's description."""
+    """Returns `schema` with the docstrings of attributes as descriptions of the fields."""
     if isinstance(schema, list):
         return [described(part) for part in schema]
     if not isinstance(schema, dict):

@@ -74,7 +74,7 @@ class UserCallback(Settings):
 
     @property
     def path(self) -> Any:
-        """What the config says of the file or folder to write; None for one that writes none."""
+        """The path that the callback writes to, as in the config; None if it writes nothing."""
         module, _, name = self.kind.partition(":")
         if module != "keras.callbacks" or name not in WRITERS:
             return None
@@ -83,7 +83,7 @@ class UserCallback(Settings):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What goes to the constructor."""
+        """The arguments of the constructor."""
         return self.model_extra or {}
 
     def build(self, directory: Path) -> Any:
@@ -108,7 +108,9 @@ class UserCallback(Settings):
             built = made(**settings)
         except (PydanticCustomError, *SETTING_ERRORS) as error:
             raise ConfigError(
-                f"callbacks {self.kind!r}", f"cannot be made: {error}", "Correct it"
+                f"callbacks {self.kind!r}",
+                f"cannot be made: {error}",
+                "Correct its settings: they are the arguments of the class",
             ) from error
         refuse_in_a_run(self.kind, built)
         return built

@@ -1,1 +1,1 @@
-"""What a phase says: optimizer, learning-rate schedule, what it unfreezes."""
+"""The settings of a phase: optimizer, learning-rate schedule, unfreezing."""

@@ -1,4 +1,4 @@
-"""Schedules: what share of the learning rate each moment of a phase uses."""
+"""Learning-rate schedules within a phase."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which stages of the backbone a phase trains besides the head."""
+"""The stages of the backbone that a phase trains besides the head."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def stages_of(backbone: Backbone) -> Sequence[Stage]:
             where="kind",
             problem=f"the backbone {backbone.name!r} cannot be fine-tuned: "
             f"{backbone.frozen_because or 'it has no weights'}",
-            fix="Set it to 'none', or take another backbone",
+            fix="Set it to 'none', or use another backbone",
         )
     return backbone.stages
 
@@ -94,7 +94,7 @@ class UnfreezeTop(Unfreeze):
             raise ConfigError(
                 where="stages",
                 problem=f"got {wanted}, but the backbone {backbone.name!r} has {there} stages",
-                fix="Lower it, or use the kind 'all'",
+                fix=f"Set it to at most {there}, or use the kind 'all'",
             )
         return backbone.stages[there - wanted :]
 
@@ -119,7 +119,7 @@ class UnfreezeGradual(Unfreeze):
             raise ConfigError(
                 where="groups",
                 problem=f"got {self.groups}, but the backbone {backbone.name!r} has {there} stages",
-                fix="Lower it",
+                fix=f"Set it to at most {there}",
             )
         return backbone.stages
 
@@ -153,7 +153,7 @@ class UnfreezeFrom(Unfreeze):
                 where="stage",
                 problem=f"the backbone {backbone.name!r} has no stage {self.stage!r}"
                 + closest(self.stage, names),
-                fix="Take a name that `kft plan` lists",
+                fix="Use a name that `kft plan --stages` lists",
             )
         return backbone.stages[names.index(self.stage) :]
 
@@ -176,6 +176,6 @@ class UnfreezeMatch(Unfreeze):
                 where="pattern",
                 problem=f"{self.pattern!r} matches none of the {len(names)} stages of "
                 f"{backbone.name!r}, such as {names[0]!r} and {names[-1]!r}",
-                fix="Take a pattern of the whole name, such as '.*block_1[3-6].*'",
+                fix="Give a pattern that matches the whole name, such as '.*block_1[3-6].*'",
             )
         return chosen

@@ -1,1 +1,1 @@
-"""How JSON becomes objects: components by kind, overrides, messages."""
+"""Turns JSON into objects: components by kind, overrides, messages."""

@@ -1,4 +1,4 @@
-"""How much is more than any run needs: refused with the value found, before it takes memory.
+"""Bounds of settings: a larger value is refused before it takes memory.
 
 Each bound is far above what is of use, and far below what fills a machine or takes for ever.
 """

@@ -267,7 +267,7 @@ def trusted_or_fault(kind: str, trusted: Iterable[str] | None) -> None:
 
 
 def import_name(path: str) -> object:
-    """Returns what ``module:Name`` names, or a fault that pydantic reports with the others."""
+    """The object that ``module:Name`` names, or a fault that pydantic reports with the others."""
     module, _, name = path.partition(":")
     try:
         return getattr(importlib.import_module(module), name)

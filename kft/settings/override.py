@@ -33,14 +33,16 @@ def apply_override(
 
 
 def path_and_value(override: str) -> tuple[str, Any]:
-    """Returns the two sides of an `override`; the value is JSON, or else a word.
+    """Returns path and value of an `override`; the value is JSON, or else a word.
 
     Raises:
-        ConfigError: It has no two sides, or a value that is no setting.
+        ConfigError: It has no ``=``, or a value that is no setting.
     """
     odd = oddity_in(override)
     if odd is not None:
-        raise ConfigError("--set", odd, "Correct it")
+        raise ConfigError(
+            "--set", odd, "Write it as a.b=value, with a value that a config can hold"
+        )
     path, equals, text = override.partition("=")
     if not equals or not path:
         raise ConfigError(f"--set {override}", "has no '='", "Write it as a.b=value")
@@ -49,7 +51,8 @@ def path_and_value(override: str) -> tuple[str, Any]:
     except json.JSONDecodeError:
         return path, text
     except ValueError as error:
-        raise ConfigError(f"--set {path}", str(error), "Correct it") from error
+        fix = "Give a JSON value without repeated keys and of ordinary depth"
+        raise ConfigError(f"--set {path}", str(error), fix) from error
 
 
 def step_into(node: Any, key: str, override: str) -> Any:
@@ -59,7 +62,9 @@ def step_into(node: Any, key: str, override: str) -> Any:
     inner = {} if there is None else there
     if not isinstance(inner, list | dict):
         raise ConfigError(
-            f"--set {override}", f"{key!r} is {short_repr(inner)}, not an object", "Correct it"
+            f"--set {override}",
+            f"{key!r} is {short_repr(inner)}, not an object",
+            f"Set {key!r} itself, or a key of an object",
         )
     node[place] = inner
     return inner

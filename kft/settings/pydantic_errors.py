@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a config, in the words of JSON."""
+"""Turns the errors that pydantic finds in a config into messages in the words of JSON."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def problem_and_fix(error: ValidationError) -> tuple[str, str]:
 def is_echo(fault: dict[str, Any]) -> bool:
     """Says whether `fault` only repeats others.
 
-    A list is short of its entries at fault; a union is told of each of its types.
+    A list counts as too short without its wrong entries; a union reports each of its types.
     """
     kind, value, place = fault["type"], fault["input"], fault["loc"] or ("",)
     if kind == "too_short":
         return bool(value)
-    told = {"literal_error": dict, "dict_type": str}.get(kind)
-    return "[" in str(place[-1]) and told is type(value)
+    other_type = {"literal_error": dict, "dict_type": str}.get(kind)
+    return "[" in str(place[-1]) and other_type is type(value)
 
 
 def describe(fault: dict[str, Any]) -> str:

@@ -137,9 +137,9 @@ def test_a_trusted_path_is_taken_as_it_is(tmp_path):
         ("keras.callbacks:LearningRateScheduler", {"schedule": abs}, "Set the 'schedule'"),
         ("keras.callbacks:BackupAndRestore", {"backup_dir": "there"}, "Leave it out"),
         ("keras.callbacks:SwapEMAWeights", {}, "Leave it out"),
-        ("kft.callbacks:UnfreezeBackbone", {"layers": "x", "at_epoch": 1}, "by the 'unfreeze' of"),
+        ("kft.callbacks:UnfreezeBackbone", {"layers": "x", "at_epoch": 1}, "Set the 'unfreeze' of"),
         ("kft.callbacks:FreezeBatchNorm", {}, "is 'frozen' unless"),
-        ("kft.callbacks:DivergenceGuard", {}, "Leave it to the engine"),
+        ("kft.callbacks:DivergenceGuard", {}, "Leave it out: the engine"),
     ],
 )
 def test_what_would_change_the_training_is_refused_before_a_run(kind, settings, fix, tmp_path):

@@ -103,20 +103,20 @@ def test_all_faults_come_at_once_each_at_its_place():
         "dat": {},
     }
 
-    told = faults(settings)
+    messages = faults(settings)
 
-    assert told["head.hiden"] == "unknown key. Did you mean 'hidden'?"
-    assert "less than 1" in told["head.dropout"]
-    assert "less than 1" in told["optimizer.momentum"]
-    assert told["unfreeze"] == "needs either 'stages' or 'fraction'"
-    assert told["dat"] == "unknown key. Did you mean 'data'?"
-    assert len(told) == 5
+    assert messages["head.hiden"] == "unknown key. Did you mean 'hidden'?"
+    assert "less than 1" in messages["head.dropout"]
+    assert "less than 1" in messages["optimizer.momentum"]
+    assert messages["unfreeze"] == "needs either 'stages' or 'fraction'"
+    assert messages["dat"] == "unknown key. Did you mean 'data'?"
+    assert len(messages) == 5
 
 
 def test_an_unknown_key_near_nothing_lists_the_keys_there_are():
-    told = faults({"optimizer": {"kind": "sgd", "zzz": 1}})
+    messages = faults({"optimizer": {"kind": "sgd", "zzz": 1}})
 
-    assert told == {"optimizer.zzz": "unknown key. Known: learning_rate, momentum, nesterov"}
+    assert messages == {"optimizer.zzz": "unknown key. Known: learning_rate, momentum, nesterov"}
 
 
 @pytest.mark.parametrize(
@@ -132,9 +132,9 @@ def test_an_unknown_key_near_nothing_lists_the_keys_there_are():
     ],
 )
 def test_a_class_that_will_not_do_is_a_fault_like_any_other(kind, message):
-    told = faults({"head": {"kind": kind}})
+    messages = faults({"head": {"kind": kind}})
 
-    assert told["head"].startswith(message)
+    assert messages["head"].startswith(message)
 
 
 def test_a_class_of_an_untrusted_package_is_not_even_imported(tmp_path, monkeypatch):
@@ -142,9 +142,9 @@ def test_a_class_of_an_untrusted_package_is_not_even_imported(tmp_path, monkeypa
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
 
-    told = faults({"head": {"kind": "evil_parts:Head"}}, trust=("tiny",))
+    messages = faults({"head": {"kind": "evil_parts:Head"}}, trust=("tiny",))
 
-    assert told == {
+    assert messages == {
         "head": "'evil_parts:Head' would run code of the package 'evil_parts'. If you trust it, "
         "add --trust evil_parts"
     }
@@ -162,10 +162,10 @@ def test_a_trusted_class_works_and_names_itself():
 def test_trust_reaches_a_component_inside_another():
     folder = {"kind": "folder", "path": "photos", "input": {"kind": "tiny:Vectors"}}
 
-    told = faults({"data": folder}, trust=())
+    messages = faults({"data": folder}, trust=())
 
-    assert list(told) == ["data.input"]
-    assert "--trust tiny" in told["data.input"]
+    assert list(messages) == ["data.input"]
+    assert "--trust tiny" in messages["data.input"]
 
 
 def test_the_classes_of_kft_need_no_trust():
