@@ -56,7 +56,7 @@ class FreezeBatchNorm(ChangesTraining):
         set_trainable(self.model, trained=[], frozen=norms)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Refuses batch normalisation that has come since, which is not frozen."""
+        """Refuses batch normalisation that was added since, which is not frozen."""
         refuse_gained("FreezeBatchNorm", self._norms, self._found())
 
     def _found(self) -> list[keras.layers.Layer]:

@@ -17,10 +17,10 @@ from kft.scoring.direction import HIGHER_IS_BETTER, lower_is_better
 class BestAcrossPhases(keras.callbacks.Callback):
     """Keeps the weights of the best epoch over several calls of ``fit``.
 
-    Give one and the same callback to each of them, and call `restore` in the end. EarlyStopping
-    and ModelCheckpoint begin anew with each ``fit``, so what they keep of the second phase may be
-    worse than the first was. Ties go to the lower validation loss, then to the earlier epoch. A
-    model that is loaded from a file in between may take the other's place.
+    Give the same callback to each of them, and call `restore` at the end. EarlyStopping and
+    ModelCheckpoint start over with each ``fit``, so the weights that they keep of a second phase
+    may be worse than those of the first. Ties go to the lower validation loss, then to the earlier
+    epoch. A model that is loaded from a file in between may take the other's place.
 
     Attributes:
         monitor: What is compared, a name in the logs.
@@ -75,7 +75,7 @@ class BestAcrossPhases(keras.callbacks.Callback):
             raise ConfigError(
                 "BestAcrossPhases.monitor",
                 f"there is no {self._monitor!r} in the logs{closest(self._monitor, logs)}",
-                "Name one of those; those with val_ need validation_data",
+                "Set monitor to one of those; those with val_ need validation_data",
             )
         value = float(logs[self._monitor])
         key = (not_nan(self._sign * value), not_nan(-float(logs.get("val_loss", 0.0))))
@@ -92,7 +92,7 @@ class BestAcrossPhases(keras.callbacks.Callback):
                 got other weights since.
         """
         if not self._weights:
-            raise ConfigError("BestAcrossPhases", "has seen no epoch yet", "Fit first")
+            raise ConfigError("BestAcrossPhases", "has seen no epoch yet", "Call fit first")
         self._check_model(self.model)
         for variable, value in zip(self.model.weights, self._weights, strict=True):
             variable.assign(value)
@@ -125,6 +125,6 @@ def sign_of(monitor: str, mode: str | None) -> float:
         raise ConfigError(
             "BestAcrossPhases.mode",
             f"whether a high {monitor!r} is good is not known" if mode is None else f"got {mode!r}",
-            "Say 'min' or 'max'",
+            "Set mode to 'min' or 'max'",
         )
     return signs[mode]

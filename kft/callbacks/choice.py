@@ -1,4 +1,4 @@
-"""Which layers a callback means."""
+"""Finds the layers that the arguments of a callback name."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def choose(model: keras.Model, layers: Layers, where: str) -> list[keras.layers.
     Raises:
         ConfigError: The model has no such layer; `where` names the setting.
     """
-    asked = [layers] if isinstance(layers, str | keras.layers.Layer) else list(layers)
-    if not asked:
-        raise ConfigError(where, "is empty", "Name a layer")
+    chosen = [layers] if isinstance(layers, str | keras.layers.Layer) else list(layers)
+    if not chosen:
+        raise ConfigError(where, "is empty", "Name at least one layer")
     found: dict[int, keras.layers.Layer] = {}
-    for one in asked:
+    for one in chosen:
         found.update((id(layer), layer) for layer in meant(model, one, where))
     return list(found.values())
 
@@ -51,7 +51,9 @@ def meant(
         found = [layer for layer in inside if re.fullmatch(one, layer.name)]
     except NO_PATTERN as error:
         raise ConfigError(
-            where, f"{one!r} is no regular expression: {error}", "Correct it"
+            where,
+            f"{one!r} is no regular expression: {error}",
+            "Give a layer name, or a regular expression as of Python's re",
         ) from error
     if not found:
         known = closest(one, {layer.name for layer in inside})

@@ -1,4 +1,4 @@
-"""How far fine-tuning has moved a model from its pretrained weights."""
+"""Measures how far fine-tuning has moved a model from its pretrained weights."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class DriftMonitor(keras.callbacks.Callback):
                 logs[f"drift/{name}"] = relative_distance(now, self._before[name])
 
     def _measured(self) -> dict[str, list[keras.Variable]]:
-        """Returns the variables of the model, if they are such as to be measured from before."""
+        """Returns the variables of the model, if they fit the weights to measure from."""
         found = self._variables(self.model)
         shapes = {name: [tuple(v.shape) for v in variables] for name, variables in found.items()}
         if shapes != {name: [v.shape for v in values] for name, values in self._before.items()}:
@@ -101,7 +101,9 @@ class DriftMonitor(keras.callbacks.Callback):
         for name in self._groups or {}:
             if not found[name] and not found[f"{name}/statistics"]:
                 raise ConfigError(
-                    f"DriftMonitor.groups[{name!r}]", "these layers have no weights", "Leave it out"
+                    f"DriftMonitor.groups[{name!r}]",
+                    "these layers have no weights",
+                    "Leave the group out",
                 )
         return {name: variables for name, variables in found.items() if variables}
 

@@ -1,4 +1,4 @@
-"""Going back where training diverges."""
+"""Undoes the steps after which training diverges."""
 
 from __future__ import annotations
 
@@ -49,14 +49,16 @@ class DivergenceGuard(ChangesTraining):
         (1, True)
     """
 
-    in_a_run = "Leave it to the engine"
+    in_a_run = "Leave it out: the engine does this"
 
     def __init__(
         self, factor: float = 0.5, max_rollbacks: int = 3, loss_above: float | None = None
     ) -> None:
         super().__init__()
         if not 0 < factor < 1:
-            raise ConfigError("DivergenceGuard.factor", f"got {factor}", "Take one between 0 and 1")
+            raise ConfigError(
+                "DivergenceGuard.factor", f"got {factor}", "Set it to a number between 0 and 1"
+            )
         self._factor = factor
         self._max_rollbacks = max_rollbacks
         self._bound = math.inf if loss_above is None else loss_above
@@ -88,7 +90,7 @@ class DivergenceGuard(ChangesTraining):
         self._logged: tuple[str, ...] = ()
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Copies weights and optimizer before the first step, when all callbacks have been."""
+        """Copies weights and optimizer before the first step, after all other callbacks."""
         if self._begun:
             return
         self._begun = True

@@ -1,4 +1,4 @@
-"""A learning rate of its own for each part of a model."""
+"""Separate learning rates for the parts of a model."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class DiscriminativeLearningRates(ChangesTraining):
         [0.001, 0.01]
     """
 
-    in_a_run = "Say it by the 'layer_decay' of a phase"
+    in_a_run = "Set the 'layer_decay' of a phase instead"
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class DiscriminativeLearningRates(ChangesTraining):
             raise ConfigError(
                 "DiscriminativeLearningRates.factors",
                 f"got {pairs!r}",
-                "Give a share of 0 or more for each of some layers",
+                "Give a factor of 0 or more for each of some layers",
             )
         self._factors = pairs
 
@@ -83,7 +83,7 @@ class DiscriminativeLearningRates(ChangesTraining):
             self.model.make_train_function(force=True)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Refuses weights that have come since, which have the full rate."""
+        """Refuses weights that were added since, which have the full rate."""
         before, now = ([v for v, _ in pairs] for pairs in (self._pairs, self._variables()))
         refuse_gained("DiscriminativeLearningRates", before, now)
 

@@ -17,7 +17,7 @@ from kft.layers.precision import unscaled
 class ChangesTraining(keras.callbacks.Callback):
     """A callback that changes what or how the model learns: in a run the phases say that."""
 
-    in_a_run: ClassVar[str] = "Leave it to the settings of the phases"
+    in_a_run: ClassVar[str] = "Leave it out, and use the settings of the phases"
 
 
 def set_trainable(
@@ -123,7 +123,7 @@ def refuse(callback: str, optimizer: keras.optimizers.Optimizer) -> None:
         raise ConfigError(
             callback,
             "the optimizer is a MultiOptimizer, which deals its variables out when it is built",
-            "Take one optimizer, with DiscriminativeLearningRates for the rates of its parts",
+            "Use one optimizer, with DiscriminativeLearningRates for the rates of its parts",
         )
     if unscaled(optimizer).use_ema:
         raise ConfigError(

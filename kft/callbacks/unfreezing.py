@@ -22,9 +22,9 @@ from kft.layers.precision import unscaled
 
 
 class Unfreezing(ChangesTraining):
-    """What the callbacks that unfreeze have in common: groups of layers, each with its epoch."""
+    """Base of the callbacks that unfreeze: groups of layers, each with its epoch."""
 
-    in_a_run = "Say it by the 'unfreeze' of a phase"
+    in_a_run = "Set the 'unfreeze' of a phase instead"
     epoch_setting: ClassVar[str] = "at_epoch"
 
     def __init__(
@@ -43,7 +43,7 @@ class Unfreezing(ChangesTraining):
         self._check()
 
     def _check(self) -> None:
-        """Raises ConfigError if a setting cannot be meant."""
+        """Raises ConfigError if a setting is out of range."""
         rules = {
             self.epoch_setting: (self._groups[0][0] >= 0, self._groups[0][0], "0 or more"),
             "learning_rate": (
@@ -64,7 +64,9 @@ class Unfreezing(ChangesTraining):
         }
         for setting, (holds, found, allowed) in rules.items():
             if not holds:
-                raise ConfigError(f"{self._name}.{setting}", f"got {found!r}", f"Take {allowed}")
+                raise ConfigError(
+                    f"{self._name}.{setting}", f"got {found!r}", f"Set it to {allowed}"
+                )
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Finds the layers, and refuses an optimizer that cannot take them on."""
@@ -107,7 +109,7 @@ class Unfreezing(ChangesTraining):
         set_trainable(self.model, trained, frozen)
 
     def _set_rate(self, first: bool) -> None:
-        """Sets the rate for what has just been unfrozen, and begins a warm-up."""
+        """Sets the rate for the layers that were just unfrozen, and begins a warm-up."""
         optimizer = self.model.optimizer
         if rate_of(optimizer) is None:
             return
@@ -129,7 +131,7 @@ class Unfreezing(ChangesTraining):
         return int(self.params["steps"]) // accumulated
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Refuses layers that have come since, which were not frozen."""
+        """Refuses layers that were added since, which were not frozen."""
         before, now = (all_layers(sum(groups, [])) for groups in (self._layers, self._chosen()))
         refuse_gained(self._name, before, now)
 

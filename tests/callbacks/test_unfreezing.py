@@ -309,10 +309,13 @@ def test_layers_that_are_not_there_are_refused(layers, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"at_epoch": -1}, "UnfreezeBackbone.at_epoch: got -1. Take 0 or more"),
-        ({"at_epoch": 1, "learning_rate": 0.0}, "learning_rate: got 0.0. Take more than 0"),
+        ({"at_epoch": -1}, "UnfreezeBackbone.at_epoch: got -1. Set it to 0 or more"),
+        ({"at_epoch": 1, "learning_rate": 0.0}, "learning_rate: got 0.0. Set it to more than 0"),
         ({"at_epoch": 1, "warmup_steps": -2}, "warmup_steps: got -2"),
-        ({"at_epoch": 1, "batch_norm": "thaw"}, "batch_norm: got 'thaw'. Take 'frozen' or 'train'"),
+        (
+            {"at_epoch": 1, "batch_norm": "thaw"},
+            "batch_norm: got 'thaw'. Set it to 'frozen' or 'train'",
+        ),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(settings, message):

@@ -101,9 +101,9 @@ def test_shares_of_the_rate_fall_with_depth():
 
 
 def test_shares_that_cannot_be_meant_are_refused():
-    with pytest.raises(ConfigError, match="Give a share of 0 or more"):
+    with pytest.raises(ConfigError, match="Give a factor of 0 or more"):
         DiscriminativeLearningRates({"low": -1.0})
-    with pytest.raises(ConfigError, match="Give a share of 0 or more"):
+    with pytest.raises(ConfigError, match="Give a factor of 0 or more"):
         DiscriminativeLearningRates({})
     with pytest.raises(ConfigError, match="'lower' matches no layer"):
         watched(DiscriminativeLearningRates({"lower": 0.1}))
