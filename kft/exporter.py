@@ -167,7 +167,7 @@ class Exporter(Component):
         if path.exists():
             raise ExportError(
                 where=str(path),
-                problem="is there already",
+                problem="already exists",
                 fix="Move it away, or let `kft export` write to another folder with --to",
             )
 

@@ -163,20 +163,20 @@ def assert_equal(found, expected, tolerance=1e-4):
 
 def save(path, outcomes):
     """Writes outcomes by name."""
-    told = {name: [comparable(each[0]), each[1]] for name, each in outcomes.items()}
-    (path / "told.json").write_text(json.dumps(told))
+    results = {name: [comparable(each[0]), each[1]] for name, each in outcomes.items()}
+    (path / "outcomes.json").write_text(json.dumps(results))
     arrays = {f"{n}:{k}": v for n, each in outcomes.items() for k, v in each[2].items()}
     np.savez(path / "weights.npz", **arrays)
 
 
 def load(path, name):
     """Reads the outcome of one case."""
-    told = json.loads((path / "told.json").read_text())[name]
+    results = json.loads((path / "outcomes.json").read_text())[name]
     with np.load(path / "weights.npz") as arrays:
         weights = {
             key.split(":", 1)[1]: arrays[key] for key in arrays if key.split(":", 1)[0] == name
         }
-    return told[0], told[1], weights
+    return results[0], results[1], weights
 
 
 def work(path):

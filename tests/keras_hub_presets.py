@@ -55,8 +55,8 @@ def save_hugging_face(folder):
     reads = {"size": {"height": 16, "width": 16}, "rescale_factor": 1 / 255, "resample": 2}
     reads |= {"do_normalize": True, "do_rescale": True, "do_resize": True}
     reads |= {"image_mean": [0.5, 0.25, 0.5], "image_std": [0.5, 0.5, 0.25]}
-    for name, told in (("config", described), ("preprocessor_config", reads)):
-        (folder / f"{name}.json").write_text(json.dumps(told))
+    for name, content in (("config", described), ("preprocessor_config", reads)):
+        (folder / f"{name}.json").write_text(json.dumps(content))
     random = np.random.default_rng(0)
     shapes = {
         "embeddings.cls_token": (1, 1, 8),

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Earlier(Settings):
-    """What the config of an earlier run says of its model."""
+    """The backbone, head and input in the config of an earlier run."""
 
     backbone: BackboneSource
     head: Head

@@ -1,4 +1,4 @@
-"""What is put around a model of someone else: scaling before it, pooling to one vector after."""
+"""Scaling of pixels before a given model, and pooling of its features to one vector."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ class TfHub(BackboneSource):
                 where=f"backbone.trainable {self.trainable!r}",
                 problem="matches no variable that may train, such as "
                 f"{module.names[module.trainable.index(True)]!r}",
-                fix="Take a pattern of the whole name, such as '.*block_1[3-6].*'",
+                fix="Give a pattern that matches the whole name, such as '.*block_1[3-6].*'",
             )
         follows = self.batch_norm == "train" and bool(module.statistics)
         if follows and replicas() > 1:

@@ -46,7 +46,7 @@ def is_chief() -> bool:
 
 
 def min_over_workers(number: int) -> int:
-    """Returns the least of what all processes give; each waits for the others.
+    """Returns the smallest of the numbers of all processes; each waits for the others.
 
     What depends on a machine, such as its free memory, must be the same for all who decide by it.
     """

@@ -142,7 +142,7 @@ def wait_for(started: Sequence[subprocess.Popen[str]], show: Callable[[str], Non
 def just_ended(running: dict[int, subprocess.Popen[str]], show: Callable[[str], None]) -> list[int]:
     """Takes those that have ended out of `running`; returns their exit codes.
 
-    One that a signal ended counts as 128 and its number, as in a shell, and is told to `show`.
+    One that a signal ended counts as 128 and its number, as in a shell, and is reported to `show`.
     """
     ended = [number for number, process in running.items() if process.poll() is not None]
     codes = [running.pop(number).returncode for number in ended]

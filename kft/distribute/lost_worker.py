@@ -1,4 +1,4 @@
-"""When one of several workers stops: the others say which, and end."""
+"""If one of several workers stops, the others end with an error that names it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INTERRUPTED = "REPLACED BY KeyboardInterrupt"
 
 @contextmanager
 def worker_loss_as_error() -> Iterator[None]:
-    """Turns what TensorFlow says when another worker has gone into one message that names it.
+    """Turns the errors of TensorFlow for a lost worker into one message that names it.
 
     A worker whose process ends is missed at once, in the sum that all were working on; one that
     hangs or is cut off, once TensorFlow's coordination has not heard of it for some ten seconds.
@@ -44,7 +44,7 @@ def worker_loss_as_error() -> Iterator[None]:
         raise TrainingError(
             where=name_in(message),
             problem="has stopped or cannot be reached, so the others cannot go on",
-            fix="Look into its log for the reason, then start all workers again: with --resume, if "
+            fix="Read its log for the reason, then start all workers again: with --resume, if "
             "all can read output_dir, or else with another one",
         ) from error
 

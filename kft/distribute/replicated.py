@@ -44,7 +44,7 @@ class Replicated(keras.Model):
     def train_step(self, data: Any) -> dict[str, Any]:
         """Takes one step and returns the metrics so far.
 
-        The loss must be a mean over the examples, as Keras's losses are unless told otherwise.
+        The loss must be a mean over the examples, as Keras's losses are unless set otherwise.
         """
         batch, tally = with_own_tally(data)
         variables = self.trainable_variables
@@ -98,7 +98,7 @@ def with_own_tally(data: Any) -> tuple[tuple[Any, ...], ReplicaWeight]:
 def own_noise(model: keras.Model) -> Iterator[None]:
     """Lets each device draw its own random numbers in layers of `model`, such as dropout.
 
-    Their seeds are the same for all before and after, as whoever saves or restores them expects.
+    Their seeds are the same for all before and after, as saving and restoring them expects.
     """
     context = tf.distribute.get_replica_context()
     states = [each.state for layer in model._flatten_layers() for each in layer._seed_generators]
@@ -132,13 +132,13 @@ def replicated(model: keras.Model) -> keras.Model:
     """Returns a model of the same layers for several devices; for one, `model` itself."""
     if replicas() == 1 or isinstance(model, Replicated):
         return model
-    tell_of_other(keras.__version__)
+    note_other_version(keras.__version__)
     synchronize(model)
     return Replicated(model.input, model.output, name=model.name)
 
 
 @functools.cache
-def tell_of_other(version: str) -> None:
+def note_other_version(version: str) -> None:
     """Says, once, that `version` of Keras has not been tried on several devices."""
     if version.split(".")[:2] != MADE_FOR.split("."):
         say(
@@ -168,7 +168,7 @@ def take_sums(optimizer: keras.optimizers.Optimizer) -> None:
     if not hasattr(unscaled(optimizer), "_all_reduce_sum_gradients"):
         raise TrainingError(
             where="distribute",
-            problem=f"Keras {keras.__version__} adds gradients up in a way of its own",
+            problem=f"Keras {keras.__version__} adds gradients up in a way that kft does not know",
             fix=f"Install Keras {MADE_FOR}, or set distribute.strategy to 'none'",
         )
     chain_of(optimizer).take_sums()

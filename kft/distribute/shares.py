@@ -26,7 +26,7 @@ class ReplicaWeight(NamedTuple):
 
 @dataclass(frozen=True)
 class BatchSharding:
-    """What of each batch the devices of one process work on.
+    """The part of each batch that the devices of one process work on.
 
     Every device of every process is a replica. They share a batch as evenly as can be. Where it
     has fewer examples than there are replicas, some have the same one, in parts: none is ever
@@ -47,11 +47,11 @@ class BatchSharding:
         return -(-batch_size // self.replicas)
 
     def replica(self, number: tf.Tensor) -> tf.Tensor:
-        """Returns whose share the element `number` of a dataset of shares is."""
+        """The replica whose share the element `number` of a dataset of shares is."""
         return self.first + number % self.here
 
     def bounds(self, number: tf.Tensor, held: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns from where to where a batch that holds so many goes into element `number`."""
+        """The bounds, in a batch that holds so many, of the rows in element `number`."""
         import tensorflow as tf
 
         replica = self.replica(number)

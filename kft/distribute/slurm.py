@@ -25,7 +25,7 @@ def slurm_resolver() -> tf.distribute.cluster_resolver.SlurmClusterResolver:
     """A cluster resolver for the tasks of this SLURM step.
 
     Raises:
-        ConfigError: Some of what SLURM says is missing or wrong, or TensorFlow takes the machines
+        ConfigError: A variable of SLURM is missing or wrong, or TensorFlow takes the machines
             in another order than SLURM.
     """
     try:
@@ -41,7 +41,7 @@ def slurm_resolver() -> tf.distribute.cluster_resolver.SlurmClusterResolver:
         raise ConfigError(
             where="SLURM_STEP_NODELIST",
             problem=f"TensorFlow sorts machines by name and takes this one, {mine}, for {found}",
-            fix="Ask for machines whose names sort as their numbers do, or set TF_CONFIG",
+            fix="Request machines whose names sort as their numbers do, or set TF_CONFIG",
         )
     return resolver
 
@@ -54,8 +54,8 @@ def resolved() -> tuple[tf.distribute.cluster_resolver.SlurmClusterResolver, str
     if shares_gpus():
         resolver = kind()
     else:
-        # TensorFlow 2.21 cannot do without GPUs to give out (tensorflow/tensorflow#36159): it is
-        # told of some, and gives none.
+        # TensorFlow 2.21 cannot do without GPUs to share out (tensorflow/tensorflow#36159): it gets
+        # a number of them, and shares out none.
         tasks = int(os.environ[TASKS])
         resolver = kind(gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False)
     address = resolver.cluster_spec().task_address(resolver.task_type, resolver.task_id)

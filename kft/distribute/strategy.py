@@ -30,13 +30,14 @@ REFUSED = {
     "parameter_server": "Keras 3 has no trainer for parameter servers",
     "tpu": "TensorFlow 2.21 has no build for TPUs",
 }
+ONLY_WORKERS = "List only jobs 'chief' and 'worker' in it"
 
 
 def refuse_unsupported(strategy: Any) -> Any:
-    """Returns the name of a strategy, or says why there is none of that name."""
+    """Returns the name of a strategy, or says why it is not supported."""
     if isinstance(strategy, str) and strategy in REFUSED:
         raise PydanticCustomError(
-            "strategy", f"{strategy!r} is not to be had: {REFUSED[strategy]}. Take 'auto'"
+            "strategy", f"{strategy!r} is not supported: {REFUSED[strategy]}. Use 'auto'"
         )
     return strategy
 
@@ -50,9 +51,9 @@ class Distribute(Settings):
             last where there is a cluster, else ``mirrored`` if there are several GPUs.
         devices: Of one machine, such as ``["GPU:0", "GPU:1"]``; null is all GPUs. ``CPU:0`` and
             ``CPU:1`` are halves of the processor, to try it out.
-        learning_rates: What becomes of the rates of all phases, since ``batch_size`` stays as it
-            is: the ``same``, or times the number of devices (``linear``; Goyal et al. 2017) or
-            its square root (``sqrt``), for those who made the batch that many times larger.
+        learning_rates: How the rates of all phases are scaled; ``batch_size`` stays as it is: the
+            ``same``, or times the number of devices (``linear``; Goyal et al. 2017) or its square
+            root (``sqrt``), for a batch that was made that many times larger.
     """
 
     strategy: Annotated[
@@ -117,7 +118,7 @@ def mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
         raise ConfigError(
             where="distribute.devices" if missing else "distribute.strategy",
             problem=f"there is no {missing[0] if missing else 'GPU'}, but {there}",
-            fix="Name devices that there are, or set the strategy to 'none'",
+            fix="Name devices of this list, or set distribute.strategy to 'none'",
         )
     return tf.distribute.MirroredStrategy(list(devices))
 
@@ -144,16 +145,18 @@ def cluster_here() -> str | None:
         jobs, job, index = described_by(os.environ.get("TF_CONFIG", ""))
     except (ValueError, AttributeError, TypeError) as error:
         raise ConfigError(
-            "TF_CONFIG", f"is not what TensorFlow takes: {error}", "Correct it, or unset it"
+            "TF_CONFIG",
+            f"is not what TensorFlow takes: {error}",
+            "Set it to a cluster and a task, as docs/distribute shows, or unset it",
         ) from error
     if "ps" in jobs:
         raise ConfigError(
-            "TF_CONFIG", f"has a job 'ps', and {REFUSED['parameter_server']}", "Take workers alone"
+            "TF_CONFIG", f"has a job 'ps', and {REFUSED['parameter_server']}", ONLY_WORKERS
         )
     others = sorted(jobs.keys() - {"chief", "worker"})
     if others:
         raise ConfigError(
-            "TF_CONFIG", f"has a job {others[0]!r}, which does not train", "Take workers alone"
+            "TF_CONFIG", f"has a job {others[0]!r}, which does not train", ONLY_WORKERS
         )
     if sum(jobs.values()) > 1:
         if job not in ("chief", "worker") or index not in range(jobs.get(job, 0)):
@@ -183,7 +186,7 @@ def multi_worker(
         raise ConfigError(
             where="distribute.devices",
             problem="a worker of several takes all the GPUs that it sees",
-            fix="Leave it out, and set CUDA_VISIBLE_DEVICES for each worker",
+            fix="Leave distribute.devices out, and set CUDA_VISIBLE_DEVICES for each worker",
         )
     resolver = (
         slurm_resolver()

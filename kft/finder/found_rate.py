@@ -1,4 +1,4 @@
-"""What a learning-rate finder found."""
+"""The result of a learning-rate finder."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class FoundRate:
 
     @property
     def note(self) -> str:
-        """What to know before believing the numbers; may be empty."""
+        """A caution about the numbers; may be empty."""
         if self.fell < HARDLY:
             return (
                 f"The loss fell by {100 * max(self.fell, 0.0):.0f} % only: the test shows which "

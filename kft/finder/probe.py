@@ -1,4 +1,4 @@
-"""What turns the learning rate up during a range test, and writes down the losses.
+"""Raises the learning rate during a range test, and records the losses.
 
 Reached from functions only, since it imports Keras.
 """

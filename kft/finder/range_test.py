@@ -26,7 +26,7 @@ def find_learning_rate(
     highest: float = 10.0,
     steps: int = 100,
 ) -> FoundRate:
-    """Trains for a few steps at rates that grow, and returns what the loss did.
+    """Trains for a few steps at rates that grow, and returns the losses.
 
     The range test of Smith 2017 (arXiv 1506.01186), as fastai made it known: the rate grows by
     the same factor from `lowest` to `highest` over at most `steps` steps, with the model's own

@@ -1,1 +1,1 @@
-"""All that knows pixels."""
+"""Everything specific to images."""

@@ -1,4 +1,4 @@
-"""What is published of the models of keras.applications."""
+"""The published figures of the models of keras.applications."""
 
 from __future__ import annotations
 

@@ -143,5 +143,6 @@ def check_images(published: Application, shape: tuple[int | None, ...]) -> None:
             where="data.input.size",
             problem=f"is {shape[0]}x{shape[1]}, but {published.name} needs at least "
             f"{published.minimum_size}x{published.minimum_size}",
-            fix=f"Raise it; {published.name} was trained at {published.default_size}",
+            fix=f"Set it to at least that; {published.name} was trained at "
+            f"{published.default_size}",
         )

@@ -1,4 +1,4 @@
-"""Numbers out of the bytes of a file, and what may not be decoded since it is too large."""
+"""Reads numbers from the bytes of a file, and refuses images that are too large to decode."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def walk(
         return tuple(tf.identity(each) for each in end)
 
 
-def require(condition: tf.Tensor, *told: tf.Tensor | str) -> tf.Operation | None:
-    """Returns the op, None if it ran at once, that raises InvalidArgumentError with what is told.
+def require(condition: tf.Tensor, *message: tf.Tensor | str) -> tf.Operation | None:
+    """Returns the op, None if it ran at once, that raises InvalidArgumentError with `message`.
 
     `tf.debugging.Assert` puts it into two more functions, which each take time to be traced.
     """
     import tensorflow as tf
 
-    return tf.raw_ops.Assert(condition=condition, data=list(told))
+    return tf.raw_ops.Assert(condition=condition, data=list(message))
 
 
 def number(

@@ -89,7 +89,7 @@ class KerasHub(BackboneSource):
     def _converter(self, cls: Any) -> Any:
         """The layer that rescales pixels; with no size of its own, it leaves that to the input.
 
-        KerasHub 0.32 makes none of what Hugging Face says of ViT, DeiT and DINO.
+        KerasHub 0.32 makes none from the files of Hugging Face for ViT, DeiT and DINO.
         """
         found = self._from_preset(cls)
         if found is not None:
@@ -98,8 +98,8 @@ class KerasHub(BackboneSource):
         from keras_hub.src.utils.preset_utils import get_file
 
         try:
-            told = json.loads(Path(get_file(self.preset, FILE)).read_text(encoding="utf-8"))
-            scale, offset = scale_and_offset(told)
+            content = Path(get_file(self.preset, FILE)).read_text(encoding="utf-8")
+            scale, offset = scale_and_offset(json.loads(content))
         except Exception as error:  # of the network, of Hugging Face, or of what the file holds
             raise BackboneError(
                 where=self._where(),
@@ -122,7 +122,7 @@ class KerasHub(BackboneSource):
             raise ConfigError(
                 where="data.input.size",
                 problem=f"gives images of shape {shape}, but {self.preset} takes {taken}",
-                fix="Set it to that height and width",
+                fix="Set data.input.size to that height and width",
             )
 
     def _vector(self, features: Any) -> keras.KerasTensor:
@@ -131,7 +131,7 @@ class KerasHub(BackboneSource):
             raise BackboneError(
                 where=self._where(),
                 problem=f"gives several outputs: {', '.join(sorted(features))}",
-                fix="Give the preset of an image backbone with one",
+                fix="Give the preset of an image backbone with one output",
             )
         if self.pooling != "token":
             return pooled(features, self.pooling)

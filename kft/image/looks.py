@@ -1,4 +1,4 @@
-"""What can be told of pictures without training: sizes, wrong names, and which are alike."""
+"""Checks of pictures that need no training: sizes, wrong names, and which are alike."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def measure(raw: tf.Tensor) -> tf.Tensor:
 def remarks(
     names: Sequence[str], measures: np.ndarray, size: tuple[int, int]
 ) -> Iterator[tuple[str, str]]:
-    """Yields the name of a picture and what is odd about it, of `measures` ``(n, 4)``."""
+    """Yields the name of a picture and what is unusual about it, of `measures` ``(n, 4)``."""
     forms = list(FORMS.items())
     for name, (height, width, number, is_unclear) in zip(names, measures.tolist(), strict=True):
         form, (_, endings) = forms[number]

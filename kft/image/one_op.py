@@ -8,7 +8,7 @@ from typing import Any
 
 
 def apart(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns `function` as one op for whoever calls it in a graph.
+    """Returns `function` as one op for callers in a graph.
 
     In a branch that is not taken every op costs time, and the rare cases have hundreds.
     """

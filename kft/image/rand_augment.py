@@ -21,7 +21,7 @@ DEGREES, SHEAR, SHIFT, BLEND, POSTERIZE_BITS = 30.0, 0.3, 0.45, 0.9, 4.0
 
 
 class RandAugment(Augmentation):
-    """Applies operations out of 14, picked anew for each picture; some change only colours.
+    """Applies operations out of 14, picked at random for each picture; some change only colours.
 
     Attributes:
         operations: How many, one after the other; the same may come twice.

@@ -1,4 +1,4 @@
-"""How large images are, and what size to train them at."""
+"""The sizes of images, and the size to train them at."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def fitting_size(files: Iterable[tf.Tensor]) -> tuple[int, str]:
 
 
 def short_side(file: tf.Tensor) -> int | None:
-    """The short side of an encoded image in pixels, or None if it cannot be told."""
+    """The short side of an encoded image in pixels, or None if it is unknown."""
     from PIL import Image
 
     try:

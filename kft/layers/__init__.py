@@ -1,1 +1,1 @@
-"""What layers and optimizers of Keras need beside themselves."""
+"""Additions to the layers and optimizers of Keras."""

@@ -29,7 +29,7 @@ def trained_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
 def batch_statistics(norms: Sequence[keras.layers.BatchNormalization]) -> Iterator[None]:
     """Makes `norms` train, whatever the model around them says to its layers.
 
-    Each normalises by its batch and moves its averages. What a model is told goes to all layers
+    Each normalises by its batch and moves its averages. A setting of a model goes to all layers
     in it, dropout too, and Keras has no argument for those of one kind; hence the method in place
     of the layer's own. The replicas of a strategy may be in here at the same time, each in a
     thread: the last to leave puts the method back.

@@ -117,5 +117,5 @@ def convolved(
 
 
 def as_it_is(inputs: tf.Tensor, **_: Any) -> tf.Tensor:
-    """Returns `inputs`: what a folded normalisation does is done."""
+    """Returns `inputs`: the normalisation was folded into the convolution before."""
     return inputs

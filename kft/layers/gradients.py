@@ -14,7 +14,7 @@ def record_gradients(variables: Iterable[keras.Variable]) -> None:
 
     A subclassed model or layer that is frozen when it is first called gets variables that
     TensorFlow records no gradients of. In Keras 3.15 setting ``trainable`` does not reach them:
-    they are listed as trainable, and stay as they are. Build the training step anew afterwards.
+    they are listed as trainable, and stay as they are. Rebuild the training step afterwards.
     """
     for variable in variables:
         if variable.trainable and not variable.value.trainable:

@@ -1,4 +1,4 @@
-"""A learning rate of its own for each part of a model.
+"""Separate learning rates for the parts of a model.
 
 `scale_updates` makes one optimizer use several rates; `depth_factors` says which, where lower
 stages shall learn more slowly.

@@ -139,7 +139,7 @@ class Evaluation:
     """The batches of a split that score a compiled model.
 
     Attributes:
-        steps: How many there are, which Keras cannot ask where several devices share them.
+        steps: How many there are, which Keras cannot know where several devices share them.
     """
 
     batches: Any

@@ -74,7 +74,7 @@ def mix_of(phase: Phase, input: Input, first_epoch: int) -> Mix | None:
 
 
 def refuse_mix(phase: Phase, input: Input) -> None:
-    """Raises ConfigError if `phase` asks for a mixture of which `input` is not capable."""
+    """Raises ConfigError if `phase` mixes examples in a way that `input` does not support."""
     import tensorflow as tf
 
     dtype = input.spec.dtype

@@ -73,7 +73,7 @@ def refuse_unsafe(
 
 
 def in_line(names: list[str]) -> str:
-    """Returns `names` as one line; whoever made the file chose them."""
+    """Returns `names` as one line; the maker of the file chose them."""
     shown = ", ".join(name[:80] for name in names[:10])
     return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"
 

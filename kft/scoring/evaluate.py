@@ -21,7 +21,7 @@ OUTPUTS_AT_ONCE = 4_000_000
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What a task answers to the examples of a split.
+    """The answers of a task to the examples of a split.
 
     Attributes:
         split: As found, its examples raw.

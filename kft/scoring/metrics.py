@@ -1,4 +1,4 @@
-"""What predictions are worth, and how people read them: one class for each kind of target.
+"""Scores of predictions, and their text in tables: one class for each kind of target.
 
 Scores are scikit-learn's; it is imported inside functions, since it is slow to come.
 """
@@ -31,7 +31,7 @@ MOST_COLUMNS = 1_000
 
 @dataclass(frozen=True)
 class Scoring(ABC):
-    """Scores predictions of one kind of target, and tells them to people.
+    """Scores predictions of one kind of target, and writes them as text.
 
     Labels are as those of a `Split`, class numbers ``(size,)`` or ``(size, k)``; outputs, of a
     head, ``(size, k)``.
@@ -58,7 +58,7 @@ class Scoring(ABC):
     @property
     @abstractmethod
     def columns(self) -> tuple[str, ...]:
-        """What a `row` holds."""
+        """The names of the cells of a `row`."""
 
     @abstractmethod
     def row(self, label: Any, outputs: np.ndarray) -> tuple[str, ...]:

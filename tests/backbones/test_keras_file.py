@@ -78,8 +78,8 @@ def test_what_is_no_keras_file_is_refused(tmp_path):
 
     with pytest.raises(ValidationError, match=r"is no \.keras file"):
         KerasFile(path="old.h5")
-    for name, told in {"text": "cannot be read", "missing": "is not a file on this"}.items():
-        with pytest.raises(BackboneError, match=told):
+    for name, message in {"text": "cannot be read", "missing": "is not a file on this"}.items():
+        with pytest.raises(BackboneError, match=message):
             KerasFile(path=str(tmp_path / f"{name}.keras")).load(PIXELS)
 
 

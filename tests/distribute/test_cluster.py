@@ -102,8 +102,8 @@ def two_workers(tmp_path_factory):
     path = tmp_path_factory.mktemp("workers")
     program = workers.ROOT / "tests" / "distributed.py"
     processes = workers.start([program, path], KFT_CACHE=str(path / "cache"))
-    told = [process.communicate(timeout=1800)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], told[0][-3000:]
+    outputs = [process.communicate(timeout=1800)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs[0][-3000:]
     return path
 
 

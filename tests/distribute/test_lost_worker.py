@@ -55,10 +55,10 @@ def test_its_address_is_told_too(jobs, message, name, monkeypatch):
 
 def test_an_interrupt_that_tensorflow_makes_an_error_of_stays_one():
     """As TensorFlow 2.21 has it; `test_launch` interrupts a run that waits."""
-    told = "MISMATCH … types: ORIGINAL UnavailableError REPLACED BY KeyboardInterrupt: …"
+    message = "MISMATCH … types: ORIGINAL UnavailableError REPLACED BY KeyboardInterrupt: …"
 
     with pytest.raises(KeyboardInterrupt), worker_loss_as_error():
-        raise RuntimeError(told)
+        raise RuntimeError(message)
     with pytest.raises(RuntimeError, match="something else"), worker_loss_as_error():
         raise RuntimeError("something else")
 
@@ -88,15 +88,15 @@ def test_when_a_worker_hangs_the_other_stops_and_names_it(hung, tmp_path):
     try:
         next(line for line in processes[hung].stdout if "SIGSTOP" in line)
         began = time.monotonic()
-        told, _ = processes[1 - hung].communicate(timeout=4 * SECONDS_TO_NOTICE)
+        printed, _ = processes[1 - hung].communicate(timeout=4 * SECONDS_TO_NOTICE)
         seconds = time.monotonic() - began
     finally:
         for process in processes:
             process.kill()
             process.communicate()
 
-    assert processes[1 - hung].returncode == 1, told
-    assert f"Error: worker {hung} (127.0.0.1:" in told
-    assert "Traceback" not in told
+    assert processes[1 - hung].returncode == 1, printed
+    assert f"Error: worker {hung} (127.0.0.1:" in printed
+    assert "Traceback" not in printed
     assert seconds < SECONDS_TO_NOTICE
     assert (output / "checkpoints" / "best.weights.h5").is_file() == (hung == 1)

@@ -15,7 +15,7 @@ from tiny import Ramp, tiny_task, training
 from two_devices import mirrored
 
 from kft.backbones.tf_hub import TfHub
-from kft.distribute.replicated import MADE_FOR, own_noise, replicated, take_sums, tell_of_other
+from kft.distribute.replicated import MADE_FOR, note_other_version, own_noise, replicated, take_sums
 from kft.engine.train import train
 from kft.errors import BackboneError, ConfigError, TrainingError
 from kft.exporters.saved_model import SavedModelExporter
@@ -196,7 +196,7 @@ def test_another_keras_is_told_once():
 
     with shown_on(console):
         for version in (f"{MADE_FOR}.1", "3.99.0", "3.99.0"):
-            tell_of_other(version)
+            note_other_version(version)
 
     told = console.file.getvalue()
     assert told.count("has been tried with Keras") == 1
@@ -204,5 +204,5 @@ def test_another_keras_is_told_once():
 
 
 def test_a_keras_that_adds_up_in_another_way_is_refused():
-    with mirrored().scope(), pytest.raises(TrainingError, match="in a way of its own"):
+    with mirrored().scope(), pytest.raises(TrainingError, match="in a way that kft does not"):
         take_sums(object())
