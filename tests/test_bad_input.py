@@ -305,7 +305,7 @@ def test_a_class_of_the_user_needs_trust(tmp_path):
         (small_images, 2, ["data.input.size: is 16x16, but MobileNetV2 needs at least 32x32"]),
         (too_many_stages, 2, [r"phases\[0\].unfreeze.stages: got 9, but .* has 2 stages"]),
         (no_such_stage, 2, [r"phases\[0\].unfreeze.pattern: 'block_\.\*' matches none of the 2"]),
-        (full_output_dir, 2, ["output_dir '.*/run': is not an empty directory. Name another"]),
+        (full_output_dir, 2, ["output_dir '.*/run': is not an empty directory. Give a new"]),
         (no_download, 1, ["weights of VGG16", "https://.*vgg16.*notop.h5 by hand and put it at"]),
         (full_before_the_weights, 1, ["/run: cannot be written: File too large. Make room"]),
         (full_at_the_export, 1, ["File too large", "Make room and run it again with --resume"]),

@@ -83,7 +83,7 @@ def refuse_bad(bad: Mapping[str, str], on_bad_input: str) -> None:
         raise DataError(
             where="data",
             problem=f"{len(bad)} of the examples cannot be read: {listing(bad)}",
-            fix='Repair or remove them, or set data.on_bad_input to "skip"',
+            fix='Replace or remove these examples, or set data.on_bad_input to "skip"',
         )
 
 

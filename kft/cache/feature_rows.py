@@ -85,7 +85,7 @@ def refuse_overflow(stored: np.ndarray, output: np.ndarray) -> None:
         where="cache_dtype",
         problem=f"float16 holds numbers up to 65504, and the features reach "
         f"{np.abs(output).max():.3g}",
-        fix="Set it to float32",
+        fix="Set it to 'float32'",
     )
 
 

@@ -69,7 +69,7 @@ def changes_as_error(*splits: Split) -> Iterator[None]:
             problem=f"{len(names)} of the examples are not what they were when they were read: "
             + shown
             + (f" and {more} more" if more > 0 else ""),
-            fix="Put them back and leave them as they are while a run works on them, or begin anew",
+            fix="Restore them and leave them unchanged while a run reads them, or start a new run",
         ) from error
 
 

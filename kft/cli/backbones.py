@@ -67,5 +67,5 @@ def backbone_table(listed: Sequence[Mapping[str, Any]], size: int) -> Renderable
         "",
         f"GMACs: billions of multiply-adds, {size}x{size} pixels, without the top.{more}",
         "ImageNet: published top-1 accuracy.",
-        "Other models can be had by the kinds tf_hub, keras_hub, keras_file and kft_run.",
+        "The kinds tf_hub, keras_hub, keras_file and kft_run load other models.",
     )

@@ -55,12 +55,12 @@ def clear() -> None:
         raise KftError(
             where=str(directory()),
             problem=f"{len(left)} of {len(cached)} cannot be removed",
-            fix="Do it as a user who may write there",
+            fix="Run it as a user who may write there",
         )
 
 
 def cache_table(cached: Sequence[Entry]) -> RenderableType:
-    """A table with a row for each entry."""
+    """The entries of the cache, one row each."""
     from kft.cli.show import table
     from kft.messages import in_words
 

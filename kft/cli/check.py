@@ -1,4 +1,4 @@
-"""``kft check``: what a careful person would look at before a run."""
+"""``kft check``: looks for faults before a run."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the commands share: how they get their config, start TensorFlow and show things."""
+"""Shared by the commands: reading the config, starting TensorFlow, showing results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and requests to end, which a command takes alike and tells apart by its exit code."""
+"""Ends a command cleanly on Ctrl-C and SIGTERM, each with its own exit code."""
 
 import signal
 import threading

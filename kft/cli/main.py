@@ -67,7 +67,7 @@ class KftGroup(click.Group):
             # Of a file that the user named, such as one in a folder that may not be written to.
             if error.filename is None:
                 raise
-            show_error(f"{error.filename}: {error.strerror}. Name another.")
+            show_error(f"{error.filename}: {error.strerror}. Give another path.")
             ctx.exit(1)
 
 
@@ -260,7 +260,7 @@ def schema() -> None:
 @main.command()
 @click.argument("data")
 @click.option("--output", type=click.Path(path_type=Path), help="Default: DATA's name.json.")
-@click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Say a key yourself.")
+@click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Set a key of the config.")
 def init(data: str, output: Path | None, overrides: tuple[str, ...]) -> None:
     """Write a config for DATA, and say why it is as it is.
 

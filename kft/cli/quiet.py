@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 def import_tensorflow_quietly() -> None:
-    """Imports TensorFlow and Keras without what they say on the way.
+    """Imports TensorFlow and Keras without their log lines.
 
     Errors of TensorFlow's C++ that matter reach Python as exceptions.
     """

@@ -1,4 +1,4 @@
-"""What the command line shows people, as rich renderables."""
+"""Tables and sentences for the command line, as rich renderables."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 MANY_CLASSES = 20
 SPLITS = ("validation", "test")
 SHOWN_RATES = 16
-# What is less, such as an error in metres of things of micrometres, is told by its power of ten.
+# A smaller number, such as an error in metres of things of micrometres, is shown with an exponent.
 SMALL = 5e-4
-# From so many seconds on, a time is told in minutes.
+# From so many seconds on, a time is shown in minutes.
 MINUTES = 300
 NUMBERS = ("epochs", "before", "best", "at epoch", "last", "time")
 # What a table of scores shows of those in scores.json, where they are there.
@@ -61,18 +61,18 @@ def table(*columns: str, right: Sequence[str] = ()) -> Table:
 
 
 def run_summary(result: RunResult) -> RenderableType:
-    """Returns what a person wants to know when a run is over."""
+    """The summary of a run that is over."""
     scores = result.scores
     metric = scores["selected"]["monitor"]
     phases = table("phase", *NUMBERS, right=NUMBERS)
-    for phase, told in zip(result.phases, scores["phases"], strict=True):
+    for phase, marks in zip(result.phases, scores["phases"], strict=True):
         phases.add_row(
             phase.name,
             str(len(phase.epochs)),
-            measured(metric, told["before"][metric]),
-            measured(metric, told["best"][metric]),
-            str(told["best"]["epoch"]),
-            measured(metric, told["last"][metric]),
+            measured(metric, marks["before"][metric]),
+            measured(metric, marks["best"][metric]),
+            str(marks["best"]["epoch"]),
+            measured(metric, marks["last"][metric]),
             f"{phase.seconds:.0f} s",
         )
     return Group(
@@ -80,7 +80,7 @@ def run_summary(result: RunResult) -> RenderableType:
         Text(f"Validation {metric} of each phase", style="bold"),
         phases,
         "",
-        Text("The model that was kept", style="bold"),
+        Text("The selected model", style="bold"),
         Text(selection(scores["selected"])),
         score_table({name: scores[name] for name in SPLITS if name in scores}),
         *([Text(gain(scores))] if scores["gain"] else []),
@@ -90,7 +90,7 @@ def run_summary(result: RunResult) -> RenderableType:
 
 
 def selection(selected: Mapping[str, Any]) -> str:
-    """Returns whose weights were kept, in one sentence."""
+    """The epoch whose weights were selected, in one sentence."""
     epoch = f"epoch {selected['epoch']}, of {selected['phase']!r}"
     if selected["select"] == "last":
         return f"The weights of the last epoch: {epoch}."
@@ -107,21 +107,21 @@ def selection(selected: Mapping[str, Any]) -> str:
 
 
 def gain(scores: Mapping[str, Any]) -> str:
-    """Returns what fine-tuning gained, and how sure that is, in one sentence."""
-    told, over = scores["gain"], scores["selected"]["start"]["phase"]
-    split = "test" if "test" in told else "validation"
+    """The gain of fine-tuning on the test split and its interval, in one sentence."""
+    gains, over = scores["gain"], scores["selected"]["start"]["phase"]
+    split = "test" if "test" in gains else "validation"
     gained, low, high = (
-        amount(told[split][key], told["metric"]) for key in ("gain", "low", "high")
+        amount(gains[split][key], gains["metric"]) for key in ("gain", "low", "high")
     )
     where = f"on {split} over {over!r}"
     if gained == low == high:
         return f"Fine-tuning gained nothing {where}."
-    unit = "points of accuracy" if told["metric"] == "accuracy" else f"of {told['metric']}"
+    unit = "points of accuracy" if gains["metric"] == "accuracy" else f"of {gains['metric']}"
     what = f"{gained} {unit} {where}"
-    if told[split]["gain"] <= 0:
+    if gains[split]["gain"] <= 0:
         what = f"nothing {where}: {gained} {unit}"
     return (
-        f"Fine-tuning gained {what} ({percent(told['confidence'], 0)} interval {low} to {high}, "
+        f"Fine-tuning gained {what} ({percent(gains['confidence'], 0)} interval {low} to {high}, "
         "over examples, not over seeds)."
     )
 
@@ -140,24 +140,24 @@ def percent(share: float, decimals: int = 1) -> str:
 
 def score_table(scores: Mapping[str, Mapping[str, Any]]) -> RenderableType:
     """Returns the scores of each split, one row each."""
-    told = {name: leading_scores(score) for name, score in scores.items()}
-    columns = ("examples", *next(iter(told.values())))
+    cells = {name: leading_scores(score) for name, score in scores.items()}
+    columns = ("examples", *next(iter(cells.values())))
     shown = table("split", *columns, right=columns)
     for name, score in scores.items():
-        shown.add_row(name, str(score["size"]), *told[name].values())
+        shown.add_row(name, str(score["size"]), *cells[name].values())
     return shown
 
 
 def leading_scores(scores: Mapping[str, Any]) -> dict[str, str]:
-    """Returns what a table shows of the scores of one split, by column."""
-    told = {}
+    """The scores of one split that a table shows, by column."""
+    cells = {}
     for column, path in SHOWN_SCORES.items():
         found: Any = scores
         for key in path:
             found = found.get(key) if found else None
         if path[0] in scores:
-            told[column] = "–" if found is None else measured("_".join(path), found)
-    return told
+            cells[column] = "–" if found is None else measured("_".join(path), found)
+    return cells
 
 
 def measured(metric: str, score: float) -> str:
@@ -172,7 +172,7 @@ def measured(metric: str, score: float) -> str:
 
 
 def whereabouts(result: RunResult) -> list[RenderableType]:
-    """Returns where things are, and what to do next, each line fit to be copied."""
+    """Returns the places of the files and the next commands, each on a line that can be copied."""
     directory = near(result.directory)
     lines = [
         f"Everything is in {directory}",
@@ -201,7 +201,7 @@ def near(path: Path) -> str:
 def count_table(
     counts: Mapping[str, Mapping[str, int]], sizes: Mapping[str, int], called: str
 ) -> RenderableType:
-    """How many examples each class or label has in each split, and how many there are."""
+    """The number of examples of each class or label in each split."""
     shown = table(called, *sizes, right=tuple(sizes))
     classes = list(next(iter(counts.values()), {}))
     for name in classes[:MANY_CLASSES]:
@@ -213,7 +213,7 @@ def count_table(
 
 
 def check_summary(result: CheckResult) -> RenderableType:
-    """Returns what a check found."""
+    """The findings of a check."""
     notes = [Text(f"note: {note}") for note in result.notes]
     faults = [Text(f"fault: {fault}", style="red") for fault in result.faults]
     skipped = [] if faults else [Text(f"skips: {name} ({why})") for name, why in result.bad.items()]
@@ -229,7 +229,7 @@ def check_summary(result: CheckResult) -> RenderableType:
 
 
 def estimate_table(estimates: Sequence[Estimate]) -> RenderableType:
-    """Returns what each phase takes on this machine."""
+    """The time and memory that each phase takes on this machine."""
     shown = table("phase", "a step", "in all", "memory", right=("a step", "in all", "memory"))
     for each in estimates:
         length = (
@@ -240,7 +240,7 @@ def estimate_table(estimates: Sequence[Estimate]) -> RenderableType:
 
 
 def found_rate(result: LrFindResult, written: Sequence[Path]) -> RenderableType:
-    """Returns what a learning-rate finder found, and where it is written."""
+    """The result of the learning-rate finder, and the files that hold it."""
     found = result.found
     shown = table("rate", "loss", right=("rate", "loss"))
     for number in range(0, len(found.rates), max(1, len(found.rates) // SHOWN_RATES)):
@@ -260,7 +260,7 @@ def found_rate(result: LrFindResult, written: Sequence[Path]) -> RenderableType:
 
 
 def init_summary(written: InitResult) -> RenderableType:
-    """Returns what was written and why."""
+    """The config that was written, with the reason for each choice."""
     reasons = table("key", "why")
     for key, why in written.reasons.items():
         reasons.add_row(key, why)

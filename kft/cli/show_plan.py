@@ -1,4 +1,4 @@
-"""What the command line shows of a plan, as rich renderables."""
+"""Tables of a plan for the command line, as rich renderables."""
 
 from __future__ import annotations
 

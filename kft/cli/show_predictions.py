@@ -1,4 +1,4 @@
-"""What the command line shows of predictions: a model's answer says what it predicts."""
+"""Tables of predictions for the command line; the answer of a model says its kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands write, on streams of any encoding: a letter that one lacks ends no command."""
+"""Output streams of any encoding: a letter that an encoding lacks ends no command."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def spelt(error: UnicodeError) -> tuple[str, int]:
 
 
 class Unfailing(FileIO):
-    """A file that takes all: progress ends no run since its terminal is gone or its pipe closed."""
+    """A file whose writes never fail: a closed terminal or pipe ends no run."""
 
     def write(self, data: Any) -> int:
         """Writes what it can, and says that it was all."""

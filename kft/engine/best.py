@@ -62,7 +62,7 @@ class Best:
             raise ConfigError(
                 where="monitor",
                 problem=f"there is no metric {self.monitor!r}{closest(self.monitor, known)}",
-                fix="Take one of the metrics of the head, or null for its first",
+                fix="Set it to a metric of the head, or to null for its first",
             )
 
     def score(self, record: Mapping[str, Any]) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from kft.data import Split, Target
 from kft.errors import ConfigError
-from kft.messages import closest
+from kft.messages import closest, quoted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,6 +85,6 @@ def weights_by_name(class_weights: Mapping[str, float], target: Target) -> np.nd
             raise ConfigError(
                 where="class_weights",
                 problem=f"there is no class {name!r}{closest(name, target.names)}",
-                fix="Name classes of the data",
+                fix=f"Name classes of the data: {quoted(target.names)}",
             )
     return np.asarray([class_weights.get(name, 1.0) for name in target.names])

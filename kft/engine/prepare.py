@@ -40,7 +40,7 @@ def refuse_on_devices(phase: Phase, task: Task, batch_size: int) -> None:
         raise ConfigError(
             where=f"phase {phase.name!r}",
             problem=f"a batch of {batch_size} cannot be shared by {replicas()} devices",
-            fix="Make batch_size larger, or take fewer devices",
+            fix="Raise batch_size, or use fewer devices",
         )
     follows = task.backbone.batch_norm in ("train", "recalibrate")
     if replicas() > 1 and phase.accumulate_steps > 1 and follows:

@@ -105,7 +105,7 @@ def check_pattern(
             where=where,
             problem=f"matches neither the head nor any of the {len(backbone.stages)} stages of "
             f"{backbone.name!r}, such as {first!r} and {last!r}",
-            fix="Take a pattern of the whole name, such as '.*block_1[3-6].*', or 'head'",
+            fix="Give a pattern that matches the whole name, such as '.*block_1[3-6].*', or 'head'",
         )
     twice = next((name for name in matched if name in chosen), None)
     if twice is not None:

@@ -1,1 +1,1 @@
-"""What a run leaves: its directory, tables, figures."""
+"""The output of a run: its directory, tables, figures."""

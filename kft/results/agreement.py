@@ -1,4 +1,4 @@
-"""Compares what a run opened again finds and answers with what it wrote down when it ended."""
+"""Compares data and answers of a run that is opened again with those that it wrote at its end."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def refuse_other_data(directory: Path, splits: Splits) -> None:
         raise DataError(
             where=str(path),
             problem=f"the data has other examples than the run scored: {'; '.join(parts)}",
-            fix=f"Put them back as they were, or score others:  kft evaluate {directory} DATA",
+            fix=f"Restore the examples, or score others:  kft evaluate {directory} DATA",
         )
 
 
@@ -128,8 +128,8 @@ def other_answers(path: Path, difference: str) -> ExportError:
         where=str(path),
         problem=f"the run, opened again, does not answer as it did: {difference}. Its weights, "
         f"config and files are as they were{suspects}",
-        fix="Look whether the data, code of your own, or versions have changed since, and put "
-        "them back",
+        fix="Check whether the data, your own code or versions have changed since, and restore "
+        "them",
     )
 
 
@@ -204,7 +204,7 @@ def read_csv(path: Path, width: int) -> list[list[str]]:
 
 def damaged(path: Path, error: Exception) -> ExportError:
     """The error that a file of a run is not as the run wrote it."""
-    fix = "Put it back; or take it away, and nothing is compared with it"
+    fix = "Restore the file; or remove it, and nothing is compared with it"
     return ExportError(str(path), f"is not as the run wrote it: {one_line(error)}", fix)
 
 

@@ -1,4 +1,4 @@
-"""How many examples there are of what."""
+"""Counts examples by class or label."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run writes for people and scripts."""
+"""The files that a run writes for people and scripts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_json(path: Path, value: object) -> None:
 
 
 def write_beginning(directory: Path, splits: Splits, left_out: Mapping[str, str]) -> None:
-    """Writes what is known before training: versions, classes, splits, what was skipped.
+    """Writes the files of the start: versions, classes, splits, skipped examples.
 
     `splits` are as the source gave them, so that their list names all of the data and can divide
     it again; `left_out` is what was left out of them, with the reason.

@@ -1,4 +1,4 @@
-"""Whether a killed run can go on: versions and data must be as they were when it began."""
+"""Checks that a killed run can be resumed: versions and data must be as when it began."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def refuse_changes(found: SavedState, listed: Splits, read: Splits) -> None:
 
     Raises:
         ConfigError: Some are.
-        TrainingError: What tells how they were is damaged.
+        TrainingError: A file that says how they were is damaged.
     """
     refuse_other_versions(found.directory)
     refuse_other_list(found.directory, listed)
@@ -48,7 +48,7 @@ def refuse_other_versions(directory: Path) -> None:
     for package in PACKAGES:
         if then[package] != here[package]:
             problem = f"was begun with {package} {then[package]}, and here is {here[package]}"
-            raise refused(directory, problem, "Install that one")
+            raise refused(directory, problem, f"Install {package}=={then[package]}")
 
 
 def refuse_other_list(directory: Path, splits: Splits) -> None:
@@ -61,7 +61,7 @@ def refuse_other_list(directory: Path, splits: Splits) -> None:
     now = list(split_rows(splits))
     if then != now:
         problem = f"the data is not what {directory / SPLIT} lists: {difference(then, now)}"
-        raise refused(directory, problem, "Put it back as it was")
+        raise refused(directory, problem, "Restore the data")
     target = directory / TARGET
     text = target.read_text(encoding="utf-8", errors="replace") if target.is_file() else None
     if text != splits.target.to_json():
@@ -69,18 +69,18 @@ def refuse_other_list(directory: Path, splits: Splits) -> None:
 
 
 def difference(then: Sequence[tuple[str, ...]], now: Sequence[tuple[str, ...]]) -> str:
-    """Returns in which examples two lists differ."""
+    """Returns the examples in which two lists differ."""
     before, after = ({row[0]: row for row in rows} for rows in (then, now))
     gone = [name for name in before if name not in after]
     new = [name for name in after if name not in before]
     other = [name for name, row in after.items() if before.get(name, row) != row]
-    told = (
+    kinds = (
         (gone, "gone"),
         (new, "new"),
         (other, "with another label, split or group"),
     )
     return (
-        "; ".join(f"{in_words(names)} {how}" for names, how in told if names)
+        "; ".join(f"{in_words(names)} {how}" for names, how in kinds if names)
         or "their order or number"
     )
 
@@ -94,14 +94,14 @@ def refuse_other_content(found: SavedState, read: Splits) -> None:
         digests, times = before[2 * number : 2 * number + 2]
         if len(digests) != split.size:
             problem = f"{split.size} {name} examples can be read, and {len(digests)} could be"
-            raise refused(found.directory, problem, "Put the data back as it was")
+            raise refused(found.directory, problem, "Restore the data")
         changed += changed_in(split, digests, times)
     if changed:
         problem = (
             f"the content of {len(changed)} of {sum(read.sizes.values())} examples has changed "
             f"since it was begun: {in_words(changed)}"
         )
-        raise refused(found.directory, problem, "Put them back as they were")
+        raise refused(found.directory, problem, "Restore these files")
 
 
 def changed_in(split: Split, digests: np.ndarray, times: np.ndarray) -> list[str]:
@@ -145,5 +145,5 @@ def in_words(names: Sequence[str]) -> str:
 
 def refused(directory: Path, problem: str, fix: str) -> ConfigError:
     """Returns the error of a run that cannot go on as things are now."""
-    anew = f"or begin anew: `{directory / CONFIG}` with another output_dir"
-    return ConfigError(f"resume {str(directory)!r}", problem, f"{fix}, {anew}")
+    other = f"or start a new run: `{directory / CONFIG}` with another output_dir"
+    return ConfigError(f"resume {str(directory)!r}", problem, f"{fix}, {other}")

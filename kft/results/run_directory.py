@@ -1,4 +1,4 @@
-"""Where a run writes: its own directory, or a private one for a worker that is not the chief."""
+"""The directory that a run writes to; a private one for a worker that is not the chief."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FULL_DISK = ("No space left on device", "File too large", "Disk quota exceeded")
 def own_directory(config: RunConfig, resume: bool) -> Iterator[Path]:
     """Makes the run's directory, or takes the one of a killed run that `resume` goes on with.
 
-    Should the run end before its first epoch has, the directory goes again if it was made here,
+    If the run ends before its first epoch has, the directory is removed if it was made here,
     so that the same command can be given again.
     """
     directory = Path(config.output_dir)
@@ -38,7 +38,7 @@ def own_directory(config: RunConfig, resume: bool) -> Iterator[Path]:
         if goes_on:
             take_over(directory, config)
         try:
-            with full_disk_told(directory):
+            with full_disk_as_error(directory):
                 keep_assets(directory, config.model_parts)
                 yield directory
         except BaseException as error:
@@ -53,7 +53,7 @@ def own_directory(config: RunConfig, resume: bool) -> Iterator[Path]:
 def locked(directory: Path) -> Iterator[None]:
     """Keeps all other processes from going on with the run in `directory`.
 
-    The lock goes with the process. Where the system or the disk has none, nobody is kept away.
+    The lock ends with the process. Where the system or the disk has no locks, there is none.
 
     Raises:
         ConfigError: Another process holds it.
@@ -71,7 +71,7 @@ def locked(directory: Path) -> Iterator[None]:
             raise ConfigError(
                 where=f"output_dir {str(directory)!r}",
                 problem="holds a run that another process is working on",
-                fix="Wait for its end, or end that process",
+                fix="Wait until that process has ended, or end it",
             ) from error
         except OSError:
             say(f"note: {directory} cannot be locked: start no other process that goes on with it")
@@ -84,16 +84,16 @@ def what_is_left(directory: Path) -> str:
         return f"Nothing had been trained, so {directory} is gone: give the same command again"
     names = (METRICS, BEST_WEIGHTS, SCORES, PREDICTIONS)
     there = [name for name in names if (directory / name).is_file()]
-    told = f"{directory} holds {', '.join(there)}\n" if there else ""
+    contents = f"{directory} holds {', '.join(there)}\n" if there else ""
     if (directory / SCORES).is_file() and not (directory / STATE).is_file():
-        return f"{told}Export it with:  kft export {quote(str(directory))}"
+        return f"{contents}Export it with:  kft export {quote(str(directory))}"
     how = "Go on with" if cluster_here() is None else "Start all workers again to go on, each with"
-    return f"{told}{how}:  kft run {quote(str(directory / CONFIG))} --resume"
+    return f"{contents}{how}:  kft run {quote(str(directory / CONFIG))} --resume"
 
 
 @contextmanager
 def private_directory() -> Iterator[Path]:
-    """Gives a worker that is not the chief a directory that goes with it, and keeps it silent."""
+    """Gives a worker that is not the chief a temporary directory, and hides its output."""
     with TemporaryDirectory(prefix="kft-worker-") as private, hidden():
         (Path(private) / BEST_WEIGHTS).parent.mkdir()
         yield Path(private)
@@ -102,7 +102,7 @@ def private_directory() -> Iterator[Path]:
 def new_directory(config: RunConfig, resume: bool = False) -> Path:
     """Makes the run's directory, with the resolved config in it.
 
-    `resume` says that the directory was to hold a killed run.
+    With `resume`, the directory was expected to hold a killed run.
     """
     directory = Path(config.output_dir)
     refuse_used(directory, resume)
@@ -131,7 +131,7 @@ def take_over(directory: Path, config: RunConfig) -> None:
         there = dict(json.loads((directory / CONFIG).read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         problem = f"{CONFIG} is cut off or changed"
-        fix = "Write it anew from your own config, or begin anew with another output_dir"
+        fix = "Copy your own config there, or start a new run with another output_dir"
         raise TrainingError(f"resume {str(directory)!r}", problem, fix) from error
     here = json.loads(config.to_json())
     others = sorted(key for key in {*there, *here} if there.get(key) != here.get(key))
@@ -145,7 +145,8 @@ def take_over(directory: Path, config: RunConfig) -> None:
         raise ConfigError(
             where=f"output_dir {str(directory)!r}",
             problem="holds a run that is done: there is nothing to resume",
-            fix=f"Take `kft export {directory}` if its export is missing, or another output_dir",
+            fix=f"Run `kft export {directory}` if its export is missing, or give another "
+            "output_dir",
         )
     (directory / ARRAYS).mkdir(exist_ok=True)  # it comes behind the config
 
@@ -177,7 +178,7 @@ def refuse_used(directory: Path, resume: bool = False) -> None:
         there = [path for path in directory.iterdir() if path.name != PARTIAL + CONFIG]
     if not directory.exists() or (directory.is_dir() and not there):
         return
-    fix = "Name another, or move it away: a run overwrites nothing"
+    fix = "Give a new or empty directory: a run overwrites nothing"
     if not resume:
         fix += ". A run that was killed there goes on with --resume"
     raise ConfigError(
@@ -190,8 +191,8 @@ def refuse_used(directory: Path, resume: bool = False) -> None:
 
 
 @contextmanager
-def full_disk_told(directory: Path) -> Iterator[None]:
-    """Turns what Python, HDF5 and TensorFlow each say of a full disk into one message."""
+def full_disk_as_error(directory: Path) -> Iterator[None]:
+    """Turns the errors of Python, HDF5 and TensorFlow for a full disk into one message."""
     import tensorflow as tf
 
     try:

@@ -22,7 +22,7 @@ def spelled_out(name: str) -> str:
 
 
 def appearance(name: str) -> str:
-    """What is left of `name` without case, width, invisible characters and blanks at its ends."""
+    """`name` without case, width, invisible characters and blanks at its ends."""
     text = normalize("NFKC", normalize("NFKC", name).casefold())
     return " ".join("".join(char for char in text if category(char) != "Cf").split())
 
@@ -43,7 +43,7 @@ def alike_notes(names: Iterable[str]) -> Iterator[str]:
 
 
 def known_as(labels: Iterable[str], names: Sequence[str]) -> Mapping[str, str]:
-    """Which of `names` each of `labels` is, in whichever Unicode form; those that are none lack."""
+    """The one of `names` that each of `labels` is, in any Unicode form, unknown ones left out."""
     forms = {canonical(name): name for name in names} | {name: name for name in names}
     found = {label: forms.get(label) or forms.get(canonical(label)) for label in {*labels}}
     return {label: name for label, name in found.items() if name is not None}

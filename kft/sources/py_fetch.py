@@ -1,4 +1,4 @@
-"""How an example is fetched: from its file, or by a function of Python."""
+"""Fetches examples from files, or by a function of Python."""
 
 from __future__ import annotations
 

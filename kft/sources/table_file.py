@@ -35,7 +35,7 @@ class Row(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What is wrong with a line."""
+    """The problem of one line."""
 
     line: int
     problem: str
@@ -43,7 +43,7 @@ class Fault(NamedTuple):
 
 @dataclass(frozen=True)
 class Rows:
-    """What a table holds.
+    """The rows of a table.
 
     Attributes:
         where: What a message calls it.

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whenever the process that writes them is killed."""
+"""Atomic writes: a file is there whole or not at all, whenever the process is killed."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def write_model(directory: Path, parts: Parts, pretrained: Paths) -> None:
             raise ConfigError(
                 where=f"resume {str(directory)!r}",
                 problem=f"what the run began with has changed: {listing(changed)}",
-                fix="Put it back as it was, or begin anew with another output_dir",
+                fix="Restore it, or start a new run with another output_dir",
             )
         return
     write(
@@ -88,8 +88,8 @@ def add_export(directory: Path, path: Path) -> None:
 def refuse_changed_model(directory: Path, parts: Parts) -> None:
     """Refuses a run whose model, as it would be made now, is not the one that was trained.
 
-    Other code of the user's is a note: whether it changes what the model answers, only its answers
-    tell.
+    Changed code of the user's is a note: whether it changes the answers of the model, only a
+    comparison of answers shows.
 
     Raises:
         ConfigError: Names all that is gone or changed.
@@ -112,7 +112,7 @@ def refuse_changed_model(directory: Path, parts: Parts) -> None:
         raise ConfigError(
             where=str(directory),
             problem=f"its model is no longer the one that was trained: {listing(changed)}",
-            fix="Put that back as it was, or train again",
+            fix="Restore that, or train again",
         )
     for change in changes(found["code"], code_of(parts)):
         say(f"note: since {directory} was trained, the code of {change}")
@@ -150,7 +150,7 @@ def read_model(directory: Path) -> Digests:
             raise ValueError(f"it lacks some of {', '.join(KEYS)}")
     except ValueError as error:
         raise ConfigError(
-            str(path), f"is damaged: {error}", "Put it back, or train again"
+            str(path), f"is damaged: {error}", "Restore it, or train again"
         ) from error
     return found
 
@@ -191,7 +191,7 @@ def code_of(parts: Parts) -> dict[str, str]:
 
 
 def ends_of(directory: Path) -> dict[str, str]:
-    """What a run has of its model when training is over."""
+    """The files that a run has of its model when training is over."""
     return {name: str(directory / name) for name in ENDS}
 
 
@@ -219,7 +219,7 @@ def sha256(path: Path) -> str:
 
 
 def changes(before: Digests, paths: Paths) -> list[str]:
-    """What differs between digests and the files that are at `paths` now, in a few words each."""
+    """The differences between digests and the files at `paths` now, in a few words each."""
     found = []
     for name, digests in before.items():
         for file, digest in digests.items():

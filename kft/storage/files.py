@@ -82,7 +82,7 @@ def refuse_size(size: int, most: int, path: str | Path) -> None:
 
 
 def local_fault(path: str, most: int = MOST_EXAMPLE_BYTES) -> str | None:
-    """Returns why what is at `path` on this machine is no file that can be read, or None."""
+    """The reason why the file of this machine at `path` cannot be read, or None."""
     try:
         local_size(path, most)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The names of what a run leaves behind. People and scripts read them, so they are fixed."""
+"""The names of the files of a run. People and scripts read them, so they are fixed."""
 
 CONFIG = "config.json"
 ENVIRONMENT = "environment.json"

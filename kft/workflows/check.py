@@ -139,10 +139,10 @@ def refuse_unwritable(path: Path | None) -> None:
     if path is None:
         return
     if path.exists():
-        raise ConfigError(str(path), "is there already", "Name another file, or move it away")
+        raise ConfigError(str(path), "already exists", "Give another file name, or move it away")
     if not path.parent.is_dir():
         problem = f"has no folder {str(path.parent)!r}"
-        raise ConfigError(str(path), problem, "Make it, or name another file")
+        raise ConfigError(str(path), problem, "Make this folder, or give another file name")
 
 
 def unreadable(config: RunConfig, splits: Splits, seen: Survey) -> Iterator[str]:

@@ -64,7 +64,7 @@ def init_config(
     """
     path = output or Path(f"{name_of(Path(data))}.json")
     if path.exists():
-        raise ConfigError(str(path), "is there already", "Give another name with --output")
+        raise ConfigError(str(path), "already exists", "Give another name with --output")
     said: dict[str, Any] = {}
     for override in overrides:
         apply_override(said, override, default_of)

@@ -106,8 +106,8 @@ def number_of(name: str | None, phases: Sequence[Phase]) -> int:
     if name not in names:
         raise ConfigError(
             where=f"phase {name!r}",
-            problem=f"there is none of that name, but {', '.join(names)}",
-            fix="Take one of those",
+            problem="there is none of that name",
+            fix=f"Name one of these phases: {', '.join(names)}",
         )
     return names.index(name)
 
@@ -121,7 +121,7 @@ def free_name(output: str | None, phase: str) -> Path:
     if output is not None:
         taken = next((path for path in both(Path(output)) if path.exists()), None)
         if taken is not None:
-            raise ConfigError(str(taken), "is there already", "Name another")
+            raise ConfigError(str(taken), "already exists", "Give another name with --output")
         return Path(output)
     names = (Path(f"lr-find-{phase}-{number}") for number in count(1))
     return next(name for name in names if not any(path.exists() for path in both(name)))

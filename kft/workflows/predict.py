@@ -66,7 +66,7 @@ def predict(
         raise DataError(
             f"{len(predictions.bad)} of {len(examples)} examples",
             f"cannot be read: {listed}",
-            "Leave them out, or mend them",
+            "Leave these examples out, or replace them",
         )
     return list(predictions.found)
 
@@ -133,7 +133,9 @@ def loaded(path: Path) -> Any:
         return tf.saved_model.load(str(path))
     except (OSError, ValueError, RuntimeError, KeyError, tf.errors.OpError) as error:
         problem = f"TensorFlow cannot load it: {one_line(error)}"
-        raise ConfigError(str(path), problem, "Give one that this TensorFlow can read") from error
+        raise ConfigError(
+            str(path), problem, "Give a SavedModel that this TensorFlow can read"
+        ) from error
 
 
 def reason(message: str) -> str:

@@ -124,7 +124,8 @@ def export_run(
     try:
         exporter = Export.model_validate({"exporter": {"kind": kind}}).exporter
     except ValidationError as error:
-        raise ConfigError("format", str(error.errors()[0]["msg"]), "Take one of those") from error
+        fix = "Give a kind of exporter, such as 'saved_model', or module:Class"
+        raise ConfigError("format", str(error.errors()[0]["msg"]), fix) from error
     directory = Path(directory)
     folder = directory / EXPORT if to is None else Path(to)
     exporter.refuse_existing(folder)

@@ -18,8 +18,8 @@ def own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture
 def kept():
-    told = {"backbone": "VGG16", "examples": 2, "shapes": [[7, 7, 512]], "view": {"epoch": 3}}
-    write(KEY, [np.zeros(2, [("0", "f2", (7, 7, 512))])], told, 2)
+    metadata = {"backbone": "VGG16", "examples": 2, "shapes": [[7, 7, 512]], "view": {"epoch": 3}}
+    write(KEY, [np.zeros(2, [("0", "f2", (7, 7, 512))])], metadata, 2)
 
 
 def kft(*words):
@@ -27,10 +27,10 @@ def kft(*words):
 
 
 def test_list_says_what_is_kept_how_large_it_is_and_when_it_was_used(kept):
-    told = kft("list")
+    result = kft("list")
 
-    assert told.exit_code == 0
-    row = told.stdout.splitlines()[1].split()
+    assert result.exit_code == 0
+    row = result.stdout.splitlines()[1].split()
     assert row[:6] == ["VGG16", "2", "7x7x512", "3", "100.6", "kB"]
 
 
@@ -44,9 +44,9 @@ def test_list_as_json_has_the_path_and_all_that_was_said(kept):
 
 
 def test_clear_removes_all_and_says_so(kept):
-    told = kft("clear")
+    result = kft("clear")
 
-    assert told.stdout.startswith("Removed 1 set, 100.6 kB, from ")
+    assert result.stdout.startswith("Removed 1 set, 100.6 kB, from ")
     assert not list(directory().iterdir())
     assert kft("list").stdout == f"Nothing is kept in {directory()}\n"
     assert json.loads(kft("list", "--json").stdout) == []
@@ -58,9 +58,9 @@ def test_clear_says_what_it_could_not_remove(kept, monkeypatch):
 
     monkeypatch.setattr(Path, "unlink", denied)
 
-    told = kft("clear")
+    result = kft("clear")
 
-    assert told.exit_code == 1
-    assert told.stdout.startswith("Removed 0 sets, 0 bytes, from ")
-    assert "features: 1 of 1 cannot be removed. Do it as a user" in told.stderr
+    assert result.exit_code == 1
+    assert result.stdout.startswith("Removed 0 sets, 0 bytes, from ")
+    assert "features: 1 of 1 cannot be removed. Run it as a user" in result.stderr
     assert path_of(KEY).exists()

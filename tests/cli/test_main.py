@@ -297,7 +297,7 @@ def test_export_writes_what_is_missing_and_overwrites_nothing(kft, home, tmp_pat
     assert first.exit_code == 0, first.output
     assert "export/saved_model: answers as the run does (largest difference" in first.stdout
     assert again.exit_code == 1
-    assert "saved_model: is there already" in again.stderr
+    assert "saved_model: already exists" in again.stderr
     assert wrong.exit_code == 2
     assert "no exporter kind 'saved_modle'. Did you mean 'saved_model'?" in wrong.stderr
 
@@ -385,7 +385,7 @@ def test_check_writes_what_it_found_and_a_list_that_mends_it(kft, home, tmp_path
     assert mended.exit_code == 0
     assert json.loads(mended.stdout)["fine"] is True
     assert again.exit_code == 2
-    assert f"Error: {report}: is there already. Name another file" in again.stderr
+    assert f"Error: {report}: already exists. Give another file name" in again.stderr
 
 
 def test_check_counts_what_a_run_would_skip_as_no_fault(kft, home, tmp_path):
@@ -418,7 +418,7 @@ def test_init_writes_a_config_that_loads_and_says_why(kft, home):
     assert written["data"]["batch_size"] == 8
     assert kft("check", "first.json", "--config-only").exit_code == 0
     assert again.exit_code == 2
-    assert "first.json: is there already" in again.stderr
+    assert "first.json: already exists" in again.stderr
 
 
 def test_names_of_classes_are_shown_as_they_are(kft, home, tmp_path):
@@ -466,7 +466,9 @@ def test_a_file_that_cannot_be_written_is_named(kft):
     told = kft("init", "photos", "--output", "nowhere/first.json")
 
     assert told.exit_code == 1
-    assert told.stderr == "Error: nowhere/first.json: No such file or directory. Name another.\n"
+    assert (
+        told.stderr == "Error: nowhere/first.json: No such file or directory. Give another path.\n"
+    )
 
 
 def run_own(tmp_path, *words, **settings):

@@ -57,17 +57,17 @@ def test_what_was_kept_is_said_in_one_sentence(selected, sentence):
     ids=["more", "less", "loss", "same"],
 )
 def test_the_gain_is_said_with_its_interval(metric, gained, sentence):
-    told = dict(zip(("gain", "low", "high"), gained, strict=True))
+    interval = dict(zip(("gain", "low", "high"), gained, strict=True))
     scores = {
         "selected": {"start": HEAD},
-        "gain": {"metric": metric, "confidence": 0.95, "test": told, "validation": {}},
+        "gain": {"metric": metric, "confidence": 0.95, "test": interval, "validation": {}},
     }
 
     assert gain(scores) == f"Fine-tuning gained {sentence}"
 
 
 @pytest.mark.parametrize(
-    ("metric", "score", "told"),
+    ("metric", "score", "shown"),
     [
         ("accuracy", 0.5, "50.0 %"),
         ("mae", 1.25, "1.2500"),
@@ -76,5 +76,5 @@ def test_the_gain_is_said_with_its_interval(metric, gained, sentence):
         ("rmse", 5978.3735, "5978.37"),
     ],
 )
-def test_a_metric_is_told_in_as_many_digits_as_say_something(metric, score, told):
-    assert measured(metric, score) == told
+def test_a_metric_is_shown_in_as_many_digits_as_say_something(metric, score, shown):
+    assert measured(metric, score) == shown

@@ -80,8 +80,8 @@ def test_errors_of_any_text_are_told(tmp_path, encoding):
 
 def test_json_keeps_every_letter_whatever_the_encoding():
     for encoding in ("ascii", "cp1252", "utf-8"):
-        told = prints(encoding, f"show_json({{'name': {ODD!r} + '\\udcff'}})")
-        assert json.loads(told.decode(encoding)) == {"name": ODD + "\udcff"}
+        output = prints(encoding, f"show_json({{'name': {ODD!r} + '\\udcff'}})")
+        assert json.loads(output.decode(encoding)) == {"name": ODD + "\udcff"}
 
 
 def test_names_in_a_table_cannot_steer_a_terminal(capsys):

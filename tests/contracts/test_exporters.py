@@ -95,7 +95,7 @@ def test_what_is_there_is_replaced_if_so_told_and_what_a_killed_export_left_anyw
         place.mkdir(parents=True)
         (place / "mine").touch()
 
-    with pytest.raises(ExportError, match="is there already.*--to"):
+    with pytest.raises(ExportError, match="already exists.*--to"):
         exporter.export(task, answers, folder)
     assert (old / "mine").exists()
     path, _ = exporter.export(task, answers, folder, replace=True)

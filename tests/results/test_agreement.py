@@ -71,7 +71,7 @@ def test_other_content_under_the_same_names_is_told(directory, do):
     assert "does not answer as it did: the answers to 9 examples, such as 'test/0'" in str(
         error.value
     )
-    assert "whether the data, code of your own, or versions" in str(error.value)
+    assert "whether the data, your own code or versions" in str(error.value)
     assert not (directory / "export").exists()
 
 
@@ -85,7 +85,9 @@ def test_a_validation_split_with_other_content_is_told_by_its_loss(directory):
 def test_other_examples_are_told_by_name(directory):
     change(directory, CONFIG, sizes=[22, 9, 8])
 
-    with pytest.raises(DataError, match="split.csv: .* it no longer has, or not so, 'test/8'. Put"):
+    with pytest.raises(
+        DataError, match="split.csv: .* it no longer has, or not so, 'test/8'. Restore"
+    ):
         evaluate_run(directory)
 
 

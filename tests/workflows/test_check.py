@@ -13,7 +13,7 @@ class NamesAFile(TinyDense):
     """Names weights that are not on this machine."""
 
     def look_for_weights(self):
-        raise BackboneError("backbone.weights 'gone.h5'", "is not a file", "Correct it")
+        raise BackboneError("backbone.weights 'gone.h5'", "is not a file", "Correct the path")
 
 
 def test_weights_that_are_not_there_and_a_used_directory_are_faults(tmp_path):
@@ -35,7 +35,9 @@ def test_a_report_that_cannot_be_written_is_told_before_the_data_is_read(tmp_pat
 
     for name in ("report", "excluded"):
         files = {"report": None, "excluded": None, name: tmp_path / "nowhere" / "file"}
-        with pytest.raises(ConfigError, match="nowhere/file: has no folder .*nowhere'. Make it"):
+        with pytest.raises(
+            ConfigError, match="nowhere/file: has no folder .*nowhere'. Make this folder"
+        ):
             check_and_write(settings, **files)
 
 

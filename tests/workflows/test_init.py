@@ -201,7 +201,7 @@ def test_what_is_said_takes_the_place_of_what_would_be_chosen(folder):
 def test_nothing_is_written_over(folder):
     (folder / "labels.json").touch()
 
-    with pytest.raises(ConfigError, match="labels.json: is there already. Give another name"):
+    with pytest.raises(ConfigError, match="labels.json: already exists. Give another name"):
         init_config("labels.csv")
 
 

@@ -39,7 +39,7 @@ def planned(tmp_path, **settings):
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "expected"),
     [
         (
             {},
@@ -81,8 +81,8 @@ def planned(tmp_path, **settings):
     ],
     ids=["auto", "disk, half", "off", "augmented", "views", "augmented, off"],
 )
-def test_a_plan_says_of_each_phase_where_features_are_kept_or_why_not(tmp_path, settings, told):
-    assert planned(tmp_path, **settings) == told
+def test_a_plan_says_of_each_phase_where_features_are_kept_or_why_not(tmp_path, settings, expected):
+    assert planned(tmp_path, **settings) == expected
 
 
 def test_a_plan_knows_what_does_not_fit(tmp_path, monkeypatch):
@@ -240,6 +240,6 @@ def test_an_input_whose_shape_may_vary_is_refused(tmp_path):
 
 
 def test_features_of_booleans_are_kept(tmp_path):
-    told = planned(tmp_path, data={"kind": "tiny:Signs"}, backbone={"kind": "tiny:TinyFlags"})
+    lines = planned(tmp_path, data={"kind": "tiny:Signs"}, backbone={"kind": "tiny:TinyFlags"})
 
-    assert "not known" not in "".join(told)
+    assert "not known" not in "".join(lines)

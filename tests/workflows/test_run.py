@@ -97,8 +97,8 @@ def test_the_summary_says_where_each_phase_began_and_what_became_of_it(result):
 
     lines = console.file.getvalue().splitlines()
     head, tune = lines[3].split(), lines[4].split()
-    for row, told in zip((head, tune), result.scores["phases"], strict=True):
-        scores = [told[when]["accuracy"] for when in ("before", "best", "last")]
+    for row, phase in zip((head, tune), result.scores["phases"], strict=True):
+        scores = [phase[when]["accuracy"] for when in ("before", "best", "last")]
         assert [row[2], row[4], row[7]] == [f"{100 * score:.1f}" for score in scores]
     assert lines[2].split() == ["phase", "epochs", "before", "best", "at", "epoch", "last", "time"]
 
@@ -187,14 +187,14 @@ def test_a_run_without_export_can_be_exported_later_and_only_once(again):
 
     assert tf.saved_model.contains_saved_model(str(path))
     assert difference <= 1e-5
-    with pytest.raises(ExportError, match="is there already"):
+    with pytest.raises(ExportError, match="already exists"):
         export_run(again.directory)
 
 
 def test_an_export_that_is_there_is_told_before_anything_is_read(tmp_path):
     (tmp_path / "export" / "saved_model").mkdir(parents=True)
 
-    with pytest.raises(ExportError, match="export/saved_model: is there already.*--to"):
+    with pytest.raises(ExportError, match="export/saved_model: already exists.*--to"):
         export_run(tmp_path)
 
 
@@ -282,10 +282,10 @@ def test_a_figure_that_cannot_be_drawn_ends_no_run_and_is_told(tmp_path, monkeyp
 
     monkeypatch.setattr(Figure, "savefig", full)
 
-    with pytest.warns(UserWarning, match="is not written: MemoryError") as told:
+    with pytest.warns(UserWarning, match="is not written: MemoryError") as warned:
         made = run(config(tmp_path / "run", phases=PHASES[:1]))
 
-    assert sum("MemoryError" in str(each.message) for each in told) == 2
+    assert sum("MemoryError" in str(each.message) for each in warned) == 2
     assert (made.directory / "scores.json").is_file()
     assert [path.name for path in made.exports] == ["saved_model"]
 

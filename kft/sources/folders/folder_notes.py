@@ -1,4 +1,4 @@
-"""What a person should know of how a folder was read."""
+"""Notes on how a folder was read."""
 
 from __future__ import annotations
 

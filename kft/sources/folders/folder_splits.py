@@ -1,4 +1,4 @@
-"""What is wrong with the split folders of a data folder."""
+"""Checks the split folders of a data folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a folder says the class and, if it does, the split of each file."""
+"""The layout of a data folder, which gives the class and perhaps the split of each file."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Layout:
 
     @property
     def depth(self) -> int:
-        """How many folders lead to a file at least."""
+        """The smallest number of folders that lead to a file."""
         return 2 if self.splits else 1
 
     def example(self, path: str) -> Example | None:

@@ -1,4 +1,4 @@
-"""What lies below a folder. The one place where a source lists a disk."""
+"""Lists the files below a folder. The one place where a source lists a disk."""
 
 from __future__ import annotations
 

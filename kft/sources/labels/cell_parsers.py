@@ -1,4 +1,4 @@
-"""What a cell of a table may say. Each function raises ValueError with what is wrong with it."""
+"""Parsers of table cells. Each raises ValueError with what is wrong with the cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with datasets that a program gives."""
+"""Checks of the datasets that a program gives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_names(class_names: Sequence[str], least: int = 2) -> None:
-    """Refuses class names that do not tell classes, `least` of them, apart, each on one line."""
+    """Refuses fewer than `least` class names, repeated names, and names of more than one line."""
     if len(class_names) < least or len(set(class_names)) < len(class_names):
         raise DataError(
             where="class_names",

@@ -22,7 +22,7 @@ FLOAT_BYTES = 4
 
 @dataclass(frozen=True, eq=False)
 class LabelColumns:
-    """What is to be predicted of each example.
+    """The labels of all examples.
 
     Attributes:
         names: Of the classes, labels or values, in label order.
@@ -58,7 +58,7 @@ class LabelColumns:
         """Returns the target, where `trained`, bool ``(size,)``, says what is trained on.
 
         Raises:
-            DataError: There is too little to tell apart, or nothing to learn a label from.
+            DataError: There are too few classes, or no example of a label.
         """
         if self.values is not None:
             return Target.of_values(self.names, self.values[trained])

@@ -1,4 +1,4 @@
-"""Examples as `tf.train.Example` messages: which feature holds what, and one pass over them all."""
+"""Reads labels, groups and names out of `tf.train.Example` messages in one pass."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PASS_SIZE = 32  # records may hold megabytes
 
 
 class FeatureMap(Settings):
-    """Which features of a `tf.train.Example` hold what.
+    """The features of a `tf.train.Example`, by role.
 
     Attributes:
         input: One example: the bytes of a file, or numbers.

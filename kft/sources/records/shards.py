@@ -1,4 +1,4 @@
-"""The files that a pattern names, all shards of them."""
+"""Finds the files that a pattern names, and checks that no shard is missing."""
 
 from __future__ import annotations
 

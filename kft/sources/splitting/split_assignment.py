@@ -1,4 +1,4 @@
-"""How every source divides its examples into training, validation and test."""
+"""Divides the examples of any source into training, validation and test."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Examples:
-    """What is known of all examples before they are divided, in one order.
+    """All examples before they are divided, in one order.
 
     Attributes:
         where: What a message calls the data, such as ``data.path '…'``.
@@ -45,7 +45,7 @@ class Examples:
 
 @dataclass(frozen=True, eq=False)
 class Division:
-    """Which split each example belongs to.
+    """The split of each example.
 
     Attributes:
         chosen: ``train``, ``validation`` or ``test``, ``(n,)``.

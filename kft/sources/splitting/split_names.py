@@ -1,4 +1,4 @@
-"""What data calls its splits: by the usual words, or as a config says."""
+"""The names that data has for its splits: the usual words, or as a config says."""
 
 from __future__ import annotations
 

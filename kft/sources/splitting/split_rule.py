@@ -1,4 +1,4 @@
-"""Which split an example belongs to, when the data does not say.
+"""Assigns examples to splits where the data does not say them.
 
 The rule is blind to modality and layout: every source that has names and labels can use it.
 """

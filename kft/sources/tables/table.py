@@ -51,8 +51,8 @@ class Table(DataSource):
         value_columns: Numbers, a column for each value to predict.
         separator: Between the labels of one column.
         split_column: ``train``, ``validation``, ``test`` or another word for them.
-        group_column: What belongs together, such as the patient: it is never on two sides. An
-            empty one belongs to nothing.
+        group_column: What belongs together, such as the patient: all of a group are in one split.
+            An empty one belongs to nothing.
         weight_column: How much each counts in the loss, 0 or more; 1 if left out.
         split: How to divide what is not divided yet.
     """
@@ -126,7 +126,11 @@ class Table(DataSource):
         whole = self._split(inputs, predicted, target, weights)
         splits = division.splits(whole, target, self.input, predicted.notes(trained))
         if splits.train.weights is not None and not splits.train.weights.any():
-            raise DataError(rows.where, "gives every training example a weight of 0", "Raise some")
+            raise DataError(
+                rows.where,
+                "gives every training example a weight of 0",
+                "Give some of them a weight above 0",
+            )
         return splits
 
     def whole(self, target: Target) -> Split:

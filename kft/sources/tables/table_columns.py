@@ -1,4 +1,4 @@
-"""Which column of a table says what, as far as its cells leave no doubt."""
+"""Recognises the role of each column of a table, as far as its cells leave no doubt."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def add_column(name: str, sort: Sort, cells: Sequence[Any], found: Recognised) -
 
 
 def sort_of(cells: Sequence[Any]) -> Sort | None:
-    """Returns what `cells` could say of an example, or None if nothing can be learned from them.
+    """The kind of target that `cells` could be, or None if nothing can be learned from them.
 
     A class has an example for each split, as a rule.
     """

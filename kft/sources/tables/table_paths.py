@@ -1,4 +1,4 @@
-"""Which column of a table names files, and what else could be meant where none does."""
+"""Finds the column of a table that names files, and suggests one where none does."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def column_of_files(rows: Rows, path: str, columns: Sequence[str]) -> str:
         raise DataError(
             rows.where,
             f"has no line of column names: its first is about the file {headless[0]!r}",
-            "Write one above it, such as path,class",
+            "Write a line of column names above it, such as path,class",
         )
     if len(found) == 1:
         return found[0]
@@ -128,7 +128,7 @@ def names_in(folder: str) -> list[str]:
 
 
 def looks_like_files(cells: Sequence[str]) -> int:
-    """Returns how much the first of `cells` looks like the path of a file."""
+    """A score of how much the first of `cells` looks like the path of a file."""
     if not cells or is_number(cells[0]):
         return 0
     has_ending = re.search(r"\.\w{2,5}$", cells[0]) is not None

@@ -21,7 +21,7 @@ from kft.recipe.unfreeze import UnfreezeNone
 
 
 class Spoil(keras.callbacks.Callback):
-    """Spoils the weights by a factor in the midst of an epoch, as often as told."""
+    """Spoils the weights by a factor in the midst of an epoch, so many times."""
 
     def __init__(self, epoch, times, factor=np.nan):
         super().__init__()
@@ -79,9 +79,9 @@ def test_a_retried_epoch_begins_with_the_weights_slots_seeds_and_batches_it_had(
 
 def test_a_later_epoch_goes_back_to_the_one_before_it_and_says_so():
     spoil = Spoil(2, times=2)
-    told = io.StringIO()
+    output = io.StringIO()
 
-    with shown_on(Console(file=told, width=200)):
+    with shown_on(Console(file=output, width=200)):
         result, weights = trained(spoil)
 
     assert spoil.begun == ["training", 0, 1, 2, 2, 2, "over"]
@@ -92,7 +92,7 @@ def test_a_later_epoch_goes_back_to_the_one_before_it_and_says_so():
     assert (
         "head, epoch 3: the loss is nan. Once more from its beginning, at half the learning rate "
         "(2 of 3)\n"
-    ) in told.getvalue()
+    ) in output.getvalue()
     rates = [record["learning_rate"] for record in result.epochs]
     assert rates == pytest.approx([0.01, 0.01, 0.0025])
     assert all(np.isfinite(weight).all() for weight in weights)
@@ -128,14 +128,14 @@ class Unseen(keras.callbacks.Callback):
 
 
 def test_a_copy_whose_first_loss_is_that_of_spoilt_weights_is_not_gone_back_to():
-    told = io.StringIO()
+    output = io.StringIO()
 
-    with shown_on(Console(file=told, width=200)):
+    with shown_on(Console(file=output, width=200)):
         result, _ = trained(Unseen())
 
     (rollback,) = result.rollbacks
     assert rollback["epoch"] == 3
-    assert "Once more from that of the epoch before, at half" in told.getvalue()
+    assert "Once more from that of the epoch before, at half" in output.getvalue()
     assert result.epochs[2]["val_loss"] < result.before["val_loss"]
 
 

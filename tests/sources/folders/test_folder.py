@@ -699,7 +699,7 @@ def test_a_folder_that_cannot_be_listed_is_refused(tmp_path, monkeypatch):
     write_class(tmp_path, "cats", 2)
     monkeypatch.setattr(os, "scandir", refuse)
 
-    with pytest.raises(DataError, match="cannot be listed: Permission denied. Give your user"):
+    with pytest.raises(DataError, match="cannot be listed: Permission denied. Make the folder"):
         folder(tmp_path).load(0)
 
 

@@ -39,7 +39,7 @@ def test_each_phase_is_measured_and_nothing_is_kept_or_written(tmp_path, monkeyp
     for each, phase in zip(result.estimates, settings.phases, strict=True):
         assert each.seconds >= phase.epochs * each.step > 0
         assert 2**20 < each.memory < 2**45
-    assert [told["name"] for told in result.in_json()["phases"]] == [
+    assert [phase["name"] for phase in result.in_json()["phases"]] == [
         phase.name for phase in settings.phases
     ]
     assert entries() == []
