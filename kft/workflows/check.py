@@ -16,6 +16,7 @@ from kft.messages import one_line
 from kft.results.counts import class_counts
 from kft.results.run_directory import refuse_used
 from kft.sources.exclude import listed, load_splits
+from kft.storage.assets import refuse_missing_assets
 from kft.workflows.checking.estimate import Estimate, estimates
 from kft.workflows.checking.findings import exclusions, in_json, notes_of
 from kft.workflows.checking.survey import Survey, survey
@@ -74,7 +75,9 @@ def check(config: RunConfig) -> CheckResult:
 
     Raises:
         DataError: The source finds nothing at all.
+        ConfigError: A file that a component hands over to the run is not there.
     """
+    refuse_missing_assets(config.model_parts)
     splits = load_splits(config.data, config.seed)
     seen = survey(splits)
     counts = class_counts(splits)

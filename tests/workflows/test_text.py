@@ -144,7 +144,7 @@ def test_texts_are_called_what_their_input_says(tmp_path):
     assert heads == [["sentences", "train", "validation", "test"]] * 2
 
 
-@pytest.mark.parametrize("start", [run, plan])
+@pytest.mark.parametrize("start", [run, plan, check])
 def test_a_vocabulary_that_is_not_there_is_said_before_anything_is_done(tmp_path, start):
     config = load_config(write_texts(tmp_path))
     (tmp_path / "words.txt").unlink()
