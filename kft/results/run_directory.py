@@ -45,7 +45,7 @@ def own_directory(config: RunConfig, resume: bool) -> Iterator[Path]:
             if not goes_on and not (directory / METRICS).exists():
                 shutil.rmtree(directory, ignore_errors=True)
             if isinstance(error, KeyboardInterrupt):
-                say(what_is_left(directory))
+                say_what_is_left(directory)
             raise
 
 
@@ -78,17 +78,23 @@ def locked(directory: Path) -> Iterator[None]:
         yield
 
 
-def what_is_left(directory: Path) -> str:
-    """The files that an interrupted run has left, and how to resume it, as text."""
+def say_what_is_left(directory: Path) -> None:
+    """Says which files an interrupted run has left, and how to resume it."""
+    for line in what_is_left(directory):
+        say(line)
+
+
+def what_is_left(directory: Path) -> list[str]:
+    """The files that an interrupted run has left, and how to resume it, a line each."""
     if not directory.exists():
-        return f"Nothing had been trained, so {directory} is gone: give the same command again"
+        return [f"Nothing had been trained, so {directory} is gone: give the same command again"]
     names = (METRICS, BEST_WEIGHTS, SCORES, PREDICTIONS)
     there = [name for name in names if (directory / name).is_file()]
-    contents = f"{directory} holds {', '.join(there)}\n" if there else ""
+    lines = [f"{directory} holds {', '.join(there)}"] if there else []
     if (directory / SCORES).is_file() and not (directory / STATE).is_file():
-        return f"{contents}Export it with:  kft export {quote(str(directory))}"
+        return [*lines, f"Export it with:  kft export {quote(str(directory))}"]
     how = "Go on with" if cluster_here() is None else "Start all workers again to go on, each with"
-    return f"{contents}{how}:  kft run {quote(str(directory / CONFIG))} --resume"
+    return [*lines, f"{how}:  kft run {quote(str(directory / CONFIG))} --resume"]
 
 
 @contextmanager

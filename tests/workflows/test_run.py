@@ -291,10 +291,11 @@ def test_a_figure_that_cannot_be_drawn_ends_no_run_and_is_told(tmp_path, monkeyp
 
 
 def test_an_export_comes_before_what_is_drawn_for_people(tmp_path, monkeypatch):
-    there = []
+    there, savefig = [], Figure.savefig
 
     def look(figure, path, **settings):
         there.append((tmp_path / "run/export/saved_model/saved_model.pb").is_file())
+        savefig(figure, path, **settings)
 
     monkeypatch.setattr(Figure, "savefig", look)
 
