@@ -71,7 +71,8 @@ class Average(keras.callbacks.Callback):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Averages the variables of a `state`; the values of `variables` are still to be set."""
-        self._add(self._whole.variables[position] for position in state["averaged"])
+        variables = tuple(self._whole.variables)
+        self._add(variables[position] for position in state["averaged"])
 
     def begin(self, model: keras.Model) -> None:
         """Averages the variables of `model` that training changes."""

@@ -94,11 +94,12 @@ class StateCheckpoint(keras.callbacks.Callback):
 
 def restore_weights(whole: keras.Model, saved: SavedState) -> None:
     """Assigns to the `whole` model the weights that it had."""
+    variables = tuple(whole.variables)
     for name in ("untouched", "epoch_start"):
         part = saved.state[name]
         for position, array in zip(part["positions"], saved.arrays(part["file"]), strict=True):
             if position is not None:
-                whole.variables[position].assign(array)
+                variables[position].assign(array)
 
 
 def restore_segment(model: keras.Model, rollback: Rollback, saved: SavedState) -> int:
