@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from kft.data import Target
 from kft.errors import ExportError
-from kft.exporter import in_clean_process
+from kft.exporter import difference_of, in_clean_process
 
 
 def modules_and_bytes(path, raw):
@@ -41,3 +42,20 @@ def test_a_function_inside_another_is_sent_without_what_is_around_it():
     assert in_clean_process(alone, "model") == [0.5]
     with pytest.raises(ExportError, match="name 'around' is not defined"):
         in_clean_process(not_alone, "model")
+
+
+def test_a_difference_of_values_is_a_share_of_the_largest_of_their_name():
+    answers, change = np.array([[2e6, 1e-3], [1e6, -4e-3]]), np.array([[0, 1e-6], [1e3, 0]])
+
+    of_class, of_value, of_nothing = (
+        difference_of(served, answers, Target(kind, ("a", "b")))
+        for served, kind in [
+            (answers + change, "class"),
+            (answers + change, "value"),
+            (answers * np.nan, "value"),
+        ]
+    )
+
+    assert of_class == pytest.approx(1e3)
+    assert of_value == pytest.approx(5e-4)
+    assert np.isnan(of_nothing)

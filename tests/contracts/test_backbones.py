@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from documented import documented
 from keras_files import save_vector_model
 from keras_hub_presets import save_preset
 from tiny import TARGET, Ramp, Texts, TinyDense, TinyWords
@@ -56,6 +57,7 @@ SOURCES = {
     "tf_hub": lambda folder: (TfHub(handle=hub_modules.save_reusable(folder)), Ramp()),
     "tf_hub with noise": lambda folder: (TfHub(handle=hub_modules.save_doubles(folder)), Ramp()),
     "tiny:TinyWords": lambda _: (TinyWords(), Texts()),
+    "example_backbone:DenseNet": lambda _: (documented("example_backbone").DenseNet(), Ramp()),
 }
 # To train and export one takes seconds, and half a minute if it is deep.
 SLOW_TO_RUN = {

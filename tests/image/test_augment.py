@@ -20,6 +20,7 @@ from kft.image.augment import (
 from kft.image.chance import fold, uniform
 from kft.image.rand_augment import OPERATIONS, RandAugment, autocontrast, equalize
 from kft.image.warp import matrices, rotations, warp
+from kft.settings.catalog import CATALOG
 
 EVERY_KIND = [
     Flip(vertical=True),
@@ -61,6 +62,10 @@ def traced(number):
     images = tf.TensorSpec([None, 24, 24, 3], tf.float32)
     signature = [images, tf.TensorSpec([None, 2], tf.int64)]
     return tf.function(EVERY_KIND[number].apply, input_signature=signature)
+
+
+def test_every_kind_of_augmentation_is_tested_here():
+    assert {*CATALOG["augmentation"]} - {*names(EVERY_KIND)} == set()
 
 
 @pytest.mark.parametrize("each", EVERY_KIND, ids=names(EVERY_KIND))
