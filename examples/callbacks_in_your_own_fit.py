@@ -45,7 +45,7 @@ def classifier(base: keras.Model, learning_rate: float) -> keras.Model:
 
 
 def main() -> None:
-    """Tells the story."""
+    """Runs the example."""
     keras.utils.set_random_seed(0)
     pixels, digits = load_digits(return_X_y=True)
     images = (pixels.reshape(-1, 8, 8, 1) / 16).astype("float32")

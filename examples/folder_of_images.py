@@ -50,7 +50,7 @@ def draw_folder(folder: Path, per_class: int = 30) -> None:
 
 
 def main(work: Path) -> None:
-    """Tells the story in `work`."""
+    """Runs the example in the folder `work`."""
     folder = work / "shapes"
     draw_folder(folder)
 

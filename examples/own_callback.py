@@ -59,7 +59,7 @@ CONFIG = {
 
 
 def main(work: Path) -> None:
-    """Tells the story in `work`."""
+    """Runs the example in the folder `work`."""
     work.mkdir(parents=True, exist_ok=True)
     path = work / "good_enough.json"
     path.write_text(json.dumps({**CONFIG, "output_dir": str(work / "run")}, indent=2))

@@ -75,7 +75,7 @@ def dataset(scans: np.ndarray, labels: np.ndarray) -> tf.data.Dataset:
 
 
 def main(work: Path) -> None:
-    """Tells the story in `work`."""
+    """Runs the example in the folder `work`."""
     work.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(0)
     scans, labels = load_digits(return_X_y=True)

@@ -46,7 +46,7 @@ class Phase(Settings):
         accumulate_steps: How many such batches make one step: their gradients are added up, so the
             step is that of a batch so many times larger, in the memory of one.
         carry_optimizer: Whether weights that the phase before trained by the same kind of
-            optimizer keep its averages of their gradients. Its schedule begins anew all the same.
+            optimizer keep its averages of their gradients. Its schedule starts over all the same.
         layer_decay: Factor of the rate from each stage of the backbone to the next below; the
             topmost has it once, the head not at all. Such as 0.9; null is one rate for all.
         rate_factors: Factor of the rate of each stage whose whole name a regular expression

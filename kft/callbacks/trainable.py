@@ -29,7 +29,7 @@ def set_trainable(
 
     Neither says anything of the layers inside them: name those too. Layers around a trained one
     become trainable themselves, and no other layer or variable changes. The optimizer is made
-    ready for the variables that train now, and Keras builds its next step anew.
+    ready for the variables that train now, and Keras rebuilds its next step.
     """
     layers = all_layers([model])
     on, off = {id(layer) for layer in trained}, {id(layer) for layer in frozen}
@@ -69,7 +69,7 @@ def prepare(model: keras.Model) -> None:
             optimizer.build(variables)
         elif keys(optimizer, variables) != keys(optimizer, optimizer._trainable_variables):
             if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-                # Its own build would make its loss scale anew.
+                # Its own build would reset its loss scale.
                 keras.optimizers.Optimizer.build(optimizer, variables)
             rebuild(unscaled(optimizer), variables)
 

@@ -192,7 +192,7 @@ def refuse_odd(name: str, settings: Mapping[str, Any]) -> None:
     """Raises ConfigError if a value anywhere in `settings` is one that no setting can have."""
     problem = oddity_in(settings)
     if problem is not None:
-        raise ConfigError(name, problem, "Give settings of ordinary size, as docs/config.md says")
+        raise ConfigError(name, problem, "Give a value that docs/config.md allows")
 
 
 def read_json(source: str | Path) -> tuple[str, dict[str, Any]]:

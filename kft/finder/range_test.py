@@ -33,8 +33,8 @@ def find_learning_rate(
     optimizer, loss and batches, and ends early where the loss blows up.
 
     Weights, seeds of layers, optimizer, metrics and the global random states are afterwards as
-    before, to the last bit; an optimizer that was not built yet is. `batches` is begun anew, and
-    again where it is too short: one that shuffles anew each time has then done so once more.
+    before, to the last bit; an optimizer that was not built yet is. `batches` is started again,
+    and once more where it is too short: one that reshuffles each time has then done so once more.
 
     Raises:
         ConfigError: The model has no weights or is not compiled, or the rates do not grow.

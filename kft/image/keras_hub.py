@@ -17,7 +17,7 @@ from kft.image.hugging_face import FILE, scale_and_offset
 from kft.messages import one_line
 from kft.settings.component import checked_absolute
 
-# The extra `keras-hub`, which only whoever knows the folder of kft can name to pip.
+# The extra `keras-hub`, which pip finds only in the folder of kft.
 NEEDS = ("keras-hub>=0.32,<1", "tensorflow-text>=2.21.1", "safetensors>=0.4")
 
 if TYPE_CHECKING:

@@ -38,7 +38,7 @@ def scale_updates(
     loss scale stay as they are. Weight decay, which goes with the rate, goes with the factor too.
 
     Sets the whole state: of two calls the second holds. Call it before the optimizer is traced;
-    on a model that has been fitted, make its training function anew afterwards, with
+    on a model that has been fitted, rebuild its training function afterwards, with
     ``make_train_function(force=True)``. The optimizer keeps its class, so a model saved with it
     loads without kft, and then at one rate for all.
 

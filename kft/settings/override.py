@@ -38,10 +38,10 @@ def path_and_value(override: str) -> tuple[str, Any]:
     Raises:
         ConfigError: It has no ``=``, or a value that is no setting.
     """
-    odd = oddity_in(override)
-    if odd is not None:
+    problem = oddity_in(override)
+    if problem is not None:
         raise ConfigError(
-            "--set", odd, "Write it as a.b=value, with a value that a config can hold"
+            "--set", problem, "Write it as a.b=value, with a value that a config can hold"
         )
     path, equals, text = override.partition("=")
     if not equals or not path:

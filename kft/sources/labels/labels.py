@@ -90,7 +90,7 @@ def numbers_of(where: str, labels: np.ndarray, kind: TargetKind) -> np.ndarray:
         ~(np.abs(table) < LARGEST if is_value else (table == 0) | (table == 1))
     ]
     if wrong.size:
-        expected = "a finite number of ordinary size" if is_value else "0 or 1"
+        expected = f"a number up to {LARGEST:g}" if is_value else "0 or 1"
         raise DataError(
             where,
             f"has the label {wrong[0]}, expected {expected}",

@@ -152,7 +152,7 @@ def test_labels_may_be_several_or_values():
         ([[1, 0, 1]], "multilabel", r"shape \(3,\), expected 2 numbers for each example"),
         ([[1, 2]], "multilabel", "has the label 2.0, expected 0 or 1"),
         ([[1, 0], [1, 0]], "multilabel", "has no example of 'b'"),
-        ([[1, np.nan]], "value", "has the label nan, expected a finite number"),
+        ([[1, np.nan]], "value", "has the label nan, expected a number"),
     ],
 )
 def test_labels_of_another_kind_are_refused(rows, predicts, message):
