@@ -59,7 +59,7 @@ def unnamed_splits(inner: Mapping[str, set[str]], layout: Layout) -> list[str]:
 def same_folders(readable: Sequence[str]) -> Iterator[str]:
     """Yields a note if the folders of all classes hold the same ones, which may be the classes.
 
-    Of a single one in each, such as ``images``, nothing could be told apart.
+    A single one in each, such as ``images``, says nothing.
     """
     tops = sorted({path.split("/")[0] for path in readable if "/" in path}, key=natural)
     inner = inner_folders(tops, readable)
