@@ -354,5 +354,5 @@ def test_a_loss_that_is_no_number_leaves_the_best_weights_so_far(tmp_path):
     assert_one_message(
         done, 1, r"phase 'wild', epoch 2, step \d.*: the loss is (nan|inf)", "clip_norm"
     )
-    assert "Kept the weights of epoch 1 in " in done.err
+    assert "The weights of epoch 1 are in " in done.err
     assert (done.folder / "run" / "checkpoints" / "best.weights.h5").is_file()

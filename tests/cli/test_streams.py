@@ -65,7 +65,7 @@ def test_progress_is_shown_in_the_encoding_of_standard_error(encoding):
     )
 
     letter = "\\xe9" if encoding == "ascii" else "é"
-    assert prints(encoding, code).decode(encoding).strip() == f"{letter} \\udcff"
+    assert prints(encoding, code).decode(encoding).strip() == f"{letter} \\xff"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
