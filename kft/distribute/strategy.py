@@ -136,7 +136,7 @@ def divide_cpu(count: int) -> None:
 
 
 def cluster_here() -> str | None:
-    """Returns who describes a cluster of several processes, ``TF_CONFIG`` or ``SLURM``, if any.
+    """The source of the cluster's description, ``TF_CONFIG`` or ``SLURM``; None without a cluster.
 
     Raises:
         ConfigError: ``TF_CONFIG`` is none, or of a kind of cluster that cannot train.

@@ -29,7 +29,7 @@ def gain(
     answers: Mapping[str, Answers],
     decoded: Mapping[str, Split],
 ) -> dict[str, Any] | None:
-    """Returns how much better the selected weights are than the best before fine-tuning.
+    """The gain of the selected weights over the best before fine-tuning.
 
     Measured in the monitored metric if it is a mean over examples, such as accuracy, else in the
     head's loss; for each split in `answers`, with a bootstrap interval over its examples. The

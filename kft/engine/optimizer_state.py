@@ -47,7 +47,7 @@ def resume_from(old: Optimizer, new: Optimizer) -> None:
 
 
 def steps_ahead(optimizer: Optimizer) -> list[int]:
-    """Returns how many steps each variable of `optimizer` is ahead of its ``iterations``.
+    """The number of steps that each variable of `optimizer` is ahead of its ``iterations``.
 
     Zeros unless slots were transferred to it; negative for variables that began later.
     """

@@ -1,4 +1,4 @@
-"""What a phase trains and validates: the whole model, or what follows the kept features."""
+"""The models and splits that a phase trains and validates: whole, or from cached features on."""
 
 from __future__ import annotations
 
@@ -50,11 +50,13 @@ class ModelOnSplit:
 
 @dataclass(frozen=True, eq=False)
 class TrainValidation:
-    """What a phase trains and validates: the whole model, or what follows the kept features.
+    """The model and split that a phase trains, and those that it validates.
+
+    Each is the whole model, or the layers above the frozen ones on their cached features.
 
     Attributes:
         stages: Of the backbone, that the phase trains.
-        features: Whether the features of training are kept and where, or why not, for people.
+        features: Where the features of training are cached, or why they are not, for people.
         features_kept: Whether the frozen part ran over the training examples just once.
     """
 
@@ -66,8 +68,8 @@ class TrainValidation:
 
 
 @dataclass(frozen=True)
-class Ahead:
-    """What is ahead of those who train.
+class SegmentEpochs:
+    """The epochs of a segment.
 
     Attributes:
         epochs: Their numbers, counted from 0 over the run.
@@ -78,24 +80,24 @@ class Ahead:
     mix: Mix | None = None
 
 
-def ahead_of(phase: Phase, segment: Segment, input: Input, first_epoch: int) -> Ahead:
-    """Returns what is ahead in `segment` of a `phase` that begins with `first_epoch` of the run."""
+def segment_epochs(phase: Phase, segment: Segment, input: Input, first_epoch: int) -> SegmentEpochs:
+    """The epochs of `segment`, in a `phase` that begins with epoch `first_epoch` of the run."""
     first = first_epoch + segment.first
-    return Ahead(range(first, first + segment.epochs), mix_of(phase, input, first_epoch))
+    return SegmentEpochs(range(first, first + segment.epochs), mix_of(phase, input, first_epoch))
 
 
 def train_validation_of(
-    context: TrainingContext, stages: Sequence[Stage], ahead: Ahead
+    context: TrainingContext, stages: Sequence[Stage], epochs_ahead: SegmentEpochs
 ) -> TrainValidation:
-    """Returns what a phase trains and validates, once the backbone trains `stages` alone.
+    """Splits the model where training begins; the backbone must be set to train `stages` alone.
 
     What lies before the first trained layer gives the same values in every epoch, so it runs
     once over what is neither augmented nor mixed, and validation never is; of augmented examples,
-    over the views that are to be kept. What cannot be kept is computed anew.
+    over the views that are to be cached. What cannot be cached is computed in each epoch.
     """
     task, feature_cache = context.task, context.feature_cache
     augment = task.input.augment if task.input.is_augmented else None
-    train = ModelOnSplit(task.model, context.train_split, augment, mix=ahead.mix)
+    train = ModelOnSplit(task.model, context.train_split, augment, mix=epochs_ahead.mix)
     found = cut(task.backbone.model)
     if found is None:
         return TrainValidation(
@@ -103,52 +105,56 @@ def train_validation_of(
         )
     rest = rest_of(task, found)
     asked = FeatureRequest(found.prefix, context.splits.validation, "validation")
-    validation = kept_part(task, asked, rest, feature_cache)
-    wanted = training_features(task, context.train_split, found, feature_cache, ahead)
+    validation = on_features(task, asked, rest, feature_cache)
+    wanted = training_features(task, context.train_split, found, feature_cache, epochs_ahead)
     if isinstance(wanted, str):
         return TrainValidation(stages, train, validation, wanted)
-    kept = feature_cache.get(wanted)
-    if kept.split is None:
-        return TrainValidation(stages, train, validation, kept.message)
-    train = ModelOnSplit(rest, kept.split, views=wanted.views.order)
-    told = once(found, wanted.views, kept.message)
-    return TrainValidation(stages, train, validation, told, features_kept=True)
+    cached = feature_cache.get(wanted)
+    if cached.split is None:
+        return TrainValidation(stages, train, validation, cached.message)
+    train = ModelOnSplit(rest, cached.split, views=wanted.views.order)
+    message = computed_once(found, wanted.views, cached.message)
+    return TrainValidation(stages, train, validation, message, features_kept=True)
 
 
-def planned_features(task: Task, train: Split, feature_cache: FeatureCache, ahead: Ahead) -> str:
-    """Returns what `TrainValidation.features` would be; computes nothing.
+def planned_features(
+    task: Task, train: Split, feature_cache: FeatureCache, epochs_ahead: SegmentEpochs
+) -> str:
+    """The message that `TrainValidation.features` would hold; computes nothing.
 
-    The backbone has been told what it trains.
+    The backbone must be set to train what the phase trains.
     """
     found = cut(task.backbone.model)
     if found is None:
         return UNCUT
-    wanted = training_features(task, train, found, feature_cache, ahead)
+    wanted = training_features(task, train, found, feature_cache, epochs_ahead)
     if isinstance(wanted, str):
         return wanted
     place = feature_cache.place(wanted, digest_layers(found.prefix) is not None)
-    return place.message if place.is_nowhere else once(found, wanted.views, place.message)
+    return place.message if place.is_nowhere else computed_once(found, wanted.views, place.message)
 
 
 def training_features(
-    task: Task, train: Split, found: Cut, feature_cache: FeatureCache, ahead: Ahead
+    task: Task, train: Split, found: Cut, feature_cache: FeatureCache, epochs_ahead: SegmentEpochs
 ) -> FeatureRequest | str:
-    """Returns the features of training that can be kept, or why none can, for people."""
-    if ahead.mix:
-        return anew(MIXED, feature_cache)
-    views = views_of(task.input, feature_cache.seed, feature_cache.cache_policy.views, ahead.epochs)
+    """The features of training that can be cached, or why none can, for people."""
+    if epochs_ahead.mix:
+        return reason_not_cached(MIXED, feature_cache)
+    views = views_of(
+        task.input, feature_cache.seed, feature_cache.cache_policy.views, epochs_ahead.epochs
+    )
     if views is None:
-        return anew(AUGMENTED, feature_cache)
+        return reason_not_cached(AUGMENTED, feature_cache)
     return FeatureRequest(found.prefix, train, "train", views)
 
 
-def anew(why: str, feature_cache: FeatureCache) -> str:
-    """Returns why features are computed anew: because it is wished, or else `why`."""
+def reason_not_cached(why: str, feature_cache: FeatureCache) -> str:
+    """Why features are computed in each epoch: since the cache is off, or else `why`."""
     return OFF if feature_cache.cache_policy.mode == "off" else why
 
 
-def once(found: Cut, views: Views, where: str) -> str:
-    """Returns that features are computed once, how often, how far, and `where` they are."""
+def computed_once(found: Cut, views: Views, where: str) -> str:
+    """Says for people that features are computed once: up to which layer, and `where` they are."""
     count = len(views.variants)
     of_views = "" if count == 1 else f" for each of {count} views of an example"
     up_to = "" if found.suffix is None else ", up to the first layer that trains"
@@ -156,29 +162,29 @@ def once(found: Cut, views: Views, where: str) -> str:
 
 
 def part_of(task: Task, split: Split, name: str, feature_cache: FeatureCache) -> ModelOnSplit:
-    """Returns what answers for `task` to `split`, once the backbone has been told what changes."""
+    """The model that predicts `split`, from cached features on if there can be any."""
     found = cut(task.backbone.model)
     if found is None:
         return ModelOnSplit(task.model, split)
-    return kept_part(
+    return on_features(
         task, FeatureRequest(found.prefix, split, name), rest_of(task, found), feature_cache
     )
 
 
-def kept_part(
+def on_features(
     task: Task, wanted: FeatureRequest, rest: keras.Model, feature_cache: FeatureCache
 ) -> ModelOnSplit:
-    """Returns `rest` on the features that are `wanted`, if they are kept, else the whole model."""
-    kept = feature_cache.get(wanted)
+    """`rest` on the features that are `wanted`, if they can be cached, else the whole model."""
+    cached = feature_cache.get(wanted)
     return (
         ModelOnSplit(task.model, wanted.split)
-        if kept.split is None
-        else ModelOnSplit(rest, kept.split)
+        if cached.split is None
+        else ModelOnSplit(rest, cached.split)
     )
 
 
 def rest_of(task: Task, found: Cut) -> keras.Model:
-    """Returns what follows the kept features: the suffix as the backbone runs, then the head."""
+    """The layers above the cached features: the rest of the backbone, then the head."""
     import keras
 
     suffix = found.suffix

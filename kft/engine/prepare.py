@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kft.data import Split
 from kft.distribute.cluster import replicas
 from kft.engine.context import TrainingContext
-from kft.engine.parts import TrainValidation, ahead_of, train_validation_of
+from kft.engine.parts import TrainValidation, segment_epochs, train_validation_of
 from kft.engine.segments import Segment
 from kft.engine.step import optimizer_of, pretrained_values
 from kft.errors import ConfigError
@@ -104,14 +104,14 @@ def stepping(parts: TrainValidation, phase: Phase, batch_size: int) -> TrainVali
 def parts_for(
     context: TrainingContext, phase: Phase, segment: Segment, epoch: int
 ) -> TrainValidation:
-    """Returns what `segment` trains and validates, the backbone set to train its stages alone."""
+    """Sets the backbone to train the stages of `segment` alone, and splits the model there."""
     context.task.backbone.train_only(segment.stages)
-    ahead = ahead_of(phase, segment, context.task.input, epoch - segment.first)
-    return train_validation_of(context, segment.stages, ahead)
+    epochs_ahead = segment_epochs(phase, segment, context.task.input, epoch - segment.first)
+    return train_validation_of(context, segment.stages, epochs_ahead)
 
 
 def steps_per_epoch(split: Split, size: int) -> int:
-    """Returns how many steps an epoch takes, of `size` examples each; the last may hold fewer."""
+    """The number of steps of an epoch, of `size` examples each; the last may hold fewer."""
     return -(-split.size // size)
 
 

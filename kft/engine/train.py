@@ -80,7 +80,7 @@ def train(context: TrainingContext, phases: Sequence[Phase]) -> tuple[PhaseResul
 
 
 def resumed(context: TrainingContext) -> list[PhaseResult]:
-    """Returns the phases that a killed run had done, once all else is as it was; else none."""
+    """Restores a killed run and gives the results of its finished phases; else no results."""
     found = context.state.found if context.state else None
     if found is None:
         return []
@@ -105,31 +105,31 @@ def train_phase(
     from kft.engine.callbacks.phase_callbacks import PhaseCallbacks
 
     first_epoch = done[-1].epochs[-1]["epoch"] if done else 0
-    watch = PhaseCallbacks(context, phase, first_epoch)
+    callbacks = PhaseCallbacks(context, phase, first_epoch)
     state = context.state
     if state and state.found and state.found.phase == len(done):
-        watch.resume_from(state.found)
-    features = list(watch.progress.get("features", ()))
-    for number in range(watch.progress.get("segment", 0), len(segments)):
+        callbacks.resume_from(state.found)
+    features = list(callbacks.progress.get("features", ()))
+    for number in range(callbacks.progress.get("segment", 0), len(segments)):
         where = {"phases": [asdict(each) for each in done], "segment": number}
-        watch.progress = {**where, "features": list(features)}
-        optimizer, kept = train_segment(context, phase, segments[number], watch, optimizer)
-        features.append(kept)
-        if watch.stopped:
+        callbacks.progress = {**where, "features": list(features)}
+        optimizer, cached = train_segment(context, phase, segments[number], callbacks, optimizer)
+        features.append(cached)
+        if callbacks.stopped:
             break
-    watch.close()
-    records = watch.recorder.records
+    callbacks.close()
+    records = callbacks.recorder.records
     result = PhaseResult(
         name=phase.name,
         epochs=tuple(records),
         best=context.best.among(records),
-        before=watch.recorder.before,
-        rollbacks=tuple(watch.rollback.rollbacks),
+        before=callbacks.recorder.before,
+        rollbacks=tuple(callbacks.rollback.rollbacks),
         trained_parameters=parameters(context.task.model),
         trained_stages=len(segments[number].stages),
-        features_kept=all(kept for kept, _ in features),
-        features="; then ".join(dict.fromkeys(told for _, told in features)),
-        seconds=watch.seconds,
+        features_kept=all(cached for cached, _ in features),
+        features="; then ".join(dict.fromkeys(message for _, message in features)),
+        seconds=callbacks.seconds,
     )
     return result, optimizer
 
@@ -138,7 +138,7 @@ def train_segment(
     context: TrainingContext,
     phase: Phase,
     segment: Segment,
-    watch: PhaseCallbacks,
+    callbacks: PhaseCallbacks,
     optimizer: keras.optimizers.Optimizer | None,
 ) -> tuple[keras.optimizers.Optimizer, tuple[bool, str]]:
     """Trains one segment, going back to the last good epoch wherever training diverges.
@@ -146,19 +146,19 @@ def train_segment(
     It takes over from the `optimizer` of the segment before. Returns its own, whether the features
     of training were kept, and where.
     """
-    epoch = watch.first_epoch + segment.first
+    epoch = callbacks.first_epoch + segment.first
     end = epoch + segment.epochs
     ready = prepare(context, phase, segment, epoch)
     take_over(ready.optimizer, phase, segment, optimizer)
     parts, target = ready.parts, context.task.target
     validation = evaluation(parts.validation.split, target, ready.batch_size)
-    epoch = watch.begin(parts, validation, epoch)
+    epoch = callbacks.begin(parts, validation, epoch)
     while epoch < end:
         order = replace(ready.order, first_epoch=epoch, epochs=end - epoch)
         try:
-            fit(parts.train, target, order, watch.callbacks)
+            fit(parts.train, target, order, callbacks.callbacks)
         except Diverged as diverged:
-            epoch = watch.rollback.go_back(diverged)
+            epoch = callbacks.rollback.go_back(diverged)
         else:
             break
     return ready.optimizer, (parts.features_kept, parts.features)
@@ -197,5 +197,5 @@ def fit(part: ModelOnSplit, target: Target, order: Order, callbacks: Sequence[An
 
 
 def parameters(model: keras.Model) -> int:
-    """Returns how many numbers of `model` are trainable."""
+    """The number of trainable parameters of `model`."""
     return sum(int(variable.value.shape.num_elements()) for variable in model.trainable_variables)

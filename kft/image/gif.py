@@ -79,7 +79,7 @@ def palette_colours(flags: tf.Tensor) -> tf.Tensor:
 
 
 def first_image(raw: tf.Tensor, start: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns where the first image begins, and which of its colours is transparent.
+    """The offset of the first image, and the number of its transparent colour.
 
     Before it, from `start`, come extensions; the number is `COLOURS` if none of them names one.
     """
@@ -123,7 +123,7 @@ def gif_of(raw: tf.Tensor, image: tf.Tensor, palette: tf.Tensor, start: tf.Tenso
 
 
 def end_of_pixels(raw: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
-    """Returns where the blocks from `start` end, each with its length before it.
+    """The end of the blocks from `start` on, each with its length before it.
 
     Most have the same length, and those that follow one another are passed at once.
     """

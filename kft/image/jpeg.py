@@ -111,7 +111,7 @@ def exif_orientation(raw: tf.Tensor) -> tf.Tensor:
 
 
 def found(raw: tf.Tensor, wanted: int, name: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns where the segment `wanted` begins that has this name, and its marker.
+    """The offset of the segment `wanted` that has this name, and its marker.
 
     That is another marker where a JPEG has no such segment before its pixels.
     """

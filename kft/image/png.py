@@ -92,7 +92,7 @@ def pixels_are_last(raw: tf.Tensor, at: tf.Tensor) -> tf.Tensor:
 
 
 def exif_after(raw: tf.Tensor, at: tf.Tensor, exif: tf.Tensor) -> tf.Tensor:
-    """Returns where the EXIF chunk is that follows on the chunk at `at`; `exif` if none does.
+    """The offset of the EXIF chunk that follows the chunk at `at`; `exif` if none does.
 
     Where the header of a chunk of pixels is found again at the distance of some of its kind, all
     of them are passed at once, and then twice as many.

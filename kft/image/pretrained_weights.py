@@ -34,7 +34,7 @@ def cached_files(published: Application) -> list[Path]:
 
 
 def cached_file(published: Application, size: int) -> Path:
-    """Returns where Keras caches the ImageNet weights for images of `size`."""
+    """The path where Keras caches the ImageNet weights for images of `size`."""
     return keras_home() / "models" / published.weights_file.format(size=size)
 
 

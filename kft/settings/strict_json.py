@@ -65,7 +65,7 @@ def inside(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def problem_of(value: Any) -> str | None:
-    """Returns why a text or a number can be no setting; None if it may be one."""
+    """The reason why a text or a number can be no setting; None if it may be one."""
     if isinstance(value, str):
         return problem_of_text(value)
     if not isinstance(value, int | float):
@@ -77,7 +77,7 @@ def problem_of(value: Any) -> str | None:
 
 
 def problem_of_text(text: str) -> str | None:
-    """Returns why `text` can be no name, path or pattern; None if it may be one."""
+    """The reason why `text` can be no name, path or pattern; None if it may be one."""
     if len(text) > LONGEST_TEXT:
         return f"has {len(text)} characters, expected up to {LONGEST_TEXT}"
     if "\0" in text:
@@ -86,7 +86,7 @@ def problem_of_text(text: str) -> str | None:
 
 
 def problem_of_characters(text: str) -> str | None:
-    """Returns why `text` cannot be written as UTF-8; None if it can."""
+    """The reason why `text` cannot be written as UTF-8; None if it can."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

@@ -132,7 +132,7 @@ def remote_bytes(path: str, most: int) -> bytes:
 
 
 def reason(error: tf.errors.OpError) -> str:
-    """Returns why TensorFlow could not read a file; some systems leave it empty."""
+    """The reason why TensorFlow could not read a file; some systems leave it empty."""
     import tensorflow as tf
 
     missing = isinstance(error, tf.errors.NotFoundError)

@@ -69,7 +69,7 @@ class CheckResult:
 
 
 def check(config: RunConfig) -> CheckResult:
-    """Returns what is wrong with the data, the phases and the sizes that `config` names.
+    """Finds faults of the data, the phases and the sizes that `config` names.
 
     Reads every example, downloads no weights and changes no file.
 
@@ -96,7 +96,7 @@ def check(config: RunConfig) -> CheckResult:
 
 
 def readable(splits: Splits, seen: Survey) -> Splits:
-    """Returns what of `splits` can be read."""
+    """The examples of `splits` that can be read."""
     kept = {
         part: split.take([at for at, name in enumerate(split.names) if name not in seen.bad[part]])
         for part, split in splits.by_name().items()
@@ -105,7 +105,7 @@ def readable(splits: Splits, seen: Survey) -> Splits:
 
 
 def measure(config: RunConfig, splits: Splits) -> tuple[tuple[Estimate, ...], str | None]:
-    """Returns what the phases take, up to one that does not fit into memory, and that fault."""
+    """The estimates of the phases, up to one that does not fit into memory, and that fault."""
     import tensorflow as tf
 
     measured: list[Estimate] = []
@@ -121,7 +121,7 @@ def measure(config: RunConfig, splits: Splits) -> tuple[tuple[Estimate, ...], st
 
 
 def check_and_write(config: RunConfig, report: Path | None, excluded: Path | None) -> CheckResult:
-    """Returns what `check` does, and writes it as JSON and what to leave out, where wished.
+    """Checks, and writes the result as JSON and a list of what to exclude, where asked for.
 
     Raises:
         ConfigError: One of the files is there already, or cannot be.
@@ -158,7 +158,7 @@ def unreadable(config: RunConfig, splits: Splits, seen: Survey) -> Iterator[str]
 
 
 def wrong_settings(config: RunConfig, splits: Splits) -> list[str]:
-    """Returns what does not fit together, each one message; the first keeps no other back."""
+    """All settings that do not fit together, each one message."""
     faults = []
     for look in LOOKS:
         try:

@@ -115,7 +115,7 @@ def object_at(settings: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def name_of(data: Path) -> str:
-    """Returns what a config for the `data` is called, without its ending."""
+    """The name of a config for the `data`, without its ending."""
     return data.resolve().name if data.is_dir() else data.stem
 
 

@@ -44,7 +44,7 @@ class LrFindResult:
 
 
 def lr_find(config: RunConfig, phase: str | None = None) -> LrFindResult:
-    """Returns what a range test finds for a phase, the first if None is named.
+    """Runs a range test for a phase, the first if None is named.
 
     It trains the phases before it as a run would, but without the user's callbacks and into a
     temporary directory: rates for fine-tuning mean nothing under an untrained head. Nothing is
@@ -81,7 +81,7 @@ def lr_find(config: RunConfig, phase: str | None = None) -> LrFindResult:
 
 
 def find_rate(context: TrainingContext, phase: Phase, first_epoch: int = 0) -> FoundRate:
-    """Returns what a range test finds for `phase`, on the weights that the task has now.
+    """Runs a range test for `phase`, on the weights that the task has now.
 
     With the batches, optimizer, clipping and weights of examples that the phase itself would
     have from `first_epoch` on. The weights in the task and every random state are afterwards as
@@ -113,7 +113,7 @@ def number_of(name: str | None, phases: Sequence[Phase]) -> int:
 
 
 def free_name(output: str | None, phase: str) -> Path:
-    """Returns where results may be written, without the ending: nothing is overwritten.
+    """A path for results without the ending, where nothing is yet.
 
     Raises:
         ConfigError: The `output` that a person named is taken.

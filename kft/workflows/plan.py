@@ -9,7 +9,7 @@ from kft.backbone import Stage
 from kft.cache.feature_cache import FeatureCache
 from kft.config.run_config import RunConfig
 from kft.data import Split, Splits
-from kft.engine.parts import Ahead, ahead_of, planned_features
+from kft.engine.parts import SegmentEpochs, planned_features, segment_epochs
 from kft.engine.prepare import steps_per_epoch
 from kft.engine.segments import Segment, segments_of
 from kft.engine.step import HEAD, stage_factors
@@ -69,7 +69,7 @@ class Plan:
 
 
 def plan(config: RunConfig) -> Plan:
-    """Returns what `config` would do; trains nothing and downloads no weights.
+    """Plans the run of `config`; trains nothing and downloads no weights.
 
     Raises:
         KftError: The data is not there, or a setting fits neither it nor the backbone.
@@ -95,13 +95,13 @@ def plan(config: RunConfig) -> Plan:
 
 
 def plan_phases(config: RunConfig, splits: Splits, task: Task) -> tuple[PhasePlan, ...]:
-    """Returns what each phase would do to `task`, whose trainable state it changes."""
+    """A plan for each phase; changes which variables of `task` are trainable."""
     plans = []
     feature_cache = FeatureCache(config.cache_policy, config.seed, task.backbone.name)
     first_epoch = 0
     for number, phase in enumerate(config.phases):
         segments = segments_of(task, phase, number)
-        ahead = [ahead_of(phase, segment, task.input, first_epoch) for segment in segments]
+        ahead = [segment_epochs(phase, segment, task.input, first_epoch) for segment in segments]
         features = planned(task, splits.train, segments, feature_cache, ahead)
         stages = segments[-1].stages
         batch_size = phase.batch_size or config.data.batch_size
@@ -139,14 +139,14 @@ def planned(
     train: Split,
     segments: Sequence[Segment],
     feature_cache: FeatureCache,
-    ahead: Sequence[Ahead],
+    ahead: Sequence[SegmentEpochs],
 ) -> str:
-    """Returns whether each segment keeps features; leaves the backbone as the last trains it."""
-    told = []
+    """Where each segment caches features; leaves the backbone as the last one trains it."""
+    messages = []
     for segment, each in zip(segments, ahead, strict=True):
         task.backbone.train_only(segment.stages)
-        told.append(planned_features(task, train, feature_cache, each))
-    return "; then ".join(dict.fromkeys(told))
+        messages.append(planned_features(task, train, feature_cache, each))
+    return "; then ".join(dict.fromkeys(messages))
 
 
 def learning_rates(phase: Phase, steps: int) -> tuple[float, ...]:
@@ -167,6 +167,6 @@ def learning_rates(phase: Phase, steps: int) -> tuple[float, ...]:
 
 
 def rate_factors(phase: Phase, task: Task, stages: Sequence[Stage]) -> tuple[float, ...]:
-    """Returns what the rate is multiplied by for each of `stages` and for the head."""
+    """The factor of the rate for each of `stages` and for the head."""
     factors = stage_factors(phase, task.backbone)
     return tuple(factors[name] for name in (*(stage.name for stage in stages), HEAD))

@@ -139,10 +139,10 @@ def loaded(path: Path) -> Any:
 
 
 def reason(message: str) -> str:
-    """Returns what `message`, of an op in a served graph, says beside the state of the graph."""
+    """The part of `message`, of an op in a served graph, that is not about the graph."""
     lines = [line.strip() for line in message.splitlines()]
-    told = [line for line in lines if line and not line.startswith(GRAPH_STATE)]
-    return asserted(told[0]).rstrip(".") if told else message
+    reasons = [line for line in lines if line and not line.startswith(GRAPH_STATE)]
+    return asserted(reasons[0]).rstrip(".") if reasons else message
 
 
 def saved_model_of(path: Path) -> Path:

@@ -24,7 +24,7 @@ from kft.cache.feature_cache import FeatureCache, FeatureRequest
 from kft.cache.place import CachePolicy
 from kft.config.run_config import load_config
 from kft.engine.cut import cut
-from kft.engine.parts import Ahead, train_validation_of
+from kft.engine.parts import SegmentEpochs, train_validation_of
 from kft.engine.train import train
 from kft.exporter import tolerance_of
 from kft.heads.classifier import Classifier
@@ -143,7 +143,7 @@ def test_the_loss_is_scaled_where_float16_layers_train(precision, stages, scaled
     task, splits = mixed_task(precision)
     chosen = task.backbone.stages[2 - stages :]
     task.backbone.train_only(chosen)
-    model = train_validation_of(training(task, splits), chosen, Ahead(range(1))).train.model
+    model = train_validation_of(training(task, splits), chosen, SegmentEpochs(range(1))).train.model
 
     optimizer = loss_scaled(keras.optimizers.SGD(), model)
 

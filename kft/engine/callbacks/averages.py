@@ -62,7 +62,7 @@ class Average(keras.callbacks.Callback):
         return [self._taken, *(average for _, average in self._averaged.values())]
 
     def state(self) -> dict[str, Any]:
-        """Returns which variables of the whole model have an average, ready for JSON.
+        """The variables of the whole model that have an average, ready for JSON.
 
         The values are in `variables`.
         """

@@ -47,7 +47,7 @@ class EarlyStopAndBest(keras.callbacks.Callback):
                 scale.assign(scale * schedule.factor)
 
     def state(self) -> dict[str, Any]:
-        """Returns when the rate was last cut, ready for JSON."""
+        """The epoch in which the rate was last cut, ready for JSON."""
         return {"last_cut": self._last_cut}
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -55,7 +55,7 @@ class EarlyStopAndBest(keras.callbacks.Callback):
         self._last_cut = state["last_cut"]
 
     def _epochs_since_better(self, min_delta: float) -> int:
-        """Returns how many epochs ago the phase last got better by more than `min_delta`.
+        """The number of epochs since the phase last got better by more than `min_delta`.
 
         0 if it did in the epoch just ended. At a `min_delta` of 0 a lower loss decides between
         equal scores.

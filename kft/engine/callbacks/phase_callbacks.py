@@ -94,7 +94,7 @@ class PhaseCallbacks:
         return epoch if saved is None else restore_segment(model, self.rollback, saved)
 
     def state(self) -> dict[str, Any]:
-        """Returns how far the phase is, ready for JSON: its own state, and that of each owner."""
+        """The progress of the phase, ready for JSON, with the state of each owner."""
         owned = {name: owner.state() for name, owner in self._owners.items()}
         return {**self.progress, "seconds": self.seconds, **owned}
 

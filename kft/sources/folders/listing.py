@@ -205,7 +205,7 @@ def require_folder(path: str) -> None:
 
 
 def near_miss(path: str) -> str:
-    """Returns why there is no file at an absolute `path`: what is missing, and names like it."""
+    """The first part of an absolute `path` that is missing, and names like it."""
     if os.path.isdir(path):  # noqa: PTH112
         return f"{path!r} is a folder"
     if os.path.lexists(path):

@@ -118,7 +118,7 @@ def assign(
 
 
 def place(key: str, seed: int) -> float:
-    """Returns where in [0, 1) a name or group lies; the same on every machine and system."""
+    """The hash of a name or group, in [0, 1); the same on every machine and system."""
     text = unicodedata.normalize("NFC", f"{seed}/{key}")
     digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     # A float holds 53 bits: more would round up to 1.0.

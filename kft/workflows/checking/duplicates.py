@@ -95,7 +95,7 @@ def pairs(found: Iterable[tuple[int, ...]]) -> Iterator[tuple[np.ndarray, np.nda
 
 
 def root(leader: np.ndarray, place: int) -> int:
-    """Returns who leads the group of `place`."""
+    """The first member of the group of `place`."""
     while leader[place] != place:
         leader[place] = leader[leader[place]]
         place = int(leader[place])

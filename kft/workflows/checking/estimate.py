@@ -100,7 +100,7 @@ def few(split: Split, splits: Splits, count: int) -> Split:
 def estimate(
     context: TrainingContext, phase: Phase, ready: PreparedSegment, splits: Splits
 ) -> Estimate:
-    """Returns what `phase` takes on the whole `splits`, once it is `ready` on few."""
+    """Seconds and memory that `phase` takes on the whole `splits`, measured on a few examples."""
     train, validation = ready.parts.train, ready.parts.validation
     target = context.task.target
     batches = training_batches(train.split, target, ready.order, train.augment, train.mix)
@@ -141,7 +141,7 @@ def timed(action: Callable[[], object]) -> float:
 
 
 def peak_memory() -> int:
-    """Returns how many bytes the first GPU, or else this process, has held at most."""
+    """The peak memory of the first GPU, or else of this process, in bytes."""
     import tensorflow as tf
 
     if tf.config.list_logical_devices("GPU"):

@@ -38,7 +38,8 @@ def notes_of(seen: Survey, counts: Mapping[str, int]) -> Iterator[str]:
         groups = list(found)
         count = sum(len(group.members) for group in groups)
         if groups:
-            yield f"{count} examples {what}: {shortened([told(seen, each) for each in groups])}"
+            listed = shortened([described(seen, each) for each in groups])
+            yield f"{count} examples {what}: {listed}"
     yield from oddities(seen.odd)
 
 
@@ -48,8 +49,8 @@ def oddities(odd: Sequence[tuple[str, str]]) -> Iterator[str]:
     for name, remark in odd:
         # Sizes in it make no other kind.
         kinds.setdefault(re.sub("[0-9]+", "", remark), []).append(f"{name} {remark}")
-    for told in kinds.values():
-        yield f"odd: {shortened(told)}"
+    for remarks in kinds.values():
+        yield f"odd: {shortened(remarks)}"
 
 
 def imbalance(counts: Mapping[str, int]) -> Iterator[str]:
@@ -69,7 +70,7 @@ def shortened(items: list[str]) -> str:
     return "; ".join(items[:NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
-def told(seen: Survey, group: Alike) -> str:
+def described(seen: Survey, group: Alike) -> str:
     """Returns the members of a group with their splits, first one of each split."""
     first = {seen.splits[member]: member for member in reversed(group.members)}.values()
     members = sorted(group.members, key=lambda member: member not in first)
@@ -79,7 +80,7 @@ def told(seen: Survey, group: Alike) -> str:
 
 
 def exclusions(seen: Survey) -> dict[str, str]:
-    """Returns what a person may want to leave out, with the reason, by name.
+    """The examples that a person may want to exclude, with the reason, by name.
 
     That is what cannot be read, what contradicts another, and of what shows the same all but one;
     of what only looks alike, what is not in the split that the model is judged by.

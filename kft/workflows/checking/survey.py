@@ -118,7 +118,7 @@ class Seen:
 
     @classmethod
     def of(cls, split: Split, input: Input, look: Look, name: str) -> Seen:
-        """Returns what is seen of `split`, called `name`."""
+        """Looks at each example of `split`, called `name`."""
         import numpy as np
 
         good, digests, measures, prints = [], [np.zeros((0, 16), "uint8")], [], []

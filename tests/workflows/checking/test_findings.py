@@ -7,7 +7,7 @@ from PIL import Image
 from kft.image.input import ImageInput
 from kft.results.counts import class_counts
 from kft.sources.folders.folder import Folder
-from kft.workflows.checking.findings import exclusions, in_json, notes_of, oddities, told
+from kft.workflows.checking.findings import described, exclusions, in_json, notes_of, oddities
 from kft.workflows.checking.survey import Survey, survey
 
 FILES = [f"{split}/{label}" for split in ("train", "val", "test") for label in ("cat", "dog")]
@@ -57,7 +57,7 @@ def test_of_many_that_are_alike_one_of_each_split_is_told_first():
     names = [f"{number}.png" for number in range(6)]
     seen = Survey(names, splits, np.zeros(6), np.zeros((6, 16), "uint8"), None, [], {})
 
-    assert told(seen, *seen.copies) == "0.png (train) = 5.png (test) = 1.png (train) = 3 more"
+    assert described(seen, *seen.copies) == "0.png (train) = 5.png (test) = 1.png (train) = 3 more"
 
 
 def test_many_remarks_of_one_kind_hide_none_of_another():
@@ -86,10 +86,10 @@ def test_what_may_be_left_out_spares_one_of_each_and_the_split_that_is_judged(se
 
 
 def test_json_holds_all_groups(seen):
-    told = in_json(seen[0])
+    described = in_json(seen[0])
 
-    assert sorted(len(group) for group in told["copies"]) == [2, 2, 3]
-    assert told["contradictions"] == [
+    assert sorted(len(group) for group in described["copies"]) == [2, 2, 3]
+    assert described["contradictions"] == [
         [
             {"name": "train/cat/dog.png", "split": "train"},
             {"name": "train/dog/1.png", "split": "train"},
