@@ -1,6 +1,12 @@
 """What holds for every test."""
 
+import signal
+
 import pytest
+
+# A shell starts what runs in the background with SIGINT ignored, and commands would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
