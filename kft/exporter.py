@@ -19,6 +19,7 @@ from kft.data import Target
 from kft.errors import ExportError
 from kft.layers.precision import compute_dtypes
 from kft.settings.component import Component
+from kft.storage.atomic import remove
 from kft.task import Task
 
 if TYPE_CHECKING:
@@ -200,14 +201,6 @@ class Exporter(Component):
                 fix="The export was removed; report this with the config of the run",
             )
         return difference
-
-
-def remove(path: Path) -> None:
-    """Removes a file or a folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def in_clean_process(ask: Callable[..., np.ndarray], path: Path, *arguments: object) -> np.ndarray:

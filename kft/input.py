@@ -112,6 +112,11 @@ class Input(Component):
     unused_by_decode: ClassVar[tuple[str, ...]] = ()
     decode_version: ClassVar[int] = 1
 
+    @classmethod
+    def count(cls, number: int, of: str = "") -> str:
+        """A number of examples for people, such as ``1 image`` or ``5 training images``."""
+        return " ".join(filter(None, (str(number), of, cls.noun if number == 1 else cls.plural)))
+
     @property
     @abstractmethod
     def spec(self) -> tf.TensorSpec:

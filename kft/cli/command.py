@@ -45,10 +45,15 @@ def load(config: str, overrides: tuple[str, ...], trust: tuple[str, ...]) -> Run
         return load_config(config, overrides, trust)
     from kft.cli.quiet import without_noise
 
-    sys.path.insert(0, str(Path.cwd()))
+    find_own_code()
     # A class of the user's may import TensorFlow.
     with nullcontext() if is_verbose() else without_noise():
         return load_config(config, overrides, trust)
+
+
+def find_own_code() -> None:
+    """Lets Python import classes of the user's from the working directory."""
+    sys.path.insert(0, str(Path.cwd()))
 
 
 def refuse_without_output(config: str, overrides: tuple[str, ...]) -> None:

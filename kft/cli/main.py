@@ -16,6 +16,7 @@ from kft.cli.check import check
 from kft.cli.command import (
     RESUME,
     TRUST,
+    find_own_code,
     is_verbose,
     load,
     refuse_untrusted,
@@ -261,7 +262,10 @@ def schema() -> None:
 @click.argument("data")
 @click.option("--output", type=click.Path(path_type=Path), help="Default: DATA's name.json.")
 @click.option("--set", "overrides", multiple=True, metavar="A.B=C", help="Set a key of the config.")
-def init(data: str, output: Path | None, overrides: tuple[str, ...]) -> None:
+@TRUST
+def init(
+    data: str, output: Path | None, overrides: tuple[str, ...], trust: tuple[str, ...]
+) -> None:
     """Write a config for DATA, and say why it is as it is.
 
     DATA is a folder of class folders, a table (CSV or JSON lines), an .npz file, TFRecord files, or
@@ -271,5 +275,7 @@ def init(data: str, output: Path | None, overrides: tuple[str, ...]) -> None:
     from kft.cli.show import init_summary
     from kft.workflows.init import init_config
 
-    written = init_config(data, output, overrides)
+    if trust:
+        find_own_code()
+    written = init_config(data, output, overrides, trust)
     show(init_summary(written))

@@ -19,6 +19,10 @@ ABORTED = "Collective ops is aborted"
 INTERRUPTED = "REPLACED BY KeyboardInterrupt"
 
 
+class LostWorkerError(TrainingError):
+    """Another worker has stopped, so this one cannot go on."""
+
+
 @contextmanager
 def worker_loss_as_error() -> Iterator[None]:
     """Turns the errors of TensorFlow for a lost worker into one message that names it.
@@ -41,7 +45,7 @@ def worker_loss_as_error() -> Iterator[None]:
         gone = isinstance(error, (tf.errors.UnavailableError, tf.errors.AbortedError))
         if workers() == 1 or not (gone or ABORTED in message):
             raise
-        raise TrainingError(
+        raise LostWorkerError(
             where=name_in(message),
             problem="has stopped or cannot be reached, so the others cannot go on",
             fix="Read its log for the reason, then start all workers again: with --resume, if "

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # Any marker, and those that begin the pixels, EXIF or what Adobe says; 0xFF may be repeated.
 MARKERS, START_OF_SCAN, APP1, APP14, FILL = 0xFF00, 0xFFDA, 0xFFE1, 0xFFEE, 0xFFFF
-AFTER_START, MARKER_BYTES, LENGTH_BYTES, EXIF_NAME_BYTES = 2, 2, 2, 6
+AFTER_START, MARKER_BYTES, LENGTH_BYTES = 2, 2, 2
 EXIF, ADOBE = (int.from_bytes(name, "big") for name in (b"Exif", b"Adob"))
 # Says of four inks that they are not turned into others, and so are inverted.
 ADOBE_SEGMENT = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"

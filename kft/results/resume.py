@@ -12,6 +12,7 @@ from kft.cache.decoded_rows import stamps
 from kft.data import Split, Splits
 from kft.engine.run_state import EXAMPLES, SavedState, damaged
 from kft.errors import ConfigError
+from kft.messages import listed
 from kft.results.report import environment, split_rows
 from kft.storage.files import csv_reader
 from kft.storage.run_files import CONFIG, ENVIRONMENT, SPLIT, TARGET
@@ -80,7 +81,7 @@ def difference(then: Sequence[tuple[str, ...]], now: Sequence[tuple[str, ...]]) 
         (other, "with another label, split or group"),
     )
     return (
-        "; ".join(f"{in_words(names)} {how}" for names, how in kinds if names)
+        "; ".join(f"{listed(names, NAMED_IN_MESSAGE)} {how}" for names, how in kinds if names)
         or "their order or number"
     )
 
@@ -99,7 +100,7 @@ def refuse_other_content(found: SavedState, read: Splits) -> None:
     if changed:
         problem = (
             f"the content of {len(changed)} of {sum(read.sizes.values())} examples has changed "
-            f"since it was begun: {in_words(changed)}"
+            f"since it was begun: {listed(changed, NAMED_IN_MESSAGE)}"
         )
         raise refused(found.directory, problem, "Restore these files")
 
@@ -135,12 +136,6 @@ def stamps_of(split: Split) -> np.ndarray:
 
     found = stamps(split.files or ())
     return np.array([stamp[1:] for stamp in found], "int64").reshape(len(found), 2)
-
-
-def in_words(names: Sequence[str]) -> str:
-    """Returns the first of `names`, and how many more there are."""
-    more = len(names) - NAMED_IN_MESSAGE
-    return ", ".join(names[:NAMED_IN_MESSAGE]) + (f" and {more} more" if more > 0 else "")
 
 
 def refused(directory: Path, problem: str, fix: str) -> ConfigError:

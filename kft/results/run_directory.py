@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 from kft.config.run_config import RunConfig
 from kft.distribute.cluster import min_over_workers
+from kft.distribute.lost_worker import LostWorkerError
 from kft.distribute.strategy import cluster_here
 from kft.engine.run_state import SavedState, find_state
 from kft.errors import ConfigError, ExportError, TrainingError
@@ -44,7 +45,8 @@ def own_directory(config: RunConfig, resume: bool) -> Iterator[Path]:
         except BaseException as error:
             if not goes_on and not (directory / METRICS).exists():
                 shutil.rmtree(directory, ignore_errors=True)
-            if isinstance(error, KeyboardInterrupt):
+            # A signal to all workers may reach this one as the loss of another.
+            if isinstance(error, (KeyboardInterrupt, LostWorkerError)):
                 say_what_is_left(directory)
             raise
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,13 +50,16 @@ class InitResult:
 
 
 def init_config(
-    data: str | Path, output: Path | None = None, overrides: Sequence[str] = ()
+    data: str | Path,
+    output: Path | None = None,
+    overrides: Sequence[str] = (),
+    trust: Iterable[str] | None = None,
 ) -> InitResult:
     """Writes a config for the `data`: to `output`, or named after it.
 
     That is a folder of class folders, a table, an ``.npz`` file, TFRecord files, or a data set that
     tensorflow-datasets has prepared. `overrides` are as those of `load_config`, and say what the
-    data does not.
+    data does not. `trust` names the packages whose classes may be used; None trusts all.
 
     Raises:
         DataError: There is nothing to train on, or more than one way to understand it.
@@ -69,18 +72,18 @@ def init_config(
     for override in overrides:
         apply_override(said, override, default_of)
     settings = deepcopy(said)
-    add_input_and_backbone(settings)
+    add_input_and_backbone(settings, trust)
     recognised = data_at(str(data), settings["data"])
     settings["data"] = recognised.settings | settings["data"]
-    config = load_config(settings)
+    config = load_config(settings, trust=trust)
     splits = load_splits(config.data, config.seed)
     reasons = recognised.reasons | choose(settings, splits, said)
-    load_config(settings)
+    load_config(settings, trust=trust)
     path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return InitResult(path, settings, reasons, splits.notes)
 
 
-def add_input_and_backbone(settings: dict[str, Any]) -> None:
+def add_input_and_backbone(settings: dict[str, Any], trust: Iterable[str] | None) -> None:
     """Adds to `settings` the kind of input, and the backbone that this begins with.
 
     Raises:
@@ -90,7 +93,7 @@ def add_input_and_backbone(settings: dict[str, Any]) -> None:
     given, backbone = object_at(data, "input"), object_at(settings, "backbone")
     kind = given.setdefault("kind", USUAL_INPUT)
     try:
-        found = cast("type[Input]", find_component(Input.role, kind, None))
+        found = cast("type[Input]", find_component(Input.role, kind, trust))
     except PydanticCustomError as error:
         fix = "Say one with --set data.input.kind; a class of your own is module:Class"
         raise ConfigError("data.input", error.message(), fix) from error
@@ -126,7 +129,7 @@ def choose(settings: dict[str, Any], splits: Splits, said: Mapping[str, Any]) ->
     if "batch_size" not in settings["data"]:
         few = splits.train.size < FEW_EXAMPLES
         settings["data"]["batch_size"] = 8 if few else 32
-        reasons["data.batch_size"] = f"{splits.train.size} training {splits.input.plural}" + (
+        reasons["data.batch_size"] = splits.input.count(splits.train.size, "training") + (
             ": small batches take more steps" if few else ""
         )
     settings.setdefault("head", {"kind": FITTING[splits.target.kind]})

@@ -206,6 +206,7 @@ def own_callbacks(config: RunConfig) -> list[Any]:
     writers = (
         keras.callbacks.ModelCheckpoint,
         keras.callbacks.CSVLogger,
+        keras.callbacks.OrbaxCheckpoint,
         keras.callbacks.TensorBoard,
     )
     return [

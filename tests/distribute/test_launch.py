@@ -185,6 +185,7 @@ def test_who_ends_it_keeps_the_best_weights_and_nothing_else_is_left(
 
     assert process.returncode == 128 + request_to_end, "".join(told)
     assert any("[worker 0] The weights of epoch" in line for line in told)
-    assert any("Start all workers again to go on, each with:  kft run" in line for line in told)
+    again = "Start all workers again to go on, each with:  kft run"
+    assert any(again in line for line in told), "".join(told)
     assert (tmp_path / "ended" / "checkpoints" / "best.weights.h5").is_file()
     assert list(private_of(tmp_path).iterdir()) == []

@@ -273,3 +273,13 @@ def test_a_table_of_texts_gets_a_config_that_loads(tmp_path):
     assert (config.data.path_column, config.data.class_column) == (None, "label")
     assert sum(splits.sizes.values()) == 40
     assert "data.path_column" not in written.reasons
+
+
+def test_a_class_of_ones_own_needs_trust(signals, tmp_path):
+    said = (f"data.input.kind={__name__}:Signals",)
+
+    with pytest.raises(ConfigError, match="would run code of the package"):
+        init_config(signals, tmp_path / "a.json", said, trust=())
+
+    trusted = (__name__.partition(".")[0], "tiny")
+    assert init_config(signals, tmp_path / "b.json", said, trust=trusted).path.is_file()

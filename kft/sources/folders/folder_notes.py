@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from kft.messages import natural, quoted
+from kft.messages import counted, natural, quoted
 from kft.sources.folders.layout import Layout, inner_folders
 from kft.sources.folders.listing import Listing
 from kft.sources.splitting.split_names import usual_split
@@ -21,7 +21,8 @@ def listing_notes(
     """
     read = set(readable)
     if others := [path for path in listing.files if path not in read]:
-        yield f"passed over {files(others)} with other endings: {count_endings(others)}"
+        count = counted(len(others), "file")
+        yield f"passed over {count} with other endings: {count_endings(others)}"
     inner = inner_folders(listing.tops(), readable)
     unnamed = unnamed_splits(inner, layout)
     if loose := [
@@ -29,7 +30,7 @@ def listing_notes(
         for path in readable
         if layout.example(path) is None and path.split("/")[0] not in unnamed
     ]:
-        yield f"passed over {files(loose)} in no class folder: {quoted(loose, 3)}"
+        yield f"passed over {counted(len(loose), 'file')} in no class folder: {quoted(loose, 3)}"
     if not layout.splits and names is None:
         yield from same_folders(readable)
     if unnamed:
@@ -74,11 +75,6 @@ def same_folders(readable: Sequence[str]) -> Iterator[str]:
             f"all classes, {quoted(tops, 5)}, hold the same folders {quoted(same, 5)}. If those "
             "are the classes, say in data.split.names which split each of the others is"
         )
-
-
-def files(paths: Sequence[str]) -> str:
-    """The number of `paths`, in words."""
-    return f"{len(paths)} file{'s' if len(paths) > 1 else ''}"
 
 
 def count_endings(paths: Sequence[str]) -> str:

@@ -76,8 +76,10 @@ def split_in(rule: SplitRule) -> Callable[[Any], str]:
     def read(cell: Any) -> str:
         split = split_called(text_in(cell))
         if split is None:
-            expected = "train, validation or test" if rule.names is None else quoted(rule.names)
-            raise ValueError(f"is {cell!r}, expected {expected}, as data.split.names says")
+            expected = "train, validation or test; data.split.names can name others"
+            if rule.names is not None:
+                expected = f"{quoted(rule.names)}, as data.split.names says"
+            raise ValueError(f"is {cell!r}, expected {expected}")
         return split
 
     return read

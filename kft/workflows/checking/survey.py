@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from kft.cache.decode import why_bad
+from kft.cache.decode import decoded, why_bad
 from kft.cache.decoded_rows import readable
 from kft.cache.inference import PASS_SIZE
 from kft.cache.key import digest_each
@@ -80,7 +80,7 @@ def survey(splits: Splits) -> Survey:
     import numpy as np
     import tensorflow as tf
 
-    look = tf.function(lambda raw: (splits.input.decode(raw), splits.input.measure(raw)))
+    look = tf.function(lambda raw: (decoded(splits.input, raw), splits.input.measure(raw)))
     seen = {
         name: Seen.of(split, splits.input, look, name) for name, split in splits.by_name().items()
     }
