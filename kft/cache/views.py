@@ -10,6 +10,7 @@ from pydantic_core import to_jsonable_python
 from kft.cache.inference import Vary
 from kft.input import Input
 from kft.pipeline.batches import example_seeds
+from kft.storage.digests import digests_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -64,4 +65,6 @@ def view_of(input: Input, seed: int, epoch: int) -> View:
         return input.augment(inputs, example_seeds(seed, tf.constant(epoch, "int64"), index))
 
     settings = to_jsonable_python(input, by_alias=True, serialize_as_any=True)
+    # Of assets their content, since each run reads a copy of its own.
+    settings |= digests_of(input.assets())
     return View(vary, {"input": settings, "seed": seed, "epoch": epoch})

@@ -29,9 +29,9 @@ def before_training(context: TrainingContext, phases: Sequence[Phase]) -> Traini
     """
     for phase in phases:
         refuse_on_devices(phase, context.task, phase.batch_size or context.batch_size)
-    return replace(
-        context, pretrained=context.pretrained or pretrained_values(context.task, phases)
-    )
+    pretrained = context.pretrained or pretrained_values(context.task, phases)
+    # The same context where it can be, since caches know its training examples by identity.
+    return replace(context, pretrained=pretrained) if pretrained else context
 
 
 def refuse_on_devices(phase: Phase, task: Task, batch_size: int) -> None:

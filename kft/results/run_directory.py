@@ -210,8 +210,8 @@ def full_disk_as_error(directory: Path) -> Iterator[None]:
         if full is None:
             raise
         fix = "Make room and run it again"
-        if (directory / STATE).is_file():
-            # Before the first epoch the directory goes, which is as well.
+        # Before the first epoch has ended the directory goes, with a state that is there already.
+        if (directory / STATE).is_file() and (directory / METRICS).is_file():
             fix += " with --resume"
         elif (directory / BEST_WEIGHTS).is_file():
             fix = f"Make room, then `kft export {directory}`: the trained weights are kept"

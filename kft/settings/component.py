@@ -145,7 +145,9 @@ class Component(Settings):
         unknown = copies.keys() - type(self).model_fields.keys()
         if unknown:
             raise TypeError(f"{self.kind}: assets() names {sorted(unknown)}, which are no settings")
-        return self.model_copy(update=dict(copies))
+        # As the settings are: a path may be a `Path`.
+        kinds = {name: type(getattr(self, name)) for name in copies}
+        return self.model_copy(update={name: kinds[name](path) for name, path in copies.items()})
 
     @computed_field  # type: ignore[prop-decorator]
     @property

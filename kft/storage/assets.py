@@ -55,11 +55,18 @@ def keep_assets(directory: Path, parts: Parts) -> None:
     with replacing(directory / ASSETS) as partial:
         partial.mkdir()
         for name, path in assets.items():
-            copy = partial / name / path.rstrip("/").rpartition("/")[2]
+            copy = partial / name / last_part(path)
+            if Path(path).is_dir():
+                copy.mkdir(parents=True)
             for file, content in contents(path, name):
                 (copy / file).parent.mkdir(parents=True, exist_ok=True)
                 (copy / file).write_bytes(content)
                 sync(copy / file)
+
+
+def last_part(path: str) -> str:
+    """The name of the file or folder at a path or URL."""
+    return path.rstrip("/").rpartition("/")[2]
 
 
 def contents(path: str, where: str) -> Iterator[tuple[str, bytes]]:
@@ -78,11 +85,9 @@ def with_copies(directory: Path, parts: Parts) -> dict[str, Component]:
 
 def with_copies_of(directory: Path, part: str, component: Component) -> Component:
     """A component at the place `part` of a config, which reads the copies of its assets."""
-    folders = {name: directory / ASSETS / f"{part}.{name}" for name in component.assets()}
-    copies = {
-        name: str(path)
-        for name, folder in folders.items()
-        if folder.is_dir()
-        for path in folder.iterdir()
+    places = {
+        name: directory / ASSETS / f"{part}.{name}" / last_part(path)
+        for name, path in component.assets().items()
     }
+    copies = {name: str(place) for name, place in places.items() if place.exists()}
     return component.with_assets(copies) if copies else component

@@ -78,6 +78,8 @@ def run(config: RunConfig, resume: bool = False) -> RunResult:
     with strategy.scope():
         chief = is_chief()
     with own_directory(config, resume) if chief else private_directory() as directory:
+        with strategy.scope(), worker_loss_as_error():
+            min_over_workers(0)  # The chief has copied the assets.
         # There for all workers: that of one which is not the chief is private, and has no copies.
         config = config.reading_assets_in(Path(config.output_dir))
         with strategy.scope(), worker_loss_as_error():

@@ -46,12 +46,15 @@ class Rollback(keras.callbacks.Callback):
         self._limits = limits
         # The copy of the epoch before, until `epoch_start` is known to be good.
         self._earlier: Snapshot | None = None
+        # The mean training loss of the epoch at work, and of the one before in this phase.
+        self._loss = math.inf
+        self._loss_before = math.inf
         self._epoch = -1
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Makes the copy."""
         if epoch != self._epoch:
-            self._earlier = self.epoch_start
+            self._earlier, self._loss_before = self.epoch_start, self._loss
         self._epoch = epoch
         self._begun = self.is_good = False
         self.epoch_start = Snapshot.of(self.variables(self.model))
@@ -59,9 +62,21 @@ class Rollback(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Checks the first loss of the epoch, which is of the weights that it began with."""
         first, self._begun = not self._begun, True
-        if first and not self._limits.exceeded("loss", float((logs or {})["loss"])):
+        self._loss = float((logs or {})["loss"])
+        if first and self._is_plausible(self._loss):
             self.is_good = True
             self._earlier = None
+
+    def _is_plausible(self, loss: float) -> bool:
+        """Says whether sound weights may have a training loss, the first of an epoch.
+
+        Mixing and weights of examples raise the training loss alone, far beyond its limit, so it is
+        compared with the epoch before in the same phase, too. In the first there is nothing to
+        compare it with, and no copy before it to go back to.
+        """
+        if not math.isfinite(loss) or not self._limits.exceeded("loss", loss):
+            return math.isfinite(loss)
+        return loss <= 2 * abs(self._loss_before)
 
     def variables(self, model: keras.Model) -> list[Any]:
         """Returns all that training changes in the compiled `model`, in the order of a copy."""

@@ -1,6 +1,7 @@
 """A run that is killed goes on as if nothing had happened."""
 
 import json
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from killing import Killed
 from tiny import Ramp, tiny_task, training, values
 
+from kft.engine.class_weights import weigh
 from kft.engine.run_state import RunState, find_state
 from kft.engine.train import train
 from kft.heads.classifier import Classifier
@@ -152,3 +154,34 @@ def test_a_state_that_the_first_loss_shows_to_be_spoilt_is_not_resumed_from(dire
     assert untimed(found[0]) == untimed(expected[0])
     for got, meant in zip(found[2], expected[2], strict=True):
         np.testing.assert_array_equal(got, meant)
+
+
+# Weights of examples and mixing raise the training loss alone, far beyond its limit.
+
+
+def test_weights_of_examples_do_not_keep_a_state_from_being_saved(directory):
+    splits = Ramp().load(0)
+    task = tiny_task(splits, Classifier())
+    heavy = dict.fromkeys(splits.target.names, 100.0)
+    splits = replace(splits, train=weigh(splits.train, splits.target, heavy))
+    state = RunState(directory, None)
+
+    train(training(task, splits, directory=directory, state=state), PHASES[:1])
+
+    assert find_state(directory) is not None
+
+
+def test_mixing_does_not_keep_a_state_from_being_saved(directory):
+    learned = PHASES[0].model_copy(update={"epochs": 12})
+    mixing = Phase(
+        name="mixing",
+        epochs=2,
+        optimizer=Sgd(learning_rate=0.01),
+        unfreeze=UnfreezeNone(),
+        mixup=1.0,
+    )
+
+    with pytest.raises(Killed):
+        trained(directory, (learned, mixing), Kill(13))
+
+    assert find_state(directory).state["epoch"] == 13
