@@ -113,7 +113,7 @@ class Input(Component):
     decode_version: ClassVar[int] = 1
 
     @classmethod
-    def count(cls, number: int, of: str = "") -> str:
+    def counted(cls, number: int, of: str = "") -> str:
         """A number of examples for people, such as ``1 image`` or ``5 training images``."""
         return " ".join(filter(None, (str(number), of, cls.noun if number == 1 else cls.plural)))
 

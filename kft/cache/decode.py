@@ -59,7 +59,7 @@ def read(splits: Splits, on_bad_input: str, cache: CacheMode = "off") -> Reading
     decode = decoder_of(splits.input)
     passes = {
         name: decode_all(
-            split, splits.input, f"Reading {splits.input.count(split.size, name)}", decode, cache
+            split, splits.input, f"Reading {splits.input.counted(split.size, name)}", decode, cache
         )
         for name, split in splits.by_name().items()
     }

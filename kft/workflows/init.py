@@ -129,7 +129,7 @@ def choose(settings: dict[str, Any], splits: Splits, said: Mapping[str, Any]) ->
     if "batch_size" not in settings["data"]:
         few = splits.train.size < FEW_EXAMPLES
         settings["data"]["batch_size"] = 8 if few else 32
-        reasons["data.batch_size"] = splits.input.count(splits.train.size, "training") + (
+        reasons["data.batch_size"] = splits.input.counted(splits.train.size, "training") + (
             ": small batches take more steps" if few else ""
         )
     settings.setdefault("head", {"kind": FITTING[splits.target.kind]})
