@@ -58,6 +58,12 @@ def listed(texts: Sequence[str], most: int = 10, count: int | None = None) -> st
     return ", ".join(texts[:most]) + (f" and {more} more" if more > 0 else "")
 
 
+def clauses(texts: Sequence[str], most: int) -> str:
+    """Clauses, cut after `most` of them."""
+    more = len(texts) - most
+    return "; ".join(texts[:most]) + (f"; and {more} more" if more > 0 else "")
+
+
 def counted(number: int, noun: str) -> str:
     """A number of things, such as ``1 file`` or ``2 files``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -20,7 +20,7 @@ from kft.cache.unchanged import verified
 from kft.data import Split, Splits
 from kft.errors import DataError
 from kft.input import Input
-from kft.messages import asserted
+from kft.messages import asserted, clauses
 from kft.storage.files import is_remote, local_fault
 
 if TYPE_CHECKING:
@@ -208,6 +208,4 @@ def why_bad(split: Split, input: Input, index: int) -> str:
 
 def listing(bad: Mapping[str, str]) -> str:
     """The first few of `bad` with their reasons."""
-    shown = [f"{name} ({why})" for name, why in list(bad.items())[:NAMED_IN_MESSAGE]]
-    more = len(bad) - len(shown)
-    return "; ".join(shown) + (f"; and {more} more" if more else "")
+    return clauses([f"{name} ({why})" for name, why in bad.items()], NAMED_IN_MESSAGE)

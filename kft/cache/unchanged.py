@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kft.cache.key import digest_each
 from kft.data import Split
 from kft.errors import DataError
+from kft.messages import listed
 from kft.pipeline.autotune import without_autotune
 
 if TYPE_CHECKING:
@@ -63,12 +64,10 @@ def changes_as_error(*splits: Split) -> Iterator[None]:
         names = [name for split in splits for name in changed(split)]
         if not names:
             raise
-        shown, more = ", ".join(names[:NAMED_IN_MESSAGE]), len(names) - NAMED_IN_MESSAGE
         raise DataError(
             where="data",
             problem=f"{len(names)} of the examples are not what they were when they were read: "
-            + shown
-            + (f" and {more} more" if more > 0 else ""),
+            + listed(names, NAMED_IN_MESSAGE),
             fix="Restore them and leave them unchanged while a run reads them, or start a new run",
         ) from error
 

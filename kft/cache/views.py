@@ -53,18 +53,21 @@ def views_of(input: Input, seed: int, count: int, epochs: range) -> Views | None
         return None
     needed = sorted({epoch % count for epoch in epochs})
     order = tuple(needed.index(view) if view in needed else 0 for view in range(count))
-    return Views(tuple(view_of(input, seed, epoch) for epoch in needed), order)
+    settings = to_jsonable_python(input, by_alias=True, serialize_as_any=True)
+    # Of assets their content, since each run reads a copy of its own.
+    settings |= digests_of(input.assets())
+    return Views(tuple(view_of(input, settings, seed, epoch) for epoch in needed), order)
 
 
-def view_of(input: Input, seed: int, epoch: int) -> View:
-    """The variant that epoch number `epoch`, from 0, sees of examples that `input` augments."""
+def view_of(input: Input, settings: Any, seed: int, epoch: int) -> View:
+    """The variant that epoch number `epoch`, from 0, sees of examples that `input` augments.
+
+    `settings` are those of `input`, ready for JSON.
+    """
 
     def vary(index: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf
 
         return input.augment(inputs, example_seeds(seed, tf.constant(epoch, "int64"), index))
 
-    settings = to_jsonable_python(input, by_alias=True, serialize_as_any=True)
-    # Of assets their content, since each run reads a copy of its own.
-    settings |= digests_of(input.assets())
     return View(vary, {"input": settings, "seed": seed, "epoch": epoch})

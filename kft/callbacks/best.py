@@ -11,7 +11,7 @@ import keras
 from kft.callbacks.whole import CALL_IT, is_finite
 from kft.errors import ConfigError
 from kft.messages import closest
-from kft.scoring.direction import HIGHER_IS_BETTER, lower_is_better
+from kft.scoring.direction import HIGHER_IS_BETTER, lower_is_better, not_nan
 
 
 class BestAcrossPhases(keras.callbacks.Callback):
@@ -106,11 +106,6 @@ class BestAcrossPhases(keras.callbacks.Callback):
                 f"the model {model.name!r} has other weights than the one of the fit before",
                 "Take a new callback for it" if model.built else CALL_IT,
             )
-
-
-def not_nan(score: float) -> float:
-    """Returns `score`, or the worst there is where it is not a number."""
-    return -math.inf if math.isnan(score) else score
 
 
 def sign_of(monitor: str, mode: str | None) -> float:

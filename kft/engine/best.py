@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from kft.engine.snapshot import Snapshot
 from kft.errors import ConfigError
 from kft.head import Head
 from kft.messages import closest
-from kft.scoring.direction import lower_is_better
+from kft.scoring.direction import lower_is_better, not_nan
 
 if TYPE_CHECKING:
     import keras
@@ -69,7 +68,7 @@ class Best:
         """Returns (metric, -loss) to compare epochs by, the higher the better; NaN is lowest."""
         sign = -1 if lower_is_better(self.monitor) else 1
         score, loss = sign * float(record[f"val_{self.monitor}"]), -float(record["val_loss"])
-        return (-math.inf if math.isnan(score) else score, -math.inf if math.isnan(loss) else loss)
+        return not_nan(score), not_nan(loss)
 
     def among(self, records: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         """Returns the best of `records`, the earliest of equals."""

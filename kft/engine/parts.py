@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kft.backbone import Stage
 from kft.cache.feature_cache import FeatureCache, FeatureRequest
 from kft.cache.key import digest_layers
 from kft.cache.place import OFF
@@ -55,12 +54,10 @@ class TrainValidation:
     Each is the whole model, or the layers above the frozen ones on their cached features.
 
     Attributes:
-        stages: Of the backbone, that the phase trains.
         features: Where the features of training are cached, or why they are not, for people.
         features_kept: Whether the frozen part ran over the training examples just once.
     """
 
-    stages: Sequence[Stage]
     train: ModelOnSplit
     validation: ModelOnSplit
     features: str
@@ -86,10 +83,8 @@ def segment_epochs(phase: Phase, segment: Segment, input: Input, first_epoch: in
     return SegmentEpochs(range(first, first + segment.epochs), mix_of(phase, input, first_epoch))
 
 
-def train_validation_of(
-    context: TrainingContext, stages: Sequence[Stage], epochs_ahead: SegmentEpochs
-) -> TrainValidation:
-    """Splits the model where training begins; the backbone must be set to train `stages` alone.
+def train_validation_of(context: TrainingContext, epochs_ahead: SegmentEpochs) -> TrainValidation:
+    """Splits the model where training begins; the backbone must be set to train what it will.
 
     What lies before the first trained layer gives the same values in every epoch, so it runs
     once over what is neither augmented nor mixed, and validation never is; of augmented examples,
@@ -100,21 +95,19 @@ def train_validation_of(
     train = ModelOnSplit(task.model, context.train_split, augment, mix=epochs_ahead.mix)
     found = cut(task.backbone.model)
     if found is None:
-        return TrainValidation(
-            stages, train, ModelOnSplit(task.model, context.splits.validation), UNCUT
-        )
+        return TrainValidation(train, ModelOnSplit(task.model, context.splits.validation), UNCUT)
     rest = rest_of(task, found)
     asked = FeatureRequest(found.prefix, context.splits.validation, "validation")
     validation = on_features(task, asked, rest, feature_cache)
     wanted = training_features(task, context.train_split, found, feature_cache, epochs_ahead)
     if isinstance(wanted, str):
-        return TrainValidation(stages, train, validation, wanted)
+        return TrainValidation(train, validation, wanted)
     cached = feature_cache.get(wanted)
     if cached.split is None:
-        return TrainValidation(stages, train, validation, cached.message)
+        return TrainValidation(train, validation, cached.message)
     train = ModelOnSplit(rest, cached.split, views=wanted.views.order)
     message = computed_once(found, wanted.views, cached.message)
-    return TrainValidation(stages, train, validation, message, features_kept=True)
+    return TrainValidation(train, validation, message, features_kept=True)
 
 
 def planned_features(

@@ -107,7 +107,7 @@ def parts_for(
     """Sets the backbone to train the stages of `segment` alone, and splits the model there."""
     context.task.backbone.train_only(segment.stages)
     epochs_ahead = segment_epochs(phase, segment, context.task.input, epoch - segment.first)
-    return train_validation_of(context, segment.stages, epochs_ahead)
+    return train_validation_of(context, epochs_ahead)
 
 
 def steps_per_epoch(split: Split, size: int) -> int:

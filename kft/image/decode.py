@@ -83,6 +83,5 @@ def unknown(raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     import tensorflow as tf
 
     problem = tf.where(raw == "", "Input is empty.", "this is no JPEG, PNG, GIF, BMP or WebP file")
-    check = require(tf.constant(False), problem)
-    with tf.control_dependencies([] if check is None else [check]):
+    with tf.control_dependencies([require(tf.constant(False), problem)]):
         return tf.zeros([1, 1, 3], tf.uint8), tf.constant(1, tf.int64)

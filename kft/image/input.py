@@ -42,9 +42,8 @@ class ImageInput(Input):
         "name": "MobileNetV2",
         "weights": "bundled",
     }
-    file_endings: ClassVar[tuple[str, ...]] = (
-        *(".jpg", ".jpeg", ".jfif"),
-        *(".png", ".gif", ".bmp", ".webp"),
+    file_endings: ClassVar[tuple[str, ...]] = tuple(
+        ending for _, endings in looks.FORMS.values() for ending in endings
     )
     unused_by_decode: ClassVar[tuple[str, ...]] = ("augmentations",)
     decode_version: ClassVar[int] = 2

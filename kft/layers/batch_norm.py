@@ -11,6 +11,8 @@ from typing import Any
 
 import keras
 
+from kft.layers.precision import trains
+
 
 def trained_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     """Returns the batch normalisations of `model`, however deep inside, whose gain or bias trains.
@@ -20,8 +22,7 @@ def trained_norms(model: keras.Model) -> list[keras.layers.BatchNormalization]:
     return [
         layer
         for layer in model._flatten_layers()
-        if isinstance(layer, keras.layers.BatchNormalization)
-        and any(variable.trainable for variable in layer._trainable_variables)
+        if isinstance(layer, keras.layers.BatchNormalization) and trains(layer)
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,18 +11,13 @@ from kft import __version__
 from kft.data import Splits, Target
 from kft.progress import for_people
 from kft.scoring.metrics import scoring_of
-from kft.storage.atomic import remove, replacing, write_text
+from kft.storage.atomic import remove, replacing, write_json, write_text
 from kft.storage.run_files import ENVIRONMENT, FIGURES, PREDICTIONS, SCORES, SKIPPED, SPLIT, TARGET
 
 if TYPE_CHECKING:
     from kft.engine.selection import Selected
     from kft.engine.train import PhaseResult
     from kft.scoring.evaluate import Answers
-
-
-def write_json(path: Path, value: object) -> None:
-    """Writes `value` so that a person can read it."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def write_beginning(directory: Path, splits: Splits, left_out: Mapping[str, str]) -> None:

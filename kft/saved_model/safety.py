@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kft.errors import KftError
+from kft.messages import listed
 from kft.saved_model.graph import (
     bound_objects,
     calls,
@@ -68,14 +69,8 @@ def refuse_unsafe(
         raise error(where, problem, "Download the SavedModel again, or give another") from damage
     if found:
         what = "its graph reaches out of TensorFlow, or has ops not known here"
-        problem = f"{what}: {in_line(found)}"
+        problem = f"{what}: {listed([name[:80] for name in found])}"
         raise error(where, problem, fix)
-
-
-def in_line(names: list[str]) -> str:
-    """Returns `names` as one line; the maker of the file chose them."""
-    shown = ", ".join(name[:80] for name in names[:10])
-    return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"
 
 
 def one_signature(signature: str | None) -> Called:

@@ -153,9 +153,7 @@ class Component(Settings):
     @property
     def kind(self) -> str:
         """The name a config uses for this component."""
-        path = f"{type(self).__module__}:{type(self).__qualname__}"
-        names = {target: name for name, target in CATALOG.get(self.role, {}).items()}
-        return names.get(path, path)
+        return kind_of(type(self))
 
     @model_validator(mode="wrap")
     @classmethod
@@ -217,11 +215,16 @@ def is_read(path: str) -> bool:
     return os.path.isfile(path) or (is_folder and os.path.dirname(path) != path)  # noqa: PTH113, PTH120
 
 
+def kind_of(cls: type[Component]) -> str:
+    """The name that a config uses for `cls`: that of the catalog, or ``module:Class``."""
+    path = f"{cls.__module__}:{cls.__qualname__}"
+    known = CATALOG.get(cls.role, {}).items()
+    return next((kind for kind, target in known if target == path), path)
+
+
 def kind_schema(cls: type[Component], schema: JsonSchemaValue) -> JsonSchemaValue:
     """Returns `schema` with the ``kind`` that a config needs to name `cls`."""
-    path = f"{cls.__module__}:{cls.__qualname__}"
-    name = next((kind for kind, target in CATALOG[cls.role].items() if target == path), path)
-    properties = {"kind": {"const": name}} | {
+    properties = {"kind": {"const": kind_of(cls)}} | {
         key: value for key, value in schema.get("properties", {}).items() if key != "kind"
     }
     required = ["kind", *(key for key in schema.get("required", []) if key != "kind")]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from kft.errors import DataError
-from kft.messages import closest, counted, quoted
+from kft.messages import clauses, closest, counted, quoted
 from kft.settings.bounds import MOST_CELLS
 from kft.settings.component import repeated
 from kft.settings.strict_json import parse
@@ -108,14 +108,12 @@ class Rows:
         """Raises DataError if there are `faults`; it names the first of them."""
         if faults:
             lines = [
-                f"line {fault.line}: {fault.problem[:LONGEST_FAULT]}"
-                for fault in sorted(faults)[:SHOWN]
+                f"line {fault.line}: {fault.problem[:LONGEST_FAULT]}" for fault in sorted(faults)
             ]
-            more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
             count = counted(len(faults), "fault")
             raise DataError(
                 self.where,
-                f"has {count}: {'; '.join(lines)}{more}",
+                f"has {count}: {clauses(lines, SHOWN)}",
                 "Correct these lines of the table",
             )
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from kft.errors import ConfigError
+from kft.messages import clauses
 from kft.progress import say
 from kft.settings.component import Component
-from kft.storage.atomic import write_text
+from kft.storage.atomic import write_json
 from kft.storage.run_files import ASSETS, BEST_WEIGHTS, CONFIG, MODEL, TARGET
 
 # Where in a config the components stand that make up the model, and what else says what it is.
@@ -43,23 +44,24 @@ def write_model(directory: Path, parts: Parts, pretrained: Paths) -> None:
     """
     found = read_model(directory)
     pretrained = {f"backbone.{name}": path for name, path in pretrained.items()}
-    paths, copies = {**paths_of(parts), **pretrained}, copies_of(directory, parts)
+    read, copies = paths_of(parts), copies_of(directory, parts)
+    paths = {**read, **pretrained}
     if found:
         now = {**found["paths"], **paths, **copies}
         changed = changes({**found["files"], **found["pretrained"]}, now)
         if changed:
             raise ConfigError(
                 where=f"resume {str(directory)!r}",
-                problem=f"what the run began with has changed: {listing(changed)}",
+                problem=f"what the run began with has changed: {clauses(changed, SHOWN)}",
                 fix="Restore it, or start a new run with another output_dir",
             )
         return
-    write(
-        directory,
+    write_json(
+        directory / MODEL,
         {
             "settings": digests_of_settings(directory),
             "paths": paths,
-            "files": digests_of({**paths_of(parts), **copies}),
+            "files": digests_of({**read, **copies}),
             "pretrained": digests_of(pretrained),
             "code": digests_of(code_of(parts)),
             "ends": {},
@@ -72,7 +74,7 @@ def add_weights(directory: Path) -> None:
     """Adds the digests of what training ends with: the weights, and what they predict."""
     found = read_model(directory)
     if found:
-        write(directory, {**found, "ends": digests_of(ends_of(directory))})
+        write_json(directory / MODEL, {**found, "ends": digests_of(ends_of(directory))})
 
 
 def add_export(directory: Path, path: Path) -> None:
@@ -80,8 +82,9 @@ def add_export(directory: Path, path: Path) -> None:
     found, path = read_model(directory), path.resolve()
     if found and path.is_relative_to(directory.resolve()):
         name = path.relative_to(directory.resolve()).as_posix()
-        write(
-            directory, {**found, "exports": {**found["exports"], **digests_of({name: str(path)})}}
+        write_json(
+            directory / MODEL,
+            {**found, "exports": {**found["exports"], **digests_of({name: str(path)})}},
         )
 
 
@@ -111,7 +114,7 @@ def refuse_changed_model(directory: Path, parts: Parts) -> None:
     if changed:
         raise ConfigError(
             where=str(directory),
-            problem=f"its model is no longer the one that was trained: {listing(changed)}",
+            problem=f"its model is no longer the one that was trained: {clauses(changed, SHOWN)}",
             fix="Restore that, or train again",
         )
     for change in changes(found["code"], code_of(parts)):
@@ -130,7 +133,7 @@ def refuse_changed_export(directory: Path, path: Path) -> None:
     if changed:
         raise ConfigError(
             where=str(directory),
-            problem=f"its export is no longer the one that was verified: {listing(changed)}",
+            problem=f"its export is no longer the one that was verified: {clauses(changed, SHOWN)}",
             fix=f"Move it away and make it again:  kft export {directory}",
         )
 
@@ -153,11 +156,6 @@ def read_model(directory: Path) -> Digests:
             str(path), f"is damaged: {error}", "Restore it, or train again"
         ) from error
     return found
-
-
-def write(directory: Path, found: Digests) -> None:
-    """Writes ``model.json``."""
-    write_text(directory / MODEL, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
 
 
 def digests_of_settings(directory: Path) -> dict[str, str]:
@@ -230,10 +228,3 @@ def changes(before: Digests, paths: Paths) -> list[str]:
             elif sha256(now) != digest:
                 found.append(f"{where} has changed")
     return found
-
-
-def listing(changed: Iterable[str]) -> str:
-    """The first few of what `changed`."""
-    every = list(changed)
-    more = f"; and {len(every) - SHOWN} more" if len(every) > SHOWN else ""
-    return "; ".join(every[:SHOWN]) + more

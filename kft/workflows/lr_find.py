@@ -24,7 +24,7 @@ from kft.finder.found_rate import FoundRate
 from kft.phase import Phase
 from kft.pipeline.batches import training_batches
 from kft.progress import for_people
-from kft.results.report import write_json
+from kft.storage.atomic import write_json
 from kft.workflows.setup import set_up
 
 

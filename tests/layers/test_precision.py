@@ -143,7 +143,7 @@ def test_the_loss_is_scaled_where_float16_layers_train(precision, stages, scaled
     task, splits = mixed_task(precision)
     chosen = task.backbone.stages[2 - stages :]
     task.backbone.train_only(chosen)
-    model = train_validation_of(training(task, splits), chosen, SegmentEpochs(range(1))).train.model
+    model = train_validation_of(training(task, splits), SegmentEpochs(range(1))).train.model
 
     optimizer = loss_scaled(keras.optimizers.SGD(), model)
 

@@ -121,7 +121,7 @@ def mixed_batches(split: Split) -> tf.data.Dataset:
     """
     order = np.random.default_rng(0).permutation(split.size)[:EXAMPLES]
     batches = -(-len(order) // PASS_SIZE)
-    examples = tf.data.Dataset.from_tensor_slices(order).map(
-        split.fetch, num_parallel_calls=tf.data.AUTOTUNE
-    )
-    return without_autotune(examples.batch(-(-len(order) // batches)).prefetch(2))
+    size = -(-len(order) // batches)
+    indices = tf.data.Dataset.from_tensor_slices(order).batch(size)
+    inputs = split.fetched(indices, size).map(lambda _, inputs: inputs)
+    return without_autotune(inputs.prefetch(2))

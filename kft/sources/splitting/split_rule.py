@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from kft.errors import DataError
-from kft.messages import canonical
+from kft.messages import canonical, listed
 from kft.settings.component import AbsolutePath, Pattern, Settings
 from kft.sources.splitting.split_names import SplitName, own_split, usual_split
 
@@ -213,13 +213,12 @@ def require_every_class(
         if any((label, split) not in there for split in splits)
     ]
     if small:
-        more = f" and {len(small) - NAMED} more" if len(small) > NAMED else ""
         fewer = "set data.split.test to 0, " if "test" in splits else ""
         what = "examples" if groups is None else "groups with examples"
         raise DataError(
             where=where,
             problem=f"too few {what} of a class to have one each for {', '.join(splits)}: "
-            f"{', '.join(small[:NAMED])}{more}",
+            f"{listed(small, NAMED)}",
             fix=f"Add {what.split()[0]} until each class has {len(splits)} or more, {fewer}or move "
             "these classes out of the data",
         )

@@ -76,10 +76,14 @@ def says_splits(cells: Sequence[Any], words: Any) -> bool:
 
     They do so by `words`, as in data.split.names, or the usual ones.
     """
-    known = {str(cell) for cell in cells}
     own = isinstance(words, dict)
-    splits = {own_split(cell, words) if own else usual_split(cell) for cell in known}
-    return "train" in splits and len(splits) > 1 and None not in splits
+    splits = set()
+    for cell in {str(cell) for cell in cells}:
+        split = own_split(cell, words) if own else usual_split(cell)
+        if split is None:
+            return False
+        splits.add(split)
+    return "train" in splits and len(splits) > 1
 
 
 def add_target(rows: Rows, columns: Sequence[str], found: Recognised) -> None:

@@ -14,7 +14,7 @@ from kft.settings.component import AbsolutePath
 from kft.sources.labels.labelled import Labelled, labelled_splits
 from kft.sources.labels.labels import predicted_in, text_of
 from kft.sources.records.records import FeatureMap
-from kft.sources.splitting.split_names import one_each
+from kft.sources.splitting.split_names import SplitName, one_each
 from kft.sources.splitting.split_rule import SplitRule
 from kft.sources.tfds.tfds_builder import find_builder
 from kft.sources.tfds.tfds_labels import feature_at, target_kind, used_classes
@@ -61,7 +61,8 @@ class Tfds(DataSource):
         for key in (features.input, *features.read_at_once):
             feature_at(builder, key)
         predicts = self.predicts or target_kind(builder, features)
-        found = {name: stored(builder, name, features, predicts) for name in self._splits(builder)}
+        splits = self._splits(builder)
+        found = {name: stored(builder, name, features, predicts) for name in splits}
         parts = {name: part for name, part in found.items() if part.is_labelled}
         labels, class_names, unused = used_classes(builder, features, column(parts, "label"))
         each = [(name, row) for name, part in parts.items() for row in range(part.size)]
@@ -73,7 +74,7 @@ class Tfds(DataSource):
             names=names,
             predicted=predicted_in(self._where, labels, predicts, features.label, class_names),
             groups=None if features.group is None else column(parts, "group"),
-            given=[self.split.split_called(name) for name, _ in each] if self.own_splits else None,
+            given=[splits[name] for name, _ in each] if self.own_splits else None,
             fetch=joined(list(parts.values())),
             notes=tuple(self._notes(builder, found, unused)),
         )
@@ -95,8 +96,8 @@ class Tfds(DataSource):
             )
         return FeatureMap(input=keys[0], label=keys[1])
 
-    def _splits(self, builder: tfds.core.DatasetBuilder) -> list[str]:
-        """Returns those of its splits that can be used."""
+    def _splits(self, builder: tfds.core.DatasetBuilder) -> dict[str, SplitName]:
+        """Which split each of its own is, of those that can be used."""
         found = {name: self.split.split_called(name) for name in builder.info.splits}
         splits = {name: split for name, split in found.items() if split}
         if self.own_splits and self.split.names is None:
@@ -110,7 +111,7 @@ class Tfds(DataSource):
                 if splits
                 else "Say in data.split.names which split is which",
             )
-        return [*splits]
+        return splits
 
     def _notes(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from kft.messages import clauses
 from kft.workflows.checking.duplicates import Alike
 from kft.workflows.checking.survey import Survey
 
@@ -38,7 +39,7 @@ def notes_of(seen: Survey, counts: Mapping[str, int]) -> Iterator[str]:
         groups = list(found)
         count = sum(len(group.members) for group in groups)
         if groups:
-            listed = shortened([described(seen, each) for each in groups])
+            listed = clauses([described(seen, each) for each in groups], NAMED)
             yield f"{count} examples {what}: {listed}"
     yield from oddities(seen.odd)
 
@@ -50,7 +51,7 @@ def oddities(odd: Sequence[tuple[str, str]]) -> Iterator[str]:
         # Sizes in it make no other kind.
         kinds.setdefault(re.sub("[0-9]+", "", remark), []).append(f"{name} {remark}")
     for remarks in kinds.values():
-        yield f"odd: {shortened(remarks)}"
+        yield f"odd: {clauses(remarks, NAMED)}"
 
 
 def imbalance(counts: Mapping[str, int]) -> Iterator[str]:
@@ -62,12 +63,6 @@ def imbalance(counts: Mapping[str, int]) -> Iterator[str]:
             f"{many!r} has {counts[many]} training examples and {few!r} has {counts[few]}: "
             'class_weights "balanced" makes up for it'
         )
-
-
-def shortened(items: list[str]) -> str:
-    """Returns the first few of `items`, and how many more there are."""
-    more = len(items) - NAMED
-    return "; ".join(items[:NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
 def described(seen: Survey, group: Alike) -> str:
