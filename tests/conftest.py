@@ -15,3 +15,9 @@ def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KFT_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch):
+    """Keeps features in a directory of the test alone."""
+    monkeypatch.setenv("KFT_CACHE", str(tmp_path / "cache"))

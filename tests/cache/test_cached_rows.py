@@ -3,12 +3,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 import tensorflow as tf
+from shown import shown_lines
 from tiny import vector_split
 
 from kft.cache import store
 from kft.cache.cached_rows import CachedRows, RowCache, fetch_from_disk
 from kft.cache.row_file import RowFile
-from kft.progress import shown_on
+
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 ROW = np.dtype([("number", "i4"), ("pair", "f4", (2,)), ("digest", "u1", (16,))])
 
@@ -35,21 +37,6 @@ class Squares(CachedRows):
         return not self.changed
 
 
-class Console:
-    is_terminal = False
-
-    def __init__(self):
-        self.lines = []
-
-    def print(self, line, **how):
-        self.lines.append(line)
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("KFT_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture(params=[True, False], ids=["in memory", "on disk"])
 def in_memory(request):
     return request.param
@@ -62,10 +49,8 @@ def rows():
 
 def get(rows, in_memory, cache=None):
     """What a cache, by default that of another run, gives, and what it says."""
-    console = Console()
-    with shown_on(console):
-        cached = (cache or RowCache()).get(rows, in_memory)
-    return cached, console.lines
+    with shown_lines() as lines:
+        return (cache or RowCache()).get(rows, in_memory), lines
 
 
 def numbers(cached):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from shown import shown_lines
 from tiny import Ramp, Shaken, TinyDense, Vectors, vector_split
 
 from kft.cache import inference as passes
@@ -14,12 +15,8 @@ from kft.cache.place import CachePolicy
 from kft.cache.store import entries
 from kft.cache.views import views_of
 from kft.errors import ConfigError
-from kft.progress import shown_on
 
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("KFT_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 @pytest.fixture(scope="module")
@@ -76,21 +73,9 @@ def test_features_on_disk_have_a_known_shape_in_a_pipeline(model, split):
     ]
 
 
-class Console:
-    is_terminal = False
-
-    def __init__(self):
-        self.lines = []
-
-    def print(self, line, **how):
-        self.lines.append(line)
-
-
 def told_by(do):
-    console = Console()
-    with shown_on(console):
-        result = do()
-    return result, console.lines
+    with shown_lines() as lines:
+        return do(), lines
 
 
 @pytest.mark.parametrize("mode", ["auto", "disk"])

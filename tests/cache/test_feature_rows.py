@@ -8,12 +8,9 @@ from kft.cache.cached_rows import RowCache
 from kft.cache.feature_rows import FeatureRows, fetch_features
 from kft.cache.views import View, views_of
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 ROW = np.dtype([("0", "f2", (3,))])
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("KFT_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,10 @@ import pytest
 from kft.cache import store
 from kft.cache.store import DamagedError, clear, directory, entries, path_of, read, write
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 KEY = "0123456789" * 4
-OTHER = "a" * 40
 ROW = np.dtype([("0", "f4", (3,)), ("1", "f2", (2, 2))])
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("KFT_CACHE", str(tmp_path / "cache"))
 
 
 def rows_of(size, seed=0):

@@ -8,12 +8,9 @@ from click.testing import CliRunner
 from kft.cache.store import directory, path_of, write
 from kft.cli.main import main
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 KEY = "b" * 40
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("KFT_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -530,4 +530,4 @@ def test_what_is_ended_while_it_exports_says_what_is_there_and_how_to_go_on(tmp_
     assert told.exit_code == 143
     said = capfd.readouterr().err
     assert f"holds metrics.jsonl, {BEST_WEIGHTS}, scores.json, predictions.csv" in said
-    assert re.search(r"Export it with:  kft export |Go on with:  kft run ", said)
+    assert f"Go on with:  kft run {tmp_path / 'run' / 'config.json'} --resume" in said

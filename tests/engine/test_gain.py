@@ -12,11 +12,6 @@ from kft.engine.snapshot import Snapshot
 from kft.scoring.evaluate import evaluate
 
 
-@pytest.fixture
-def splits():
-    return Ramp().load(0)
-
-
 def fine_tuned(task, splits, is_better=True, monitor="accuracy"):
     """Returns what was selected and answered after the head went from noise to the truth."""
     start = EpochWeights({"phase": "head", "epoch": 1}, Snapshot.of(task.model.variables))

@@ -2,22 +2,15 @@
 
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from killing import Killed
+from shown import shown_lines
 
 from kft.engine.run_state import RunState, find_state
 from kft.errors import TrainingError
-from kft.progress import shown_on
 from kft.storage.run_files import ARRAYS, BEST_WEIGHTS, METRICS, STATE
-
-
-@pytest.fixture
-def directory(tmp_path):
-    (tmp_path / ARRAYS).mkdir()
-    return tmp_path
 
 
 def test_a_state_is_whole_whenever_its_writer_is_killed(directory):
@@ -81,8 +74,7 @@ def test_a_damaged_state_is_named_and_the_one_before_it_taken(directory, damage,
     written(directory, epochs=3)
     damage(directory / name)
 
-    lines = []
-    with shown_on(SimpleNamespace(is_terminal=False, print=lambda line, **_: lines.append(line))):
+    with shown_lines() as lines:
         found = find_state(directory)
 
     assert found.state["epoch"] == 1

@@ -21,11 +21,6 @@ def phase(name="only", **settings):
 
 
 @pytest.fixture
-def splits():
-    return Ramp().load(0)
-
-
-@pytest.fixture
 def task(splits):
     return tiny_task(splits, Classifier(dropout=0.0))
 

@@ -1,10 +1,9 @@
 """The promises of the engine: phases train what they name, and nothing else moves."""
 
-from types import SimpleNamespace
-
 import keras
 import numpy as np
 import pytest
+from shown import shown_lines
 from tiny import (
     Ramp,
     Shaken,
@@ -27,20 +26,9 @@ from kft.engine.parts import part_of
 from kft.engine.train import train
 from kft.errors import ConfigError, TrainingError
 from kft.heads.classifier import Classifier
-from kft.progress import shown_on
 from kft.recipe.optimizer import Adam, AdamW, Lion, RmsProp, Sgd
 from kft.recipe.unfreeze import UnfreezeAll, UnfreezeMatch, UnfreezeTop
 from kft.task import assemble
-
-
-@pytest.fixture
-def splits():
-    return Ramp().load(0)
-
-
-@pytest.fixture
-def task(splits):
-    return tiny_task(splits)
 
 
 def test_a_head_phase_leaves_the_backbone_bit_identical(task, splits):
@@ -208,9 +196,8 @@ def test_as_many_views_as_epochs_give_the_weights_that_fresh_augmentation_gives(
 
 def test_a_phase_computes_no_features_that_the_one_before_had(task, splits):
     phases = [phase(name, epochs=1, unfreeze=UnfreezeTop(stages=1)) for name in ("top", "on")]
-    lines = []
 
-    with shown_on(SimpleNamespace(is_terminal=False, print=lambda line, **_: lines.append(line))):
+    with shown_lines() as lines:
         train(training(task, splits), phases)
 
     computed = [line for line in lines if "features" in line]

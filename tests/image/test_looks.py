@@ -1,7 +1,6 @@
-import io
-
 import numpy as np
 import tensorflow as tf
+from pictures import written
 from PIL import Image, ImageEnhance
 from sklearn.datasets import load_sample_image
 
@@ -9,12 +8,6 @@ from kft.image.input import ImageInput
 from kft.workflows.checking.duplicates import alike
 
 SOURCE = ImageInput(size=(64, 64))
-
-
-def written(image, form="PNG", **options):
-    file = io.BytesIO()
-    image.save(file, form, **options)
-    return file.getvalue()
 
 
 def photo(name="china"):
@@ -69,12 +62,12 @@ def test_remarks_name_what_is_wrongly_named_or_far_from_the_target():
 def test_a_picture_saved_otherwise_is_alike_and_another_is_not():
     china = photo()
     raws = [
-        written(china),
+        written(china, "PNG"),
         written(china, "JPEG", quality=30),
         written(china.resize((320, 213)), "WEBP", quality=80),
-        written(ImageEnhance.Brightness(china).enhance(1.03)),
-        written(photo("flower")),
-        written(china.transpose(Image.Transpose.FLIP_LEFT_RIGHT)),
+        written(ImageEnhance.Brightness(china).enhance(1.03), "PNG"),
+        written(photo("flower"), "PNG"),
+        written(china.transpose(Image.Transpose.FLIP_LEFT_RIGHT), "PNG"),
     ]
 
     found = SOURCE.fingerprints(np.stack([SOURCE.decode(raw) for raw in raws]))

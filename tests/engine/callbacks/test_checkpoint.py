@@ -93,12 +93,6 @@ def every_epoch_saved(monkeypatch):
     monkeypatch.setattr("kft.engine.callbacks.checkpoint.TRAINING_PER_SAVING", 0)
 
 
-@pytest.fixture
-def directory(tmp_path):
-    (tmp_path / ARRAYS).mkdir()
-    return tmp_path
-
-
 # Within a phase, where more stages join, and in the epoch that is averaged with the one before it.
 @pytest.mark.parametrize("epochs", [(1, 4, 7), pytest.param(range(8), marks=pytest.mark.slow)])
 def test_a_run_killed_again_and_again_ends_as_one_that_never_was(directory, epochs):

@@ -1,22 +1,12 @@
 """A phase stops early or cuts its rate when its epochs get no better."""
 
 import pytest
-from tiny import Ramp, phase, tiny_task, training
+from tiny import phase, training
 
 from kft.engine.train import train
 from kft.phase import EarlyStopping
 from kft.recipe.optimizer import Sgd
 from kft.recipe.schedule import Plateau
-
-
-@pytest.fixture
-def splits():
-    return Ramp().load(0)
-
-
-@pytest.fixture
-def task(splits):
-    return tiny_task(splits)
 
 
 def test_early_stopping_ends_a_phase_and_the_next_one_still_runs(task, splits):

@@ -2,21 +2,10 @@
 
 import json
 
-import pytest
-from tiny import Ramp, phase, tiny_task, training
+from tiny import phase, training
 
 from kft.engine.train import train
 from kft.recipe.unfreeze import UnfreezeAll
-
-
-@pytest.fixture
-def splits():
-    return Ramp().load(0)
-
-
-@pytest.fixture
-def task(splits):
-    return tiny_task(splits)
 
 
 def test_every_epoch_of_every_phase_is_recorded_once(task, splits, tmp_path):

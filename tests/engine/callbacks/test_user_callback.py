@@ -5,20 +5,10 @@ import csv
 import keras
 import numpy as np
 import pytest
-from tiny import Ramp, phase, tiny_task, training
+from tiny import Ramp, phase, training
 
 from kft.engine.train import train
 from kft.recipe.unfreeze import UnfreezeAll
-
-
-@pytest.fixture
-def splits():
-    return Ramp().load(0)
-
-
-@pytest.fixture
-def task(splits):
-    return tiny_task(splits)
 
 
 class Hooks(keras.callbacks.Callback):

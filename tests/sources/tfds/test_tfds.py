@@ -212,9 +212,8 @@ def test_what_is_damaged_is_refused(tmp_path):
         source(str(tmp_path)).load(0)
 
 
-def test_what_is_too_large_to_be_held_is_refused(folder, monkeypatch):
-    if "parquet" not in folder:
-        return
+def test_what_is_too_large_to_be_held_is_refused(tmp_path, monkeypatch):
+    folder = prepare(tmp_path, "parquet")
     monkeypatch.setattr("kft.sources.tfds.tfds_store.memory_budget", lambda: 1000)
 
     with pytest.raises(DataError, match='from end to end only, .*file_format="array_record"'):
