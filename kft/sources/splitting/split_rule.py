@@ -5,20 +5,21 @@ The rule is blind to modality and layout: every source that has names and labels
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Self
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from kft.errors import DataError
-from kft.messages import canonical, listed
+from kft.messages import listed
 from kft.settings.component import AbsolutePath, Pattern, Settings
+from kft.sources.splitting.by_hash import Gaps, by_hash, place
+from kft.sources.splitting.keys import keys_of, shown_by
 from kft.sources.splitting.split_names import SplitName, own_split, usual_split
+from kft.sources.splitting.stratified import deal, fill
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +35,10 @@ class SplitRule(Settings):
     Attributes:
         validation: Share that picks the best epoch.
         test: Share held out for the report; 0 makes no test split.
+        method: With ``stratified`` each split has its share of each class, rounded down or up, so
+            that the splits have their shares of all examples, too; groups come as near as they
+            can. With ``hash`` a hash of its name alone says where an example is, so that
+            no other moves it, and the shares vary by chance.
         group: A regular expression that finds the group of an example in its name, the path
             below the data folder: what its parentheses hold, as in ``patient_(\d+)``, or all that
             it matches. All examples of a group are in one split.
@@ -48,6 +53,7 @@ class SplitRule(Settings):
 
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.15
     test: Annotated[float, Field(ge=0, lt=1)] = 0.15
+    method: Literal["stratified", "hash"] = "stratified"
     group: Pattern | None = None
     manifest: AbsolutePath | None = None
     names: dict[str, SplitName] | None = None
@@ -74,6 +80,12 @@ class SplitRule(Settings):
         """Returns the split that the data calls `name`, if it calls one so."""
         return usual_split(name) if self.names is None else own_split(name, self.names)
 
+    def shares(self) -> dict[str, Fraction]:
+        """Returns the share of each split as it is written: as a float, 0.29 is a little less."""
+        held_out = {"test": Fraction(str(self.test)), "validation": Fraction(str(self.validation))}
+        shares = held_out | {"train": 1 - sum(held_out.values(), Fraction())}
+        return {split: share for split, share in shares.items() if share}
+
     def ranges(self) -> dict[str, tuple[float, float]]:
         """Returns for each split the places in [0, 1) that belong to it."""
         held_out = self.test + self.validation
@@ -90,102 +102,25 @@ def assign(
 ) -> np.ndarray:
     """Returns the split of each example: ``train``, ``validation`` or ``test``, ``(n,)``.
 
-    `labels` are the classes that each example shows: one, several or none. An example's place is
-    a hash of `seed` and its name, so others that come or go do not move it. With `groups` it is
-    the hash of its group, if that is not empty, and each group is in one split. Where a split has
-    no example of a class, a split that has two or more gives up the one with the nearest hash.
-    Only such an example can ever move: back, once the split has one of its own. A class with
-    fewer examples (or groups) than there are splits has one in train at least, and still lacks
-    some; see `require_every_class`.
+    `labels` are the classes that each example shows: one, several or none. Of `groups`, those that
+    are not empty are each in one split. Where a split has no example of a class, a split that has
+    two or more gives up the one with the nearest hash. A class with fewer examples (or groups) than
+    there are splits has one in train at least, and still lacks some; see `require_every_class`.
     """
     import numpy as np
 
-    keys = names
-    if groups is not None:
-        keys = [group or name for group, name in zip(groups, names, strict=True)]
-    places = {key: place(key, seed) for key in keys}
-    classes: dict[str, set[str]] = {key: set() for key in places}
-    for key, shown in zip(keys, labels, strict=True):
-        classes[key].update(shown)
-    if not any(classes.values()):
-        classes = {key: {""} for key in places}  # as if of one class, so that no split is empty
-    chosen = {
-        key: next(split for split, (_, end) in rule.ranges().items() if at < end)
-        for key, at in places.items()
-    }
-    Gaps(chosen, places, classes, rule).fill()
+    keys = keys_of(names, groups)
+    shown = shown_by(keys, labels)
+    places = {key: place(key, seed) for key in shown}
+    if rule.method == "hash":
+        chosen = by_hash(places, rule.ranges())
+    else:
+        splits, shares = zip(*rule.shares().items(), strict=True)
+        is_grouped = len(shown) < len(names)
+        numbers = deal(shown, places, shares) if is_grouped else fill(shown, places, shares, seed)
+        chosen = {key: splits[number] for key, number in numbers.items()}
+    Gaps(chosen, places, shown, rule.ranges()).fill()
     return np.array([chosen[key] for key in keys], dtype="<U10")
-
-
-def place(key: str, seed: int) -> float:
-    """The hash of a name or group, in [0, 1); the same on every machine and system."""
-    text = unicodedata.normalize("NFC", f"{seed}/{key}")
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    # A float holds 53 bits: more would round up to 1.0.
-    return (int.from_bytes(digest, "big") >> 11) / 2**53
-
-
-class Gaps:
-    """Splits that have no example of some class, and what fills them.
-
-    `chosen` holds the split of each key, an example or a group, and changes; `places` what `place`
-    gives for it.
-    """
-
-    def __init__(
-        self,
-        chosen: dict[str, str],
-        places: Mapping[str, float],
-        classes: Mapping[str, set[str]],
-        rule: SplitRule,
-    ) -> None:
-        self._chosen, self._places, self._classes = chosen, places, classes
-        self._ranges = rule.ranges()
-        self._held = holders(classes)
-        self._counts = Counter(
-            (label, chosen[key]) for label, keys in self._held.items() for key in keys
-        )
-
-    def fill(self) -> None:
-        """Gives every split an example of every class, where it can be; to train in any case.
-
-        Nothing else could learn it.
-        """
-        # In the same order whichever Unicode form the labels have.
-        labels = sorted(sorted(self._held), key=canonical)
-        for label, split in itertools.product(labels, self._ranges):
-            if not self._counts[label, split]:
-                self._give(self._spare(label), split)
-        for label in labels:
-            if not self._counts[label, "train"]:
-                self._give(self._held[label], "train")
-
-    def _spare(self, label: str) -> list[str]:
-        """Returns the keys without which their own split lacks no class."""
-        return [
-            key
-            for key in self._held[label]
-            if all(self._counts[shown, self._chosen[key]] > 1 for shown in self._classes[key])
-        ]
-
-    def _give(self, keys: Sequence[str], split: str) -> None:
-        """Moves the nearest of `keys`, if there is one, to `split`."""
-        start, end = self._ranges[split]
-        places = self._places
-        away = {key: max(start - places[key], places[key] - end) for key in keys}
-        for key in sorted(keys, key=lambda key: (away[key], key))[:1]:
-            self._counts.subtract((label, self._chosen[key]) for label in self._classes[key])
-            self._counts.update((label, split) for label in self._classes[key])
-            self._chosen[key] = split
-
-
-def holders(classes: Mapping[str, set[str]]) -> dict[str, list[str]]:
-    """Returns the keys that show each class."""
-    held: dict[str, list[str]] = {}
-    for key, labels in classes.items():
-        for label in labels:
-            held.setdefault(label, []).append(key)
-    return held
 
 
 def require_every_class(

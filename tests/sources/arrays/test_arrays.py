@@ -90,11 +90,12 @@ def test_labels_that_are_text_name_classes_of_one_line_each(tmp_path, dtype):
     assert splits.notes == ("'C' and 'c' look alike: are they the same?",)
 
 
-def test_rows_that_are_added_move_no_other(tmp_path):
+def test_rows_that_are_added_move_no_other_of_a_hash(tmp_path):
     rows, labels = np.tile(ROWS, (4, 1)), np.tile(LABELS, 4)
+    by_hash = {"split": {"method": "hash"}}
 
-    few = source(tmp_path, x=rows[:120], y=labels[:120]).load(0)
-    many = source(tmp_path, x=rows, y=labels).load(0)
+    few = source(tmp_path, settings=by_hash, x=rows[:120], y=labels[:120]).load(0)
+    many = source(tmp_path, settings=by_hash, x=rows, y=labels).load(0)
 
     for name, split in few.by_name().items():
         assert {*split.names} <= {*many.by_name()[name].names}
