@@ -122,10 +122,33 @@ def test_warm_up_grows_evenly_to_the_full_rate_and_wastes_no_step():
 def test_cosine_falls_from_the_full_rate_after_warm_up_to_its_final_share():
     found = rates(Cosine(warmup_epochs=1, final=0.1))
 
-    assert found[9] == pytest.approx(1.0)
-    assert found[24] == pytest.approx(0.55, abs=1e-6)
-    assert found[-1] == pytest.approx(0.1, abs=1e-6)
+    assert found[9:11] == pytest.approx([1.0, 1.0])
+    assert found[25] == pytest.approx(0.55, abs=1e-6)
+    assert 0.1 < found[-1] < 0.11
     assert all(a >= b for a, b in zip(found[9:], found[10:], strict=False))
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [Constant(), Cosine(), Exponential(decay=0.5), Plateau()],
+    ids=lambda made: made.kind,
+)
+def test_a_schedule_runs_after_warm_up_as_it_does_without(schedule):
+    warmed = schedule.model_copy(update={"warmup_epochs": 1.0})
+
+    found = rates(warmed, epochs=4)
+
+    np.testing.assert_allclose(found[:10], np.arange(1, 11) / 10, rtol=1e-6)
+    np.testing.assert_allclose(found[10:], rates(schedule, epochs=3), rtol=1e-5)
+    assert found[-1] > 0
+
+
+def test_a_warm_up_may_end_within_an_epoch():
+    found = rates(Cosine(warmup_epochs=1.5), epochs=3)
+
+    np.testing.assert_allclose(found[:15], np.arange(1, 16) / 15, rtol=1e-6)
+    assert found[15] == pytest.approx(1.0)
+    assert found[-1] == pytest.approx((1 + np.cos(np.pi * 14 / 15)) / 2, rel=1e-4)
 
 
 def test_exponential_multiplies_the_rate_each_epoch():

@@ -13,7 +13,7 @@ from kft.recipe.schedule import Schedule
 
 @keras.saving.register_keras_serializable("kft")
 class PhaseRate(keras.optimizers.schedules.LearningRateSchedule):
-    """``learning_rate * scale * schedule.share(epoch)`` at every optimizer step.
+    """``learning_rate * scale * schedule.share(step, …)`` at every optimizer step.
 
     Attributes:
         scale: A float32 variable, 1 at first, which callbacks lower while the phase runs.
@@ -30,9 +30,7 @@ class PhaseRate(keras.optimizers.schedules.LearningRateSchedule):
 
     def __call__(self, step: Any) -> tf.Tensor:
         """Returns the rate of optimizer step `step`, counted from 0; a float32 scalar."""
-        # The first step of a warm-up is one step up, not 0, which would waste it.
-        done = tf.cast(step, "float32") + (1.0 if self.schedule.warmup_epochs else 0.0)
-        share = self.schedule.share(done / self.steps_per_epoch, self.epochs)
+        share = self.schedule.share(tf.cast(step, "float32"), self.steps_per_epoch, self.epochs)
         return self.learning_rate * self.scale * share
 
     def get_config(self) -> dict[str, Any]:

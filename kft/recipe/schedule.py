@@ -19,7 +19,7 @@ class Schedule(Component):
 
     Attributes:
         warmup_epochs: The rate grows evenly from nearly 0 over so many epochs; may be a part of
-            one. The schedule proper begins after it.
+            one. The schedule proper begins after it, with the full rate.
     """
 
     role: ClassVar[str] = "schedule"
@@ -30,15 +30,18 @@ class Schedule(Component):
     def after_warmup(self, elapsed: tf.Tensor, total: float) -> tf.Tensor:
         """Returns the share of the rate, from 0 to 1, `elapsed` of `total` epochs after warm-up."""
 
-    def share(self, epoch: tf.Tensor, epochs: int) -> tf.Tensor:
-        """Returns the share of the rate at `epoch`, a float from 0 to `epochs`."""
+    def share(self, step: tf.Tensor, steps_per_epoch: int, epochs: int) -> tf.Tensor:
+        """Returns the share of the rate at optimizer step `step`, a float counted from 0."""
         import tensorflow as tf
 
         warmup = min(self.warmup_epochs, float(epochs))
+        epoch = step / steps_per_epoch
         shaped = self.after_warmup(tf.maximum(epoch - warmup, 0.0), max(epochs - warmup, 1e-9))
         if not warmup:
             return shaped
-        return tf.where(epoch < warmup, epoch / warmup, shaped)
+        # The first step is one step up, not 0, which would waste it; the last has the full rate.
+        rising = tf.minimum((step + 1) / (warmup * steps_per_epoch), 1.0)
+        return tf.where(epoch < warmup, rising, shaped)
 
 
 class Constant(Schedule):
@@ -54,7 +57,7 @@ class Cosine(Schedule):
     """Half a cosine wave down to `final` (Loshchilov and Hutter 2017).
 
     Attributes:
-        final: Share of the rate at the end.
+        final: Share of the rate at the end, after the last step.
     """
 
     final: Annotated[float, Field(ge=0, le=1)] = 0.0
