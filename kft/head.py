@@ -42,7 +42,8 @@ class Head(Component):
     def outputs(self, features: keras.KerasTensor, target: Target) -> keras.KerasTensor:
         """Returns float32 predictions of shape ``(batch, len(target.names))``.
 
-        `features` has shape ``(batch, d)``.
+        `features` has shape ``(batch, d)``. Probabilities come straight from a softmax or sigmoid
+        of Keras, whose cross-entropies then take the logits behind them.
 
         Raises:
             ConfigError: The head cannot predict this kind of target.

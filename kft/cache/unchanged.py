@@ -81,7 +81,7 @@ def changed(split: Split) -> list[str]:
 
     @tf.autograph.experimental.do_not_convert
     def one(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return index, tf.shape(split.fetch(index))[:0]
+        return index, tf.shape(tf.nest.flatten(split.fetch(index))[0])[:0]
 
     each = tf.data.Dataset.range(split.size).map(one, num_parallel_calls=tf.data.AUTOTUNE)
     good = without_autotune(each.map(lambda index, _: index).ignore_errors().batch(AT_ONCE))

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from kft.cache.inference import outputs_of
 from kft.engine.selection import Selected
 from kft.engine.snapshot import Snapshot
 from kft.scoring.direction import lower_is_better
-from kft.scoring.evaluate import Answers, slices_of
+from kft.scoring.evaluate import Answers, evaluate
 from kft.scoring.metrics import scoring_of
 from kft.task import Task
 
@@ -39,12 +38,12 @@ def gain(
     """
     if selected.start is None:
         return None
-    before = outputs_before(task, selected, answers, decoded)
+    before = answers_before(task, selected, answers, decoded)
     metric = metric_per_example(task, answers, selected.monitor)
     splits = {
         name: bootstrap_interval(
-            scores_per_example(task, answer.split, answer.outputs, metric)
-            - scores_per_example(task, answer.split, before[name], metric)
+            scores_per_example(task, answer, metric)
+            - scores_per_example(task, before[name], metric)
         )
         for name, answer in answers.items()
     }
@@ -52,23 +51,23 @@ def gain(
     return {**about, **splits}
 
 
-def outputs_before(
+def answers_before(
     task: Task,
     selected: Selected,
     answers: Mapping[str, Answers],
     decoded: Mapping[str, Split],
-) -> dict[str, np.ndarray]:
-    """Returns the outputs of the best weights before fine-tuning, ``(size, k)`` for each split."""
+) -> Mapping[str, Answers]:
+    """Returns the answers of the best weights before fine-tuning to each split."""
     if selected.start is None or not selected.is_fine_tuned:
-        return {name: answer.outputs for name, answer in answers.items()}
+        return answers
     now = Snapshot.of(task.model.variables)
     selected.start.weights.restore()
-    outputs = {
-        name: outputs_of(task.model, decoded[name], f"Scoring {name} as before fine-tuning")[0]
-        for name in answers
+    before = {
+        name: evaluate(task, answer.split, decoded[name], f"{name} as before fine-tuning")
+        for name, answer in answers.items()
     }
     now.restore()
-    return outputs
+    return before
 
 
 def metric_per_example(task: Task, answers: Mapping[str, Answers], monitor: str) -> str:
@@ -78,28 +77,13 @@ def metric_per_example(task: Task, answers: Mapping[str, Answers], monitor: str)
     return monitor if monitor in known else "loss"
 
 
-def scores_per_example(task: Task, split: Split, outputs: np.ndarray, metric: str) -> np.ndarray:
+def scores_per_example(task: Task, answers: Answers, metric: str) -> np.ndarray:
     """Returns `metric` of each example, float64 ``(size,)``, negated if lower is better."""
-    import numpy as np
-
     if metric == "loss":
-        slices = slices_of(outputs)
-        each = np.concatenate(
-            [loss_per_example(task, split.labels[rows], outputs[rows]) for rows in slices]
-        )
+        each = answers.losses
     else:
-        each = scoring_of(task.target).each(split.labels, outputs)[metric]
+        each = scoring_of(task.target).each(answers.split.labels, answers.outputs)[metric]
     return -each if lower_is_better(metric) else each
-
-
-def loss_per_example(task: Task, labels: np.ndarray, outputs: np.ndarray) -> np.ndarray:
-    """Returns the head's loss of each example, float64 ``(size,)``."""
-    import numpy as np
-
-    loss = task.head.loss(task.target)
-    each = np.asarray(loss.call(task.target.dense(labels), outputs), "float64")
-    mean: np.ndarray = each.reshape(len(outputs), -1).mean(axis=1)
-    return mean
 
 
 def bootstrap_interval(differences: np.ndarray, seed: int = 0) -> dict[str, float]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import weakref
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kft.cache.inference import outputs_of
-from kft.data import Split
+from kft.data import Split, Target
 from kft.errors import DataError
 from kft.scoring.metrics import scoring_of
 from kft.task import Task
@@ -15,8 +16,10 @@ from kft.task import Task
 if TYPE_CHECKING:
     import keras
     import numpy as np
+    import tensorflow as tf
 
-OUTPUTS_AT_ONCE = 4_000_000
+# One graph for all splits, as in `kft.cache.inference`.
+_with_losses: weakref.WeakKeyDictionary[keras.Model, keras.Model] = weakref.WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +29,13 @@ class Answers:
     Attributes:
         split: As found, its examples raw.
         outputs: Predictions ``(size, k)``, float32; probabilities, or values in the data's units.
+        losses: The head's loss of each example, float64 ``(size,)``.
         scores: By metric name, ready for JSON.
     """
 
     split: Split
     outputs: np.ndarray
+    losses: np.ndarray
     scores: Mapping[str, Any]
 
 
@@ -41,11 +46,45 @@ def evaluate(
 
     `model` is the part of it that takes what `decoded` fetches; None is the whole.
     """
-    (outputs,) = outputs_of(model or task.model, decoded, f"Scoring {name}")
+    whole = with_losses(model or task.model, task)
+    outputs, losses = outputs_of(whole, with_labels(decoded, task.target), f"Scoring {name}")
     refuse_no_numbers(raw, outputs, name)
-    loss = mean_loss(task, decoded, outputs)
+    losses = losses.reshape(len(outputs), -1).mean(axis=1, dtype="float64")
     scores = scoring_of(task.target).scores(raw.labels, outputs)
-    return Answers(raw, outputs, {"loss": loss, **scores})
+    return Answers(raw, outputs, losses, {"loss": float(losses.mean()), **scores})
+
+
+def with_losses(model: keras.Model, task: Task) -> keras.Model:
+    """Returns `model` with labels as a further input, and the loss of each as a further output.
+
+    The loss is that of the head, without what it adds for large weights. It is computed within
+    the model, since its outputs no longer say how unlikely something is that they round to 0.
+    """
+    import keras
+
+    if model not in _with_losses:
+        loss = task.head.loss(task.target)
+        labels = keras.Input((len(task.target.names),), dtype="float32", name="labels")
+        each = keras.layers.Lambda(lambda pair: loss.call(*pair), dtype="float32", name="losses")
+        _with_losses[model] = keras.Model(
+            [*model.inputs, labels], [model.output, each([labels, model.output])]
+        )
+    return _with_losses[model]
+
+
+def with_labels(split: Split, target: Target) -> Split:
+    """Returns `split` whose examples have their label, ``(k,)``, as a further tensor."""
+    import tensorflow as tf
+
+    labels = tf.constant(split.labels)
+
+    def fetch(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        inputs, label = split.fetch(index), tf.gather(labels, index)
+        if target.kind == "class":
+            label = tf.one_hot(label, len(target.names))
+        return (*inputs, label) if isinstance(inputs, tuple) else (inputs, label)
+
+    return replace(split, fetch=fetch)
 
 
 def refuse_no_numbers(split: Split, outputs: np.ndarray, name: str) -> None:
@@ -60,20 +99,3 @@ def refuse_no_numbers(split: Split, outputs: np.ndarray, name: str) -> None:
             f"such as {split.names[odd[0]]!r}",
             fix='Look whether these examples are sound; in 16 bits, precision "float32" may do',
         )
-
-
-def mean_loss(task: Task, split: Split, outputs: np.ndarray) -> float:
-    """Returns the head's loss over the split, without what it adds for large weights."""
-    loss = task.head.loss(task.target)
-    total = 0.0
-    for part in slices_of(outputs):
-        labels = task.target.dense(split.labels[part])
-        total += float(loss(labels, outputs[part])) * len(labels)
-    return total / len(outputs)
-
-
-def slices_of(outputs: np.ndarray) -> Iterator[slice]:
-    """Yields examples in parts: a loss takes several times the memory of their `outputs`."""
-    examples = max(1, OUTPUTS_AT_ONCE // outputs.shape[1])
-    for start in range(0, len(outputs), examples):
-        yield slice(start, start + examples)

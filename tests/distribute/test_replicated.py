@@ -206,3 +206,21 @@ def test_another_keras_is_told_once():
 def test_a_keras_that_adds_up_in_another_way_is_refused():
     with mirrored().scope(), pytest.raises(TrainingError, match="in a way that kft does not"):
         take_sums(object())
+
+
+def test_the_loss_of_answers_that_are_sure_is_exact_on_two_devices():
+    splits = Ramp().load(0)
+    with mirrored().scope():
+        task = tiny_task(splits, Classifier(dropout=0.0))
+        kernel, bias = task.head_model.trainable_variables
+        kernel.assign(np.zeros((6, 3)))
+        bias.assign([50.0, -50.0, -60.0])
+        slow = Phase(
+            name="head", epochs=1, optimizer=Sgd(learning_rate=1e-4), unfreeze=UnfreezeAll()
+        )
+
+        (result,) = train(training(task, splits), [slow])
+
+    # A third of the examples is of each class; of the 22 to train on, 8, 7 and 7.
+    assert result.before["val_loss"] == pytest.approx((0 + 100 + 110) / 3, rel=1e-5)
+    assert result.best["loss"] == pytest.approx((7 * 100 + 7 * 110) / 22, rel=1e-3)

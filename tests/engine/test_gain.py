@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 from scipy.stats import bootstrap
-from tiny import TARGET, Ramp, same, tiny_task, values, vector_split
+from tiny import Ramp, same, tiny_task, values, vector_split
 
 from kft.engine.best import EpochWeights
 from kft.engine.gain import bootstrap_interval, gain, scores_per_example
 from kft.engine.selection import Selected
 from kft.engine.snapshot import Snapshot
-from kft.scoring.evaluate import evaluate
+from kft.scoring.evaluate import Answers, evaluate
 
 
 def fine_tuned(task, splits, is_better=True, monitor="accuracy"):
@@ -44,13 +44,11 @@ def test_many_examples_are_resampled_in_parts():
 
 def test_hits_and_losses_of_each_example():
     task = tiny_task(Ramp().load(0))
-    split = vector_split(3)
     outputs = np.array([[0.7, 0.2, 0.1], [0.5, 0.25, 0.25], [0.1, 0.1, 0.8]], "float32")
+    answers = Answers(vector_split(3), outputs, np.array([0.4, 1.4, 0.2]), {})
 
-    assert scores_per_example(task, split, outputs, "accuracy").tolist() == [1, 0, 1]
-    losses = scores_per_example(task, split, outputs, "loss")
-    assert losses == pytest.approx(np.log([0.7, 0.25, 0.8]), rel=1e-5)
-    assert len(TARGET.names) == 3
+    assert scores_per_example(task, answers, "accuracy").tolist() == [1, 0, 1]
+    assert scores_per_example(task, answers, "loss").tolist() == [-0.4, -1.4, -0.2]
 
 
 @pytest.mark.parametrize("monitor", ["accuracy", "loss"])

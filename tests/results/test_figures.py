@@ -63,7 +63,12 @@ ODD = ("$5_$10", "$\\frac{$", "<b>\x1b[31m%s{}", "a\tb\0c", "", "日本", "z" * 
 
 def answers(target: Target, labels: np.ndarray, outputs: np.ndarray) -> Answers:
     """What a model says, with its scores."""
-    return Answers(vector_split(len(labels)), outputs, scoring_of(target).scores(labels, outputs))
+    return Answers(
+        vector_split(len(labels)),
+        outputs,
+        np.zeros(len(labels)),
+        scoring_of(target).scores(labels, outputs),
+    )
 
 
 def sizes(folder) -> dict[str, tuple[int, int]]:
@@ -117,7 +122,7 @@ def test_odd_names_are_drawn_for_every_kind_of_target(tmp_path, kind):
     labels = np.arange(len(ODD)) if kind == "class" else rows
 
     scores = scoring_of(target).scores(labels, rows)
-    draw_answers(Answers(split_of(labels), rows, scores), target, tmp_path)
+    draw_answers(Answers(split_of(labels), rows, np.zeros(len(rows)), scores), target, tmp_path)
 
     assert len(sizes(tmp_path)) == 1
 
@@ -168,7 +173,7 @@ def test_of_many_values_the_first_are_drawn(tmp_path):
     target = Target("value", tuple(map(str, range(500))))
     rows = np.random.default_rng(0).normal(size=(20, 500)).astype("float32")
 
-    draw_answers(Answers(split_of(rows), rows, {}), target, tmp_path)
+    draw_answers(Answers(split_of(rows), rows, np.zeros(len(rows)), {}), target, tmp_path)
 
     assert max(sizes(tmp_path)["values.png"]) < 6_000
 

@@ -4,12 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from tiny import TARGET, Vectors, tiny_task, vector_split
+from tiny import TARGET
 
-from kft.data import Splits, Target
+from kft.data import Target
 from kft.errors import DataError
-from kft.scoring import evaluate as evaluate_module
-from kft.scoring.evaluate import evaluate
 from kft.scoring.metrics import scoring_of
 
 
@@ -75,17 +73,6 @@ def test_an_example_of_many_classes_is_told_by_the_likeliest():
     assert (told["likeliest 2"], told["probability 2"]) == ("class 4000", "0.25")
     assert (told["likeliest 4"], told["probability 4"]) == ("class 0", "0")
     assert len(told) == 12
-
-
-def test_a_loss_over_many_outputs_is_that_over_all_at_once(monkeypatch):
-    found = vector_split(9)
-    splits = Splits(found, found, None, TARGET, Vectors())
-    task = tiny_task(splits)
-    at_once = evaluate(task, found, found, "test").scores["loss"]
-
-    monkeypatch.setattr(evaluate_module, "OUTPUTS_AT_ONCE", 3 * 4)
-
-    assert evaluate(task, found, found, "test").scores["loss"] == pytest.approx(at_once, rel=1e-6)
 
 
 def test_of_equals_the_first_in_label_order_is_among_the_five_likeliest():

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from tiny import Ramp, tiny_task, training, values
 
-from kft.cache.inference import outputs_of
 from kft.engine.callbacks.averages import (
     EpochAverage,
     MovingAverage,
@@ -20,7 +19,7 @@ from kft.heads.classifier import Classifier
 from kft.phase import Phase
 from kft.recipe.optimizer import Adam, Sgd
 from kft.recipe.unfreeze import UnfreezeAll, UnfreezeGradual, UnfreezeNone
-from kft.scoring.evaluate import mean_loss
+from kft.scoring.evaluate import evaluate
 
 
 class Witness(keras.callbacks.Callback):
@@ -194,8 +193,7 @@ def test_what_is_recorded_selected_and_left_is_the_average(settings):
         return values(task.head_model.trainable_variables)[0]
 
     def loss():
-        (outputs,) = outputs_of(task.model, splits.validation, "")
-        return mean_loss(task, splits.validation, outputs)
+        return evaluate(task, splits.validation, splits.validation, "").scores["loss"]
 
     look = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: raw.append(head()))
     how = training(task, splits, monitor="loss", callbacks=lambda: [look])
