@@ -11,6 +11,7 @@ from kft.settings.component import Component
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
     import tensorflow as tf
 
 
@@ -51,10 +52,17 @@ class Head(Component):
 
     @abstractmethod
     def loss(self, target: Target) -> keras.losses.Loss:
-        """Returns a fresh loss for `target`; labels are dense float32 ``(batch, k)``.
+        """Returns a fresh loss to score by; labels are dense float32 ``(batch, k)``.
 
         Its ``call`` gives ``(batch,)``, or of several labels ``(batch, k)``, as weights are.
         """
+
+    def training_loss(self, target: Target, labels: np.ndarray) -> keras.losses.Loss:
+        """Returns a fresh loss to train with, if it is another than that to score by.
+
+        `labels` are those of the training examples, as in a `Split`.
+        """
+        return self.loss(target)
 
     @abstractmethod
     def metrics(self) -> list[keras.metrics.Metric]:

@@ -85,8 +85,11 @@ def prepare(
 def stepping(parts: TrainValidation, phase: Phase, batch_size: int) -> TrainValidation:
     """Returns `parts` with models for as many devices as there are.
 
-    The one that trains works each batch off in parts, if `phase` accumulates.
+    The one that trains works each batch off in parts, if `phase` accumulates. The one that is
+    validated is never the same, since it has a loss of its own.
     """
+    import keras
+
     from kft.distribute.replicated import replicated
     from kft.engine.accumulate import in_parts
 
@@ -94,8 +97,9 @@ def stepping(parts: TrainValidation, phase: Phase, batch_size: int) -> TrainVali
         model = replicated(parts.train.model)
     else:
         model = in_parts(parts.train.model, -(-batch_size // replicas()))
-    scored = replicated(parts.validation.model)
     train, validation = parts.train, parts.validation
+    whole = validation.model
+    scored = replicated(keras.Model(whole.input, whole.output, name=whole.name))
     return replace(
         parts, train=replace(train, model=model), validation=replace(validation, model=scored)
     )
@@ -125,19 +129,26 @@ def compile_for(
     learning_rate = phase.optimizer.learning_rate * context.rate_factor
     rate = PhaseRate(learning_rate, phase.schedule, phase.epochs, steps)
     optimizer = optimizer_of(phase, task, parts.train.model, rate, context.pretrained)
-    # The whole model too, where it is not what is trained: callbacks may save or score it.
-    models = (parts.train.model, task.model, parts.validation.model)
-    for model in {id(model): model for model in models}.values():
-        model.compile(
-            optimizer=optimizer if model in models[:2] else "sgd",
-            loss=task.head.loss(task.target),
-            metrics=task.head.metrics(),
-            jit_compile=False,
-        )
-        build_metrics(model, len(task.target.names))
+    training_loss = task.head.training_loss(task.target, context.train_split.labels)
+    compile_with(parts.validation.model, task, "sgd", task.head.loss(task.target))
+    compile_with(parts.train.model, task, optimizer, training_loss)
+    if task.model is not parts.train.model:
+        # Callbacks may save or score it.
+        compile_with(task.model, task, optimizer, training_loss)
     # At once, since what goes back to an earlier state needs the slots that it had.
     parts.train.model.optimizer.build(parts.train.model.trainable_variables)
     return parts.train.model.optimizer
+
+
+def compile_with(
+    model: keras.Model,
+    task: Task,
+    optimizer: keras.optimizers.Optimizer | str,
+    loss: keras.losses.Loss,
+) -> None:
+    """Compiles a `model` of `task`, with the metrics of its head."""
+    model.compile(optimizer=optimizer, loss=loss, metrics=task.head.metrics(), jit_compile=False)
+    build_metrics(model, len(task.target.names))
 
 
 def build_metrics(model: keras.Model, outputs: int) -> None:

@@ -12,6 +12,7 @@ from kft.heads.layers import LayeredHead, best_first
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
     import tensorflow as tf
 
 
@@ -19,7 +20,8 @@ class Classifier(LayeredHead):
     """Optional hidden layers, dropout and a softmax; two classes are two probabilities.
 
     Attributes:
-        label_smoothing: Share of each label spread evenly over the classes (Szegedy et al. 2016).
+        label_smoothing: Share of each label spread evenly over the classes while training
+            (Szegedy et al. 2016).
     """
 
     predicts: ClassVar[TargetKind] = "class"
@@ -30,6 +32,11 @@ class Classifier(LayeredHead):
         return self.layered(features, target, "softmax")
 
     def loss(self, target: Target) -> keras.losses.Loss:
+        import keras
+
+        return keras.losses.CategoricalCrossentropy()
+
+    def training_loss(self, target: Target, labels: np.ndarray) -> keras.losses.Loss:
         import keras
 
         return keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)

@@ -13,6 +13,7 @@ from kft.scoring.metrics import THRESHOLD
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
     import tensorflow as tf
 
 
@@ -23,7 +24,8 @@ class Multilabel(LayeredHead):
     cross-entropy, the mean over the labels; the leading metric is the micro F1.
 
     Attributes:
-        label_smoothing: Share by which each label is moved towards a half, from 0 or from 1.
+        label_smoothing: Share by which each label is moved towards a half, from 0 or from 1, while
+            training.
     """
 
     predicts: ClassVar[TargetKind] = "multilabel"
@@ -34,10 +36,16 @@ class Multilabel(LayeredHead):
         return self.layered(features, target, "sigmoid")
 
     def loss(self, target: Target) -> keras.losses.Loss:
+        return self._cross_entropy(0.0)
+
+    def training_loss(self, target: Target, labels: np.ndarray) -> keras.losses.Loss:
+        return self._cross_entropy(self.label_smoothing)
+
+    def _cross_entropy(self, label_smoothing: float) -> keras.losses.Loss:
         import keras
 
         # No mean over the labels of an example, since each may have a weight of its own.
-        return keras.losses.BinaryCrossentropy(label_smoothing=self.label_smoothing, axis=())
+        return keras.losses.BinaryCrossentropy(label_smoothing=label_smoothing, axis=())
 
     def metrics(self) -> list[keras.metrics.Metric]:
         import keras

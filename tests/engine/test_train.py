@@ -7,6 +7,7 @@ from shown import shown_lines
 from tiny import (
     Ramp,
     Shaken,
+    Tags,
     Texts,
     TinyWords,
     Vectors,
@@ -26,8 +27,9 @@ from kft.engine.parts import part_of
 from kft.engine.train import train
 from kft.errors import ConfigError, TrainingError
 from kft.heads.classifier import Classifier
+from kft.heads.multilabel import Multilabel
 from kft.recipe.optimizer import Adam, AdamW, Lion, RmsProp, Sgd
-from kft.recipe.unfreeze import UnfreezeAll, UnfreezeMatch, UnfreezeTop
+from kft.recipe.unfreeze import UnfreezeAll, UnfreezeMatch, UnfreezeNone, UnfreezeTop
 from kft.task import assemble
 
 
@@ -246,6 +248,59 @@ def test_the_best_weights_of_all_phases_come_back(task, splits):
     assert how.best.record == head.best
     assert scores["accuracy"] == pytest.approx(head.best["val_accuracy"])
     assert scores["loss"] == pytest.approx(head.best["val_loss"], abs=1e-5)
+
+
+class Tenfold(keras.losses.Loss):
+    """Ten times the cross-entropy."""
+
+    def call(self, y_true, y_pred):
+        return 10 * keras.losses.categorical_crossentropy(y_true, y_pred)
+
+
+class Louder(Classifier):
+    """Trains with ten times the loss that it is scored by."""
+
+    def training_loss(self, target, labels):
+        assert np.bincount(labels).tolist() == [8, 7, 7]
+        return Tenfold()
+
+
+@pytest.mark.parametrize("unfreeze", [UnfreezeNone(), UnfreezeAll()], ids=["kept", "whole"])
+@pytest.mark.parametrize("accumulate_steps", [1, 2])
+def test_a_head_may_train_with_another_loss_than_it_is_scored_by(
+    splits, unfreeze, accumulate_steps
+):
+    settings = {"unfreeze": unfreeze, "accumulate_steps": accumulate_steps, "epochs": 1}
+    still = phase(optimizer=Sgd(learning_rate=1e-9), **settings)
+    found = [
+        train(training(tiny_task(splits, head), splits), [still])[0].best
+        for head in (Classifier(dropout=0.0), Louder(dropout=0.0))
+    ]
+
+    plain, louder = found
+    assert louder["val_loss"] == pytest.approx(plain["val_loss"], rel=1e-5)
+    assert louder["loss"] == pytest.approx(10 * plain["loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"), [(Ramp, Classifier), (Tags, Multilabel)], ids=["classifier", "multilabel"]
+)
+def test_labels_are_smoothed_in_training_alone(source, kind):
+    splits = source().load(0)
+    still = phase(epochs=1, optimizer=Sgd(learning_rate=1e-9))
+
+    plain, smooth = (
+        train(
+            training(
+                tiny_task(splits, kind(dropout=0.0, label_smoothing=share)), splits, monitor="loss"
+            ),
+            [still],
+        )[0].best
+        for share in (0.0, 0.2)
+    )
+
+    assert smooth["val_loss"] == pytest.approx(plain["val_loss"], rel=1e-5)
+    assert abs(smooth["loss"] - plain["loss"]) > 0.01
 
 
 def test_a_loss_that_is_no_number_stops_at_its_step_and_keeps_the_best(task, splits):

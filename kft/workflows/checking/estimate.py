@@ -111,7 +111,7 @@ def estimate(
     once = 0
     if ready.parts.features_kept:
         once += splits.train.size * len(set(train.views))
-    if validation.model is not context.task.model:
+    if validation.split is not context.splits.validation:  # but the features of it
         once += splits.validation.size
     steps = steps_per_epoch(splits.train, ready.order.batch_size)
     trials = steps_per_epoch(splits.validation, ready.batch_size)
