@@ -22,11 +22,19 @@ class Classifier(LayeredHead):
     Attributes:
         label_smoothing: Share of each label spread evenly over the classes while training
             (Szegedy et al. 2016).
+        focal_gamma: Power of the probability of an error by which an example counts while training:
+            the higher, the less do examples count that are right already (Lin et al. 2017, who
+            take 2); 0 lets all count alike.
+        logit_adjustment: Power of the share of each class in the training examples by which its
+            probability is multiplied while training, so that rare classes are predicted as if all
+            were equally frequent (Menon et al. 2021, who take 1); 0 does not.
     """
 
     predicts: ClassVar[TargetKind] = "class"
 
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    focal_gamma: Annotated[float, Field(ge=0, le=10)] = 0.0
+    logit_adjustment: Annotated[float, Field(ge=0, le=4)] = 0.0
 
     def outputs(self, features: keras.KerasTensor, target: Target) -> keras.KerasTensor:
         return self.layered(features, target, "softmax")
@@ -38,8 +46,16 @@ class Classifier(LayeredHead):
 
     def training_loss(self, target: Target, labels: np.ndarray) -> keras.losses.Loss:
         import keras
+        import numpy as np
 
-        return keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
+        from kft.heads.cross_entropy import TrainingCrossEntropy
+
+        if not self.focal_gamma and not self.logit_adjustment:
+            return keras.losses.CategoricalCrossentropy(label_smoothing=self.label_smoothing)
+        counts = np.bincount(labels, minlength=len(target.names))
+        shares = np.maximum(counts, 1) / len(labels)
+        factors = shares**self.logit_adjustment
+        return TrainingCrossEntropy(self.label_smoothing, self.focal_gamma, factors)
 
     def metrics(self) -> list[keras.metrics.Metric]:
         import keras
