@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from kft.image.chance import fold, signed, uniform
-from kft.image.warp import matrices, rotations, warp, width_and_height
+from kft.image.warp import cut_out, matrices, rotations, warp, width_and_height
 from kft.settings.component import Component
 
 if TYPE_CHECKING:
@@ -35,7 +35,13 @@ class Augmentation(Component):
 
 
 class Geometry(Augmentation):
-    """Moves pixels. Those of one list are joined, so that a picture is resampled once."""
+    """Moves pixels. Those of one list are joined, so that a picture is resampled once.
+
+    Attributes:
+        only_cuts: Whether all that is seen is an upright part of the picture, perhaps mirrored.
+    """
+
+    only_cuts: ClassVar[bool] = False
 
     @abstractmethod
     def transforms(self, seeds: tf.Tensor, sides: tf.Tensor) -> tf.Tensor:
@@ -46,7 +52,7 @@ class Geometry(Augmentation):
         """
 
     def apply(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-        return warp(images, self.transforms(seeds, width_and_height(images)))
+        return augmented([self], images, seeds)
 
 
 class Flip(Geometry):
@@ -56,6 +62,8 @@ class Flip(Geometry):
         horizontal: Whether left and right change places.
         vertical: Whether top and bottom do.
     """
+
+    only_cuts: ClassVar[bool] = True
 
     horizontal: bool = True
     vertical: bool = False
@@ -106,6 +114,8 @@ class RandomCrop(Geometry):
         area: The smallest share of the area that may be left; the largest is 1.
         aspect: How much wider or narrower the part may be than the picture; 1 keeps the aspect.
     """
+
+    only_cuts: ClassVar[bool] = True
 
     area: Annotated[float, Field(gt=0, le=1)] = 0.5
     aspect: Annotated[float, Field(ge=1, le=10)] = 4 / 3
@@ -161,8 +171,9 @@ def augmented(
         joined, *later = [each.transforms(own, sides) for each, own in moves]
         for transforms in later:
             joined = joined @ transforms
+        resample = cut_out if all(each.only_cuts for each, _ in moves) else warp
         # Without a shape that is known, `tf.map_fn` cannot vary a batch of no images.
-        images = tf.ensure_shape(warp(images, joined), images.shape)
+        images = tf.ensure_shape(resample(images, joined), images.shape)
     for each, own in numbered:
         if not isinstance(each, Geometry):
             images = each.apply(images, own)

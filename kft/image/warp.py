@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import tensorflow as tf
 
+# More than float32 rounds off a place from 0, one edge of a picture, to 1, the other.
+ROUNDING = 1e-6
+
 
 def rotations(radians: tf.Tensor) -> tf.Tensor:
     """Returns the transforms that turn pictures by `radians` ``(batch,)``, anticlockwise."""
@@ -52,4 +55,29 @@ def warp(images: tf.Tensor, transforms: tf.Tensor) -> tf.Tensor:
         fill_value=0.0,
         interpolation="BILINEAR",
         fill_mode="REFLECT",
+    )
+
+
+def cut_out(images: tf.Tensor, transforms: tf.Tensor) -> tf.Tensor:
+    """As `warp`, where all that is seen is an upright part of the picture, perhaps mirrored.
+
+    It takes a third of the time. What lies less than a pixel outside is the edge of the picture.
+    """
+    import tensorflow as tf
+
+    last = width_and_height(images) - 1
+    scales, shifts = tf.linalg.diag_part(transforms)[:, :2], transforms[:, :2, 2]
+    # What were rounded to a place beyond the edge would be black. A whole picture is exact.
+    margins = tf.where(tf.abs(scales) < 1, ROUNDING, 0.0)
+    corners = [
+        tf.clip_by_value(
+            (last / 2 * (1 + side * scales) + shifts) / tf.maximum(last, 1), margins, 1 - margins
+        )
+        for side in (-1, 1)
+    ]
+    return tf.image.crop_and_resize(
+        images,
+        boxes=tf.concat([corner[:, ::-1] for corner in corners], axis=1),
+        box_indices=tf.range(tf.shape(images)[0]),
+        crop_size=tf.shape(images)[1:3],
     )

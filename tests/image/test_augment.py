@@ -19,7 +19,7 @@ from kft.image.augment import (
 )
 from kft.image.chance import fold, uniform
 from kft.image.rand_augment import OPERATIONS, RandAugment, autocontrast, equalize
-from kft.image.warp import matrices, rotations, warp
+from kft.image.warp import cut_out, matrices, rotations, warp, width_and_height
 from kft.settings.catalog import CATALOG
 
 EVERY_KIND = [
@@ -204,6 +204,30 @@ def test_random_crop_stays_inside_and_keeps_its_area_and_aspect():
     assert 1.8 < (width / height).max() <= 2 + 1e-4
     assert 0.4 - 1e-4 <= (width * height).min() < 0.45
     assert (width * height).max() > 0.9
+
+
+@pytest.mark.parametrize("sides", [(24, 24), (17, 30), (1, 9)])
+def test_a_mirrored_crop_is_cut_out_as_it_would_be_warped(sides):
+    images = noise(200, *sides)
+    widths, crop = width_and_height(images), RandomCrop(area=0.3)
+    mirrored = Flip().transforms(seeds(200), widths) @ crop.transforms(seeds(200, 1), widths)
+
+    found, expected = cut_out(images, mirrored), warp(images, mirrored)
+
+    # But where it would reach half a pixel beyond the edge.
+    is_same = np.abs(found - expected).max(axis=(1, 2, 3)) < 0.1
+    assert is_same.mean() > 0.7
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_crops_up_to_an_edge_have_none_that_is_black(side):
+    images = tf.fill([1000, 1, 100, 3], 255.0)
+    shares = tf.linspace(0.1, 1.0, 1000)
+    at_the_edge = matrices(shares, [[shares, 0, side * (1 - shares) * 99 / 2], [0, 1, 0]])
+
+    found = cut_out(images, at_the_edge).numpy()
+
+    assert found.min() == 255
 
 
 def test_brightness_adds_the_same_everywhere():
