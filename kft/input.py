@@ -9,8 +9,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+from kft.augmentation import Augmentation
 from kft.errors import ConfigError
 from kft.settings.component import Component
 
@@ -72,6 +73,8 @@ class Input(Component):
         unused_by_decode: The settings that `decode` does not depend on, such as an augmentation.
         decode_version: To be raised when `decode` gives other examples of the same files, so that
             those that lie on disk are made again.
+        standard_augmentations: What suits nearly all examples, for a phase that is to augment
+            where the input does not.
 
     Example:
         >>> import tensorflow as tf
@@ -111,6 +114,7 @@ class Input(Component):
     file_endings: ClassVar[tuple[str, ...]] = ()
     unused_by_decode: ClassVar[tuple[str, ...]] = ()
     decode_version: ClassVar[int] = 1
+    standard_augmentations: ClassVar[tuple[Augmentation, ...]] = ()
 
     @classmethod
     def counted(cls, number: int, of: str = "") -> str:
@@ -154,6 +158,18 @@ class Input(Component):
         depends on its own seed alone, not on its place in the batch. Python conditions on tensors
         need a `tf.function` around them.
         """
+
+    def with_augmentations(self, augmentations: tuple[Augmentation, ...]) -> Self:
+        """The same input, whose `augment` applies `augmentations` and nothing else.
+
+        Raises:
+            ConfigError: This input takes none, as here unless a kind says otherwise.
+        """
+        raise ConfigError(
+            where="augment",
+            problem=f"the input {self.kind!r} takes no augmentations from a phase",
+            fix="Remove it, or set it to false",
+        )
 
     def regions(self, shares: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         """The part of an example that CutMix takes from another: a region at random.

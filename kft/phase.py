@@ -2,23 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import (
+    Discriminator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
+    Tag,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
+from kft.augmentation import Augmentation
 from kft.recipe.optimizer import Adam, Optimizer, Sgd
 from kft.recipe.schedule import Constant, Cosine, Schedule
 from kft.recipe.unfreeze import Unfreeze, UnfreezeAll, UnfreezeNone
 from kft.settings.bounds import BatchSize, Epochs
 from kft.settings.component import Pattern, Settings
+
+
+def kind_of_augment(value: Any) -> str | None:
+    """Which of the two forms of `Phase.augment` a `value` has, for pydantic; None if neither."""
+    if isinstance(value, bool):
+        return "[switch]"
+    return "[list]" if isinstance(value, list | tuple) else None
+
+
+# Told apart by hand, since pydantic reports a fault in a list as one of a bool, too.
+Augment = Annotated[
+    Annotated[bool, Tag("[switch]")] | Annotated[tuple[Augmentation, ...], Tag("[list]")],
+    Discriminator(
+        kind_of_augment,
+        custom_error_type="augment",
+        custom_error_message="should be true, false or a list of augmentations",
+    ),
+]
 
 
 class EarlyStopping(Settings):
@@ -60,6 +81,10 @@ class Phase(Settings):
         swa_epochs: Over so many epochs at the end, what is validated, selected and exported is the
             mean of the weights at their ends (Izmailov et al. 2018). Wants a rate that does not
             fall to nothing.
+        augment: How training examples are varied in this phase: as ``data.input`` says (null), not
+            at all (false), as ``data.input`` says or, where it says nothing, as is standard for
+            such examples (true), or by augmentations of its own. Features of frozen layers are
+            computed once for all epochs where nothing is varied.
         mixup: Alpha of the Beta distribution by which each training example is mixed with another
             (Zhang et al. 2018), such as 0.2; 0 does not.
         cutmix: Alpha of the Beta distribution of the region that is cut out of another example and
@@ -91,6 +116,7 @@ class Phase(Settings):
     l2_sp: NonNegativeFloat = 0.0
     ema: Annotated[float | None, Field(gt=0, lt=1)] = None
     swa_epochs: NonNegativeInt = 0
+    augment: Augment | None = None
     mixup: NonNegativeFloat = 0.0
     cutmix: NonNegativeFloat = 0.0
     mix_off_epochs: NonNegativeInt = 0

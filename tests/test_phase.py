@@ -29,6 +29,22 @@ def test_a_phase_survives_being_written_and_read():
     assert again.unfreeze == UnfreezeTop(fraction=0.25)
 
 
+@pytest.mark.parametrize("augment", [None, True, False, [], [{"kind": "flip"}, {"kind": "mild"}]])
+def test_the_augment_of_a_phase_survives_being_written_and_read(augment):
+    phase = Phase.model_validate(TUNE | {"augment": augment})
+
+    again = Phase.model_validate_json(phase.model_dump_json(serialize_as_any=True))
+
+    assert again == phase
+
+
+def test_a_fault_in_the_augment_of_a_phase_is_told_once():
+    with pytest.raises(ValidationError) as error:
+        Phase.model_validate(TUNE | {"augment": [{"kind": "rotate", "degrees": 500}]})
+
+    assert [fault["loc"][-2:] for fault in error.value.errors()] == [(0, "degrees")]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -49,6 +65,9 @@ def test_a_phase_survives_being_written_and_read():
         ({"ema": 1.0}, "less than 1"),
         ({"ema": 0.9, "swa_epochs": 2}, "both average the weights. Keep one"),
         ({"swa_epochs": 4}, "'swa_epochs' is 4, more than the 3 epochs there are"),
+        ({"augment": "mild"}, "should be true, false or a list of augmentations"),
+        ({"augment": 1}, "should be true, false or a list of augmentations"),
+        ({"augment": [{"kind": "flipp"}]}, "no augmentation kind 'flipp'. Did you mean 'flip'?"),
         ({"mixup": 0.2, "mix_off_epochs": 3}, "leaves none of the 3 epochs to mix in"),
     ],
 )

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from kft.augmentation import Augmentation
 from kft.backbone import Backbone, BackboneSource, layer_stages
 from kft.cache.feature_cache import FeatureCache
 from kft.cache.place import CachePolicy
@@ -64,6 +65,35 @@ class Shaken(Vectors):
             fn_output_signature=tf.float32,
         )
         return inputs + self.strength * noise
+
+
+class Noise(Augmentation):
+    """Adds normal noise to vectors, each by its own seeds."""
+
+    strength: float = 1.0
+
+    def apply(self, inputs, seeds):
+        return Shaken(strength=self.strength).augment(inputs, seeds)
+
+
+class Varied(Vectors):
+    """Vectors that a list of augmentations varies, such as that of a phase."""
+
+    standard_augmentations = (Noise(strength=0.1),)
+
+    augmentations: tuple[Augmentation, ...] = ()
+
+    @property
+    def is_augmented(self):
+        return bool(self.augmentations)
+
+    def augment(self, inputs, seeds):
+        for each in self.augmentations:
+            inputs = each.apply(inputs, seeds)
+        return inputs
+
+    def with_augmentations(self, augmentations):
+        return Varied(augmentations=augmentations)
 
 
 class Words(Input):

@@ -41,22 +41,22 @@ class Views:
     order: tuple[int, ...] = (0,)
 
 
-def views_of(input: Input, seed: int, count: int, epochs: range) -> Views | None:
+def views_of(augmenting: Input | None, seed: int, count: int, epochs: range) -> Views | None:
     """The views that `epochs` need, if `count` of them take turns.
 
     View ``v`` is what epoch ``v`` sees without a cache, so as many views as epochs change
-    nothing. Examples that are not augmented have one; of others, a `count` of 0 gives None.
+    nothing. Examples that no input is `augmenting` have one; of others, a `count` of 0 gives None.
     """
-    if not input.is_augmented:
+    if augmenting is None:
         return Views()
     if not count:
         return None
     needed = sorted({epoch % count for epoch in epochs})
     order = tuple(needed.index(view) if view in needed else 0 for view in range(count))
-    settings = to_jsonable_python(input, by_alias=True, serialize_as_any=True)
+    settings = to_jsonable_python(augmenting, by_alias=True, serialize_as_any=True)
     # Of assets their content, since each run reads a copy of its own.
-    settings |= digests_of(input.assets())
-    return Views(tuple(view_of(input, settings, seed, epoch) for epoch in needed), order)
+    settings |= digests_of(augmenting.assets())
+    return Views(tuple(view_of(augmenting, settings, seed, epoch) for epoch in needed), order)
 
 
 def view_of(input: Input, settings: Any, seed: int, epoch: int) -> View:

@@ -16,6 +16,7 @@ from kft.engine.cut import Cut, cut
 from kft.engine.segments import Segment
 from kft.input import Input
 from kft.phase import Phase
+from kft.pipeline.augment import augmenting_input
 from kft.pipeline.mix import Mix, mix_of
 from kft.task import Task
 
@@ -70,17 +71,23 @@ class SegmentEpochs:
 
     Attributes:
         epochs: Their numbers, counted from 0 over the run.
+        augmenting: The input whose `augment` varies training examples, or None.
         mix: How training examples are mixed with one another, or None.
     """
 
     epochs: range
+    augmenting: Input | None = None
     mix: Mix | None = None
 
 
 def segment_epochs(phase: Phase, segment: Segment, input: Input, first_epoch: int) -> SegmentEpochs:
     """The epochs of `segment`, in a `phase` that begins with epoch `first_epoch` of the run."""
     first = first_epoch + segment.first
-    return SegmentEpochs(range(first, first + segment.epochs), mix_of(phase, input, first_epoch))
+    return SegmentEpochs(
+        epochs=range(first, first + segment.epochs),
+        augmenting=augmenting_input(phase, input),
+        mix=mix_of(phase, input, first_epoch),
+    )
 
 
 def train_validation_of(context: TrainingContext, epochs_ahead: SegmentEpochs) -> TrainValidation:
@@ -91,7 +98,7 @@ def train_validation_of(context: TrainingContext, epochs_ahead: SegmentEpochs) -
     over the views that are to be cached. What cannot be cached is computed in each epoch.
     """
     task, feature_cache = context.task, context.feature_cache
-    augment = task.input.augment if task.input.is_augmented else None
+    augment = epochs_ahead.augmenting.augment if epochs_ahead.augmenting else None
     train = ModelOnSplit(task.model, context.train_split, augment, mix=epochs_ahead.mix)
     found = cut(task.backbone.model)
     if found is None:
@@ -99,7 +106,7 @@ def train_validation_of(context: TrainingContext, epochs_ahead: SegmentEpochs) -
     rest = rest_of(task, found)
     asked = FeatureRequest(found.prefix, context.splits.validation, "validation")
     validation = on_features(task, asked, rest, feature_cache)
-    wanted = training_features(task, context.train_split, found, feature_cache, epochs_ahead)
+    wanted = training_features(context.train_split, found, feature_cache, epochs_ahead)
     if isinstance(wanted, str):
         return TrainValidation(train, validation, wanted)
     cached = feature_cache.get(wanted)
@@ -120,7 +127,7 @@ def planned_features(
     found = cut(task.backbone.model)
     if found is None:
         return UNCUT
-    wanted = training_features(task, train, found, feature_cache, epochs_ahead)
+    wanted = training_features(train, found, feature_cache, epochs_ahead)
     if isinstance(wanted, str):
         return wanted
     place = feature_cache.place(wanted, digest_layers(found.prefix) is not None)
@@ -128,13 +135,16 @@ def planned_features(
 
 
 def training_features(
-    task: Task, train: Split, found: Cut, feature_cache: FeatureCache, epochs_ahead: SegmentEpochs
+    train: Split, found: Cut, feature_cache: FeatureCache, epochs_ahead: SegmentEpochs
 ) -> FeatureRequest | str:
     """The features of training that can be cached, or why none can, for people."""
     if epochs_ahead.mix:
         return reason_not_cached(MIXED, feature_cache)
     views = views_of(
-        task.input, feature_cache.seed, feature_cache.cache_policy.views, epochs_ahead.epochs
+        epochs_ahead.augmenting,
+        feature_cache.seed,
+        feature_cache.cache_policy.views,
+        epochs_ahead.epochs,
     )
     if views is None:
         return reason_not_cached(AUGMENTED, feature_cache)

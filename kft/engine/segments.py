@@ -11,6 +11,7 @@ from kft.backbone import Stage
 from kft.engine.step import stage_factors
 from kft.errors import ConfigError
 from kft.phase import Phase
+from kft.pipeline.augment import augmenting_input
 from kft.pipeline.mix import refuse_mix
 from kft.task import Task
 
@@ -39,6 +40,7 @@ def segments_of(task: Task, phase: Phase, number: int) -> tuple[Segment, ...]:
     with inside(f"phases[{number}]"):
         stage_factors(phase, task.backbone)
         refuse_mix(phase, task.input)
+        augmenting_input(phase, task.input)  # only to know that there is one
     with inside(f"phases[{number}].unfreeze"):
         by_epoch = phase.unfreeze.by_epoch(task.backbone, phase.epochs)
     names = [[stage.name for stage in stages] for stages in by_epoch]

@@ -1,4 +1,7 @@
-"""Random variants of pictures, each a pure function of its own seed."""
+"""Random variants of pictures, each a pure function of its own seed.
+
+Pictures are float32 ``(batch, height, width, 3)``, 0 to 255. Of seeds, see `kft.image.chance`.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from kft.augmentation import Augmentation
 from kft.image.chance import fold, signed, uniform
 from kft.image.warp import cut_out, matrices, rotations, warp, width_and_height
-from kft.settings.component import Component
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -19,19 +22,8 @@ if TYPE_CHECKING:
 Share = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 
-
-class Augmentation(Component):
-    """Makes random variants of pictures."""
-
-    role: ClassVar[str] = "augmentation"
-
-    @abstractmethod
-    def apply(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-        """Returns a variant of each of `images`, float32 ``(batch, height, width, 3)``, 0 to 255.
-
-        `seeds` is int64 ``(batch, 2)``; a variant depends on its own seed alone. See
-        `kft.image.chance`. Python conditions on tensors need a `tf.function` around them.
-        """
+# Keeps the seeds of the parts of an augmentation apart from those of the next in its list.
+BEYOND_A_LIST = 1_000_000
 
 
 class Geometry(Augmentation):
@@ -51,8 +43,8 @@ class Geometry(Augmentation):
         down. `sides` is the float32 ``(width, height)`` of the pictures.
         """
 
-    def apply(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
-        return augmented([self], images, seeds)
+    def apply(self, inputs: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        return augmented([self], inputs, seeds)
 
 
 class Flip(Geometry):
@@ -137,11 +129,11 @@ class Brightness(Augmentation):
 
     factor: Share = 0.2
 
-    def apply(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+    def apply(self, inputs: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf
 
         added = signed(uniform(seeds, 1))[:, :, tf.newaxis, tf.newaxis] * 255 * self.factor
-        return tf.clip_by_value(images + added, 0, 255)
+        return tf.clip_by_value(inputs + added, 0, 255)
 
 
 class Contrast(Augmentation):
@@ -149,13 +141,24 @@ class Contrast(Augmentation):
 
     factor: Share = 0.2
 
-    def apply(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+    def apply(self, inputs: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf
 
         scale = 1 + signed(uniform(seeds, 1))[:, :, tf.newaxis, tf.newaxis] * self.factor
         # Rounded, since a sum's last bits depend on how a batch is spread over threads.
-        mean = tf.round(tf.reduce_mean(images, axis=[1, 2], keepdims=True))
-        return tf.clip_by_value(images * scale + mean * (1 - scale), 0, 255)
+        mean = tf.round(tf.reduce_mean(inputs, axis=[1, 2], keepdims=True))
+        return tf.clip_by_value(inputs * scale + mean * (1 - scale), 0, 255)
+
+
+class Mild(Augmentation):
+    """Varies as nearly every photo may: a random crop of 70 % or more, brightness and contrast.
+
+    Nothing is mirrored or turned, so that letters, digits and signs stay what they are.
+    """
+
+    def apply(self, inputs: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+        parts = (RandomCrop(area=0.7), Brightness(factor=0.1), Contrast(factor=0.1))
+        return augmented(parts, inputs, fold(seeds, BEYOND_A_LIST))
 
 
 def augmented(

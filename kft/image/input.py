@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import ConfigDict, Field
 
+from kft.augmentation import Augmentation
 from kft.errors import DataError
 from kft.image import looks
-from kft.image.augment import Augmentation, augmented
+from kft.image.augment import Mild, augmented
 from kft.image.decode import decode_to_scale
 from kft.image.rectangles import rectangles
 from kft.image.resize import Resize, resize_images, scaled_sides
@@ -47,6 +48,7 @@ class ImageInput(Input):
     )
     unused_by_decode: ClassVar[tuple[str, ...]] = ("augmentations",)
     decode_version: ClassVar[int] = 2
+    standard_augmentations: ClassVar[tuple[Augmentation, ...]] = (Mild(),)
 
     size: tuple[Side, Side] = (224, 224)
     resize: Resize = "crop"
@@ -99,6 +101,9 @@ class ImageInput(Input):
         varied = tf.saturate_cast(tf.round(varied), tf.uint8)
         return tf.ensure_shape(varied, inputs.shape)
 
+    def with_augmentations(self, augmentations: tuple[Augmentation, ...]) -> Self:
+        return self.model_copy(update={"augmentations": augmentations})
+
     def regions(self, shares: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         """Returns rectangles of the aspect of the picture, cut off where they stand out of it."""
         return rectangles(self.size, shares, seeds)
@@ -116,8 +121,8 @@ class ImageInput(Input):
             "backbone": "its ImageNet weights come with kft, so nothing is downloaded; `kft "
             "backbones` lists stronger ones",
             "data.input.augment": "left out, so that the frozen backbone runs over the data only "
-            "once. If validation falls far behind training, add "
-            '{"kind": "flip"} and {"kind": "zoom"}',
+            "once. If validation falls far behind training, set augment to true in the phase that "
+            "trains the backbone",
         }
         return Suggestion({"data.input.size": [size, size]}, reasons)
 

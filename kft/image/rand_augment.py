@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from kft.image.augment import Augmentation
+from kft.augmentation import Augmentation
 from kft.image.chance import uniform
 from kft.image.warp import matrices, rotations, warp, width_and_height
 from kft.settings.bounds import Operations
@@ -32,11 +32,11 @@ class RandAugment(Augmentation):
     operations: Operations = 2
     magnitude: Annotated[float, Field(ge=0, le=1)] = 0.3
 
-    def apply(self, images: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
+    def apply(self, inputs: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf
 
         draws = tf.reshape(uniform(seeds, 2 * self.operations), [-1, self.operations, 2])
-        return tf.map_fn(self._vary, (images, draws), fn_output_signature=images.dtype)
+        return tf.map_fn(self._vary, (inputs, draws), fn_output_signature=inputs.dtype)
 
     def _vary(self, image_and_draws: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         """Returns one image after `operations` picked by draws of ``(operations, 2)``."""

@@ -21,6 +21,7 @@ CATALOG: dict[str, dict[str, str]] = {
         "random_crop": "kft.image.augment:RandomCrop",
         "brightness": "kft.image.augment:Brightness",
         "contrast": "kft.image.augment:Contrast",
+        "mild": "kft.image.augment:Mild",
         "rand_augment": "kft.image.rand_augment:RandAugment",
     },
     "backbone": {

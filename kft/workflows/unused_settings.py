@@ -8,7 +8,9 @@ from collections.abc import Collection, Iterator, Sequence
 from kft.backbone import Backbone, batch_norm_variables
 from kft.config.run_config import RunConfig
 from kft.engine.step import HEAD
+from kft.input import Input
 from kft.phase import Phase
+from kft.pipeline.augment import augmenting_input
 from kft.recipe.schedule import Plateau
 
 
@@ -18,6 +20,7 @@ def unused_settings(
     """Yields which settings change nothing where each phase trains the stages `trained`."""
     for phase, stages in zip(config.phases, trained, strict=True):
         yield from idle_in_phase(phase, stages)
+    yield from idle_augmentation(config.data.input, config.phases)
     yield from idle_caches(config)
     policy = backbone.batch_norm
     if policy != "frozen" and not batch_norm_variables(backbone.model):
@@ -56,12 +59,19 @@ def idle_patience(phase: Phase) -> Iterator[str]:
             )
 
 
+def idle_augmentation(input: Input, phases: Sequence[Phase]) -> Iterator[str]:
+    """Yields whether what augments the examples of `input` changes nothing in `phases`."""
+    if input.is_augmented and all(augmenting_input(phase, input) is not input for phase in phases):
+        yield "each phase has an augment of its own, so that of data.input changes nothing"
+
+
 def idle_caches(config: RunConfig) -> Iterator[str]:
     """Yields which settings that begin with ``cache`` change nothing."""
-    if config.cache_views and not config.data.input.is_augmented:
+    augmented = [phase for phase in config.phases if augmenting_input(phase, config.data.input)]
+    if config.cache_views and not augmented:
         yield "the examples are not augmented, so cache_views changes nothing"
-    elif config.cache_views and all(phase.mixes for phase in config.phases):
-        yield "every phase mixes its examples, so cache_views changes nothing"
+    elif config.cache_views and all(phase.mixes for phase in augmented):
+        yield "every phase that augments also mixes its examples, so cache_views changes nothing"
     elif config.cache_views and config.cache == "off":
         yield "cache is off, so cache_views changes nothing"
     if config.cache_dtype == "float16" and config.cache == "off":

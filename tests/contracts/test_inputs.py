@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
-from tiny import Bytes, Flags, Shaken, Vectors, Words
+from tiny import Bytes, Flags, Shaken, Varied, Vectors, Words
 
 from kft.errors import ConfigError, DataError
 from kft.image.input import ImageInput
@@ -28,6 +28,7 @@ class Case:
         unfit: Arrays that are no examples; empty if all are.
         has_regions: Whether CutMix can cut something out.
         has_fingerprints: Whether it tells which examples are alike.
+        takes_augmentations: Whether a phase may say how its examples are varied.
     """
 
     input: Input
@@ -37,6 +38,7 @@ class Case:
     unfit: tuple = ()
     has_regions: bool = False
     has_fingerprints: bool = False
+    takes_augmentations: bool = False
 
 
 def pixels(height, width, channels=3):
@@ -63,6 +65,7 @@ INPUTS = {
         unfit=(np.zeros((9, 7), "float32"), np.zeros((9, 7, 5), "uint8")),
         has_regions=True,
         has_fingerprints=True,
+        takes_augmentations=True,
     ),
     "tensors": Case(
         Tensors(shape=(8,)), NUMBERS, arrays=(np.arange(8),), unfit=(np.zeros(9), b"eight")
@@ -70,6 +73,7 @@ INPUTS = {
     "tensors of one text each": Case(Tensors(shape=(), dtype="string"), [b"a", b"", b"\xff\0"]),
     "tiny:Vectors": Case(Vectors(), NUMBERS, damaged=(BROKEN,)),
     "tiny:Shaken": Case(Shaken(), NUMBERS, damaged=(BROKEN,)),
+    "tiny:Varied": Case(Varied(), NUMBERS, damaged=(BROKEN,), takes_augmentations=True),
     "tiny:Words": Case(Words(), [b"low", b"middle", "höher".encode()]),
     "tiny:Flags": Case(Flags(), [each > 0 for each in NUMBERS]),
     "tiny:Bytes": Case(Bytes(), [b"abcd", b"\0\0\0\0", b"efgh"], damaged=(b"abc",)),
@@ -83,6 +87,8 @@ def each(cases):
 EACH = each(INPUTS)
 DAMAGED = each({name: case for name, case in INPUTS.items() if case.damaged})
 UNFIT = each({name: case for name, case in INPUTS.items() if case.unfit})
+TAKES = each({name: case for name, case in INPUTS.items() if case.takes_augmentations})
+REFUSES = each({name: case for name, case in INPUTS.items() if not case.takes_augmentations})
 CUT = each({name: case for name, case in INPUTS.items() if case.has_regions})
 WHOLE = each({name: case for name, case in INPUTS.items() if not case.has_regions})
 
@@ -262,6 +268,28 @@ def test_every_signature_gives_batches_of_examples(case):
         assert signature.spec.shape[0] is None
         assert given.shape.as_list() == [None, *case.input.spec.shape]
         assert given.dtype == case.input.spec.dtype
+
+
+@TAKES
+def test_the_augmentations_of_a_phase_take_the_place_of_its_own_and_nothing_else_changes(case):
+    standard = case.input.with_augmentations(case.input.standard_augmentations)
+    none = case.input.with_augmentations(())
+
+    varied = standard.augment(*batch_of(case)).numpy()
+
+    assert (standard.is_augmented, none.is_augmented) == (True, False)
+    assert not np.array_equal(varied, decoded(case))
+    assert_same(none.augment(*batch_of(case)), decoded(case))
+    for other in (standard, none):
+        assert other.spec == case.input.spec
+        assert_same(other.decode(tf.constant(case.raw[0])), decoded(case)[0])
+
+
+@REFUSES
+def test_an_input_that_takes_no_augmentations_says_so(case):
+    assert case.input.standard_augmentations == ()
+    with pytest.raises(ConfigError, match=r"augment: the input .* takes no augmentations from a"):
+        case.input.with_augmentations(())
 
 
 @CUT

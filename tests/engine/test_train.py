@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 from shown import shown_lines
 from tiny import (
+    Noise,
     Ramp,
     Shaken,
     Tags,
     Texts,
     TinyWords,
+    Varied,
     Vectors,
     assert_same_weights,
     phase,
@@ -194,6 +196,31 @@ def test_as_many_views_as_epochs_give_the_weights_that_fresh_augmentation_gives(
     assert kept.features == "computed once for each of 3 views of an example: 1.6 kB in memory"
     for a, b in zip(fresh_weights, kept_weights, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+@pytest.mark.parametrize("views", [0, 2])
+def test_a_phase_augments_alone_after_one_on_exact_features(views):
+    noise = (Noise(strength=0.5),)
+    trained = []
+    for input, head, tune in [
+        (Varied(), None, noise),
+        (Varied(augmentations=noise), False, None),
+        (Varied(), None, None),
+    ]:
+        splits = Ramp(input=input).load(0)
+        task = tiny_task(splits)
+        phases = [
+            phase("head", augment=head),
+            phase("tune", augment=tune, unfreeze=UnfreezeTop(stages=1)),
+        ]
+        results = train(training(task, splits, cache_policy=CachePolicy("memory", views)), phases)
+        trained.append((results, values(task.model.variables)))
+
+    ((head, tune), weights), (_, again), ((without, kept), others) = trained
+    assert [each["loss"] for each in head.epochs] == [each["loss"] for each in without.epochs]
+    assert (head.features_kept, tune.features_kept, kept.features_kept) == (True, views > 0, True)
+    assert all(np.array_equal(a, b) for a, b in zip(weights, again, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(weights, others, strict=True))
 
 
 def test_a_phase_computes_no_features_that_the_one_before_had(task, splits):

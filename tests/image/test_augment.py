@@ -6,11 +6,12 @@ import pytest
 import tensorflow as tf
 from pydantic import ValidationError
 
+from kft.augmentation import Augmentation
 from kft.image.augment import (
-    Augmentation,
     Brightness,
     Contrast,
     Flip,
+    Mild,
     RandomCrop,
     Rotate,
     Shift,
@@ -30,6 +31,7 @@ EVERY_KIND = [
     RandomCrop(),
     Brightness(factor=0.3),
     Contrast(factor=0.5),
+    Mild(),
     RandAugment(),
 ]
 WITHOUT_STRENGTH = [
@@ -291,6 +293,28 @@ def test_two_augmentations_of_a_list_draw_different_numbers():
     first = uniform(seeds(100), 1).numpy()[:, 0]
     second = uniform(fold(seeds(100), 1), 1).numpy()[:, 0]
     assert np.abs(twice - once).max() > 5
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.3
+
+
+def test_mild_shows_most_of_a_picture_unmirrored_and_little_changed():
+    ramp = tf.broadcast_to(
+        tf.linspace(60.0, 190.0, 24)[tf.newaxis, tf.newaxis, :, tf.newaxis], [200, 24, 24, 3]
+    )
+
+    varied = Mild().apply(ramp, seeds(200)).numpy()
+
+    reach = varied[:, 12, -1, 0] - varied[:, 12, 0, 0]
+    assert 130 * 0.6 < reach.min() < reach.max() <= 130 * 1.1
+    assert 10 < np.abs(varied.mean(axis=(1, 2, 3)) - 125).max() < 50
+
+
+def test_what_follows_mild_in_a_list_draws_other_numbers_than_its_parts():
+    grey = tf.fill([100, 8, 8, 3], 128.0)
+    alone = Mild().apply(grey, seeds(100)).numpy() - 128
+    both = augmented([Mild(), Brightness(factor=0.1)], grey, seeds(100)).numpy() - 128
+
+    first, second = alone[:, 0, 0, 0], (both - alone)[:, 0, 0, 0]
+
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.3
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from click.testing import CliRunner
-from tiny import Ramp, Vectors, same, tiny_task, training, values
+from tiny import Noise, Ramp, Varied, Vectors, same, tiny_task, training, values
 from tiny_runs import config
 
 from kft.cli.main import main
@@ -123,6 +123,17 @@ def test_a_phase_ends_with_the_same_weights_after_a_test_as_without(unfreeze):
 
     assert found.rates[0] == pytest.approx(1e-7)
     assert all(np.array_equal(a, b) for a, b in zip(*weights, strict=True))
+
+
+def test_a_test_augments_as_its_phase_says():
+    splits = Ramp(input=Varied()).load(0)
+
+    losses = [
+        find_rate(training(tiny_task(splits), splits), HEAD.model_copy(update=update)).losses[0]
+        for update in ({}, {"augment": False}, {"augment": (Noise(),)})
+    ]
+
+    assert losses[0] == losses[1] != losses[2]
 
 
 def test_a_later_phase_is_tested_with_the_pull_to_the_pretrained_weights():

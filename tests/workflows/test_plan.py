@@ -78,8 +78,42 @@ def planned(tmp_path, **settings):
             ],
         ),
         ({"data": AUGMENTED, "cache": "off"}, ["computed anew: cache is off"] * 2 + [FROM_FIRST]),
+        (
+            {
+                "data": AUGMENTED,
+                "cache": "memory",
+                "phases": [{**PHASES[0], "augment": False}, PHASES[1]],
+            },
+            [
+                "computed once: 528 bytes in memory",
+                "computed anew: the examples are augmented, and cache_views is 0; those of "
+                "validation once",
+            ],
+        ),
+        (
+            {
+                "data": {"kind": "tiny:Ramp", "input": {"kind": "tiny:Varied"}},
+                "cache": "memory",
+                "cache_views": 4,
+                "phases": [PHASES[0], {**PHASES[1], "augment": True}],
+            },
+            [
+                "computed once: 528 bytes in memory",
+                "computed once for each of 2 views of an example, up to the first layer that "
+                "trains: 2.1 kB in memory",
+            ],
+        ),
     ],
-    ids=["auto", "disk, half", "off", "augmented", "views", "augmented, off"],
+    ids=[
+        "auto",
+        "disk, half",
+        "off",
+        "augmented",
+        "views",
+        "augmented, off",
+        "augmented but for a phase",
+        "views of a phase",
+    ],
 )
 def test_a_plan_says_of_each_phase_where_features_are_kept_or_why_not(tmp_path, settings, expected):
     assert planned(tmp_path, **settings) == expected
@@ -106,11 +140,15 @@ def test_a_plan_knows_what_does_not_fit(tmp_path, monkeypatch):
         ({"class_weights": {"hihg": 2}}, "class_weights: .* 'hihg'"),
         ({"callbacks": [{"kind": "keras.callbacks:EarlyStop"}]}, "EarlyStop': cannot be made"),
         (
+            {"phases": [PHASES[0], {**PHASES[1], "augment": True}]},
+            r"phases\[1\].augment: the input 'tiny:Vectors' takes no augmentations from a phase",
+        ),
+        (
             {"callbacks": [{"kind": "keras.callbacks:ReduceLROnPlateau"}]},
             "changes what the phases of a run decide",
         ),
     ],
-    ids=["monitor", "select", "class weights", "callback", "callback that decides"],
+    ids=["monitor", "select", "class weights", "callback", "augment", "callback that decides"],
 )
 def test_a_plan_refuses_what_a_run_would_refuse(tmp_path, settings, message):
     with pytest.raises(ConfigError, match=message):
@@ -157,8 +195,13 @@ def test_a_head_that_is_trained_alone_after_the_backbone_under_it_is_noted(tmp_p
         ({"cache_views": 2}, "the examples are not augmented, so cache_views changes nothing"),
         (
             {"phases": [{**PHASES[2], "mixup": 0.2}], "cache_views": 2, "data": AUGMENTED},
-            "every phase mixes its examples, so cache_views changes nothing",
+            "every phase that augments also mixes its examples, so cache_views changes nothing",
         ),
+        (
+            {"phases": [{**PHASES[0], "augment": False}], "data": AUGMENTED},
+            "each phase has an augment of its own, so that of data.input changes nothing",
+        ),
+        ({"phases": [{**PHASES[0], "augment": True}, PHASES[2]], "data": AUGMENTED}, None),
         (
             {"cache": "off", "cache_views": 2, "data": AUGMENTED},
             "cache is off, so cache_views changes nothing",

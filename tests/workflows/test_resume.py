@@ -87,6 +87,23 @@ def test_a_killed_run_ends_as_if_it_had_not_been(killed, whole):
         run(killed, resume=True)
 
 
+@pytest.mark.parametrize("epoch", [2, 3])
+def test_a_run_killed_about_a_phase_that_augments_ends_as_if_it_had_not_been(tmp_path, epoch):
+    data = {"kind": "tiny:Ramp", "input": {"kind": "tiny:Varied"}}
+    phases = [PHASES[0], {**PHASES[1], "augment": [{"kind": "tiny:Noise"}]}]
+    others = {"data": data, "phases": phases, "select": "last"}
+    whole = run(load_config({**settings(tmp_path / "whole", epoch=99), **others}))
+    config = load_config({**settings(tmp_path / "run", epoch=epoch), **others})
+    with pytest.raises(Killed):
+        run(config)
+
+    result = run(config, resume=True)
+
+    assert untimed(result.scores) == untimed(whole.scores)
+    resumed, expected = (each.directory / "predictions.csv" for each in (result, whole))
+    assert resumed.read_bytes() == expected.read_bytes()
+
+
 def test_a_run_that_was_killed_in_its_export_is_resumed_and_exports(tmp_path, whole):
     kill = {"kind": "killing:WeightsFile", "file": "second", "mark": str(tmp_path / "killed")}
     exporters = [{"kind": "killing:WeightsFile", "file": "first"}, kill]
