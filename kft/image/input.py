@@ -120,9 +120,8 @@ class ImageInput(Input):
             "data.input.size": reason,
             "backbone": "its ImageNet weights come with kft, so nothing is downloaded; `kft "
             "backbones` lists stronger ones",
-            "data.input.augment": "left out, so that the frozen backbone runs over the data only "
-            "once. If validation falls far behind training, set augment to true in the phase that "
-            "trains the backbone",
+            "data.input.augment": "left out: fine-tuning varies images mildly by itself, and the "
+            "head trains on them as they are, so that the frozen backbone runs over them only once",
         }
         return Suggestion({"data.input.size": [size, size]}, reasons)
 

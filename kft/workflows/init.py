@@ -27,7 +27,6 @@ from kft.sources.exclude import load_splits
 if TYPE_CHECKING:
     import tensorflow as tf
 
-FEW_EXAMPLES = 320
 UNEVEN = 3.0
 # Examples that an input may look at.
 LOOKED_AT = 200
@@ -125,13 +124,8 @@ def name_of(data: Path) -> str:
 def choose(settings: dict[str, Any], splits: Splits, said: Mapping[str, Any]) -> dict[str, str]:
     """Fills in what was not `said` as it fits the data, and returns the reasons."""
     reasons = take_suggestion(settings, splits, said)
-    reasons["phases"] = "left out: the default trains the head, then everything at a low rate"
-    if "batch_size" not in settings["data"]:
-        few = splits.train.size < FEW_EXAMPLES
-        settings["data"]["batch_size"] = 8 if few else 32
-        reasons["data.batch_size"] = splits.input.counted(splits.train.size, "training") + (
-            ": small batches take more steps" if few else ""
-        )
+    counted = splits.input.counted(splits.train.size, "training")
+    reasons["phases"] = f"left out: the default trains for as long as {counted} ask for"
     settings.setdefault("head", {"kind": FITTING[splits.target.kind]})
     counts = list(class_counts(splits)["train"].values())
     is_uneven = splits.target.kind == "class" and max(counts) > UNEVEN * min(counts)

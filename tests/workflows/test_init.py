@@ -73,9 +73,10 @@ def test_a_table_gets_a_config_that_loads(folder):
     assert written.reasons["data.input.size"].endswith("), for which 96 is enough")
     assert written.path.name == "labels.json"
     assert splits.target.names == ("new", "old")
-    assert (config.head.kind, config.data.batch_size) == ("classifier", 8)
+    assert (config.head.kind, config.data.batch_size) == ("classifier", 32)
     assert written.config["data"]["input"]["size"] == [96, 96]
     assert written.reasons["data.path_column"] == "its cells name files that are there"
+    assert "fine-tuning varies images mildly" in written.reasons["data.input.augment"]
 
 
 def test_folders_of_splits_get_a_config_that_loads(folder):
@@ -94,6 +95,19 @@ def test_folders_of_splits_get_a_config_that_loads(folder):
     assert "note: all classes, 'Lern', 'Pruef', hold the same folders" in shown.file.getvalue()
     assert config.data.split.names == {"Lern": "train", "Pruef": "test"}
     assert (splits.target.names, splits.test.size) == (("elm", "oak"), 16)
+
+
+def test_uneven_classes_are_weighed_unless_said_otherwise(folder):
+    lines = (f"{n}.png,{'rare' if n < 6 else 'frequent'}" for n in range(40))
+    (folder / "a.csv").write_text("\n".join(["path,x", *lines]))
+
+    chosen = init_config("a.csv", folder / "chosen.json")
+    said = init_config("a.csv", folder / "said.json", ("class_weights=null",))
+
+    assert chosen.config["class_weights"] == "balanced"
+    assert chosen.reasons["class_weights"] == "the classes are uneven, from 4 to 24"
+    assert said.config["class_weights"] is None
+    assert "class_weights" not in said.reasons
 
 
 def test_files_that_are_not_there_and_may_be_skipped_tell_no_size(folder):
@@ -233,7 +247,7 @@ def test_an_example_is_called_as_its_input_says(signals, tmp_path, monkeypatch):
 
     written = init_config(signals, tmp_path / "a.json", said)
 
-    assert re.match("[0-9]+ training signals", written.reasons["data.batch_size"])
+    assert re.search("[0-9]+ training signals", written.reasons["phases"])
 
 
 def test_the_backbone_is_asked_for_where_the_input_has_none(signals, tmp_path):
