@@ -38,7 +38,8 @@ once `kft schema > kft.config.schema.json` has written that file beside it.
   directory.
 - `"kind": "my_package.module:MyClass"` names a class of your own wherever a `kind` stands. Since
   that runs code, the command line needs `--trust my_package` with it.
-- `kft run CONFIG --set phases.0.epochs=3` overrides one key; entries of a list count from 0.
+- `kft run CONFIG --set effort=quick` overrides one key, `--set phases.0.epochs=3` one of a list
+  that is there; entries count from 0.
 - A key without a meaning here is as in Keras, or explained in the sentence above its table.
 """
 

@@ -6,7 +6,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from unicodedata import category
 
 from kft.errors import DataError
@@ -156,6 +156,37 @@ class Split:
             digests=None if self.digests is None else self.digests[kept],
         )
 
+    def joined(self, other: Split) -> Split:
+        """Returns the examples of this split, then those of `other`, which has such examples too.
+
+        Either may lack weights, groups, files or digests: without weights each counts 1, and the
+        others are then of neither.
+        """
+        import numpy as np
+        import tensorflow as tf
+
+        def fetch(index: tf.Tensor) -> tf.Tensor:
+            mine = lambda: self.fetch(index)  # noqa: E731
+            return tf.cond(index < self.size, mine, lambda: other.fetch(index - self.size))
+
+        def weights(split: Split) -> np.ndarray:
+            return np.ones(split.size, "float32") if split.weights is None else split.weights
+
+        def both(mine: Any, others: Any) -> Any:
+            return None if mine is None or others is None else [*mine, *others]
+
+        weighted = self.weights is not None or other.weights is not None
+        whole = self.digests is not None and other.digests is not None
+        return Split(
+            names=[*self.names, *other.names],
+            labels=np.concatenate([self.labels, other.labels]),
+            fetch=fetch,
+            weights=np.concatenate([weights(self), weights(other)]) if weighted else None,
+            groups=both(self.groups, other.groups),
+            files=both(self.files, other.files),
+            digests=np.concatenate([self.digests, other.digests]) if whole else None,
+        )
+
     def fetched(self, indices: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
         """Returns ``(indices, examples)`` of batches of int64 `indices`, each ``(batch,)``.
 
@@ -202,6 +233,10 @@ class Splits:
     def sizes(self) -> Mapping[str, int]:
         """How many examples each split has, by its name."""
         return {name: split.size for name, split in self.by_name().items()}
+
+    def pooled(self) -> Split:
+        """Returns the training examples, then those of validation."""
+        return self.train.joined(self.validation)
 
     def with_splits(self, named: Mapping[str, Split], notes: tuple[str, ...]) -> Splits:
         """Returns these splits with those in `named`, as `by_name` gives them, and `notes`."""

@@ -17,9 +17,9 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from kft.augmentation import Augmentation
-from kft.recipe.optimizer import Adam, Optimizer, Sgd
-from kft.recipe.schedule import Constant, Cosine, Schedule
-from kft.recipe.unfreeze import Unfreeze, UnfreezeAll, UnfreezeNone
+from kft.recipe.optimizer import Optimizer
+from kft.recipe.schedule import Constant, Schedule
+from kft.recipe.unfreeze import Unfreeze
 from kft.settings.bounds import BatchSize, Epochs
 from kft.settings.component import Pattern, Settings
 
@@ -144,23 +144,3 @@ class Phase(Settings):
                 f"{self.epochs} epochs to mix in",
             )
         return self
-
-
-def two_phase_recipe() -> tuple[Phase, ...]:
-    """Returns the default phases; docs/decisions/0001-default-recipe.md has the figures."""
-    return (
-        Phase(
-            name="head",
-            epochs=20,
-            optimizer=Adam(learning_rate=1e-3),
-            schedule=Cosine(),
-            unfreeze=UnfreezeNone(),
-        ),
-        Phase(
-            name="finetune",
-            epochs=5,
-            optimizer=Sgd(learning_rate=3e-3, momentum=0.9),
-            schedule=Cosine(warmup_epochs=1),
-            unfreeze=UnfreezeAll(),
-        ),
-    )

@@ -1,4 +1,4 @@
-"""What kills a run once: a callback, and an exporter."""
+"""What kills a run once: a callback, an optimizer, and an exporter."""
 
 import os
 import signal
@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from kft.exporter import Exporter
+from kft.recipe.optimizer import Sgd
 
 
 class Killed(BaseException):
@@ -32,6 +33,24 @@ class KillOnce(keras.callbacks.Callback):
             if self.process:
                 os.kill(os.getpid(), signal.SIGKILL)
             raise Killed
+
+
+class KillingSgd(Sgd):
+    """SGD that ends the run in place of being built for the `fatal`-th time, once.
+
+    The file `mark` has a letter for each time that it was built.
+    """
+
+    mark: str
+    fatal: int
+
+    def build(self, rate, clip_norm):
+        mark = Path(self.mark)
+        built = mark.read_text() if mark.exists() else ""
+        mark.write_text(f"{built}x")
+        if len(built) + 1 == self.fatal:
+            raise Killed
+        return super().build(rate, clip_norm)
 
 
 class WeightsFile(Exporter):

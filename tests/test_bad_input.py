@@ -269,7 +269,7 @@ def test_every_fault_of_a_config_is_listed_at_once_with_its_path(tmp_path):
         r"  phases\[0\].epochs: should be greater than 0 \(got 0\)",
         r"  phases\[1\].optimizer.momentun: unknown key. Did you mean 'momentum'\?",
         r"  exporters\[0\]: cannot import 'nowhere.to:Be': No module named 'nowhere'",
-        r"""  select: should be 'best', 'last' or 'interpolate' \(got "worst"\)""",
+        r"""  select: should be 'auto', 'best', 'last' or 'interpolate' \(got "worst"\)""",
     )
 
 

@@ -6,7 +6,7 @@ from tiny import Ramp, tiny_task
 
 from kft.engine.phase_rate import PhaseRate
 from kft.errors import ConfigError
-from kft.phase import Phase, two_phase_recipe
+from kft.phase import Phase
 from kft.recipe.optimizer import Adam, AdamW, Lion, RmsProp, Sgd
 from kft.recipe.schedule import Constant, Cosine, Exponential, Plateau
 from kft.recipe.unfreeze import UnfreezeAll, UnfreezeFrom, UnfreezeMatch, UnfreezeNone, UnfreezeTop
@@ -76,14 +76,6 @@ def test_a_bad_phase_is_refused_with_a_reason(change, message):
         Phase.model_validate(TUNE | change)
 
     assert message in str(error.value)
-
-
-def test_the_default_recipe_trains_the_head_and_then_everything():
-    head, tune = two_phase_recipe()
-
-    assert head.unfreeze == UnfreezeNone()
-    assert tune.unfreeze == UnfreezeAll()
-    assert tune.clip_norm == 1.0
 
 
 @pytest.fixture(scope="module")

@@ -183,6 +183,14 @@ class TinyDense(BackboneSource):
         return Backbone("tiny", model, layer_stages(model), self.batch_norm)
 
 
+class TinyFrozen(TinyDense):
+    """The same, and none of it can be trained."""
+
+    def load(self, input_spec, pretrained=True):
+        there = super().load(input_spec, pretrained)
+        return replace(there, stages=(), frozen_because="nobody may")
+
+
 class TinyConstant(BackboneSource):
     """Few weights in a graph that is large, since it holds numbers that are none."""
 
@@ -256,6 +264,13 @@ class Ramp(DataSource):
         return Splits(*parts, TARGET, self.input)
 
 
+class Untested(Ramp):
+    """The same, without test examples."""
+
+    def load(self, seed):
+        return replace(super().load(seed), test=None)
+
+
 class Signs(DataSource):
     """Booleans in three classes: which numbers of a vector are above 1."""
 
@@ -301,7 +316,7 @@ def tiny_task(splits: Splits, head: Classifier | None = None, **backbone) -> Tas
     """A task with the same weights each time."""
     keras.utils.set_random_seed(0)
     loaded = TinyDense(**backbone).load(splits.input.spec)
-    return assemble(loaded, head or Classifier(), splits.target, splits.input)
+    return assemble(loaded, head or Classifier(label_smoothing=0.0), splits.target, splits.input)
 
 
 def training(task: Task, splits: Splits, **settings) -> TrainingContext:

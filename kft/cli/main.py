@@ -91,13 +91,21 @@ main.add_command(check)
 
 @main.command()
 @with_config
+@click.option("--time", "budget", metavar="TIME", help="Fine-tune for as long as 10m or 2h allow.")
 @RESUME
-def run(config: str, overrides: tuple[str, ...], trust: tuple[str, ...], resume: bool) -> None:
+def run(
+    config: str,
+    overrides: tuple[str, ...],
+    trust: tuple[str, ...],
+    budget: str | None,
+    resume: bool,
+) -> None:
     """Train, evaluate and export as CONFIG says.
 
     CONFIG is a JSON file, or the name of a config that comes with kft, such as quickstart.
     """
-    loaded = load(config, overrides, trust)
+    timed = () if budget is None else (f"time_budget={budget}",)
+    loaded = load(config, (*overrides, *timed), trust)
     if resume:
         refuse_without_output(config, overrides)
     start_tensorflow()
@@ -137,7 +145,10 @@ def launch(
 @main.command()
 @with_config
 @click.option("--stages", is_flag=True, help="List every stage of the backbone.")
-def plan(config: str, overrides: tuple[str, ...], trust: tuple[str, ...], stages: bool) -> None:
+@click.option("--phases", is_flag=True, help="Print the phases as JSON, to write into a config.")
+def plan(
+    config: str, overrides: tuple[str, ...], trust: tuple[str, ...], stages: bool, phases: bool
+) -> None:
     """Say what CONFIG would train, when and how fast.
 
     It trains nothing and downloads no weights.
@@ -148,7 +159,10 @@ def plan(config: str, overrides: tuple[str, ...], trust: tuple[str, ...], stages
     from kft.workflows.plan import plan as plan_config
 
     planned = plan_config(loaded)
-    show(stage_list(planned) if stages else plan_summary(planned))
+    if phases:
+        show_json({"phases": planned.settings})
+    else:
+        show(stage_list(planned) if stages else plan_summary(planned))
 
 
 @main.command("lr-find")
@@ -169,12 +183,12 @@ def lr_find(
     loaded = load(config, overrides, trust)
     start_tensorflow()
     from kft.cli.show import found_rate
-    from kft.workflows.lr_find import free_name, number_of, write_found
+    from kft.workflows.lr_find import free_name, refuse_taken, write_found
     from kft.workflows.lr_find import lr_find as find
 
-    name = free_name(output, loaded.phases[number_of(phase, loaded.phases)].name)
+    refuse_taken(output)
     result = find(loaded, phase)
-    show(found_rate(result, write_found(result, name)))
+    show(found_rate(result, write_found(result, free_name(output, result.phase))))
 
 
 @main.command()

@@ -92,6 +92,8 @@ def run_summary(result: RunResult) -> RenderableType:
 def selection(selected: Mapping[str, Any]) -> str:
     """The epoch whose weights were selected, in one sentence."""
     epoch = f"epoch {selected['epoch']}, of {selected['phase']!r}"
+    if selected["select"] == "auto":
+        return f"The weights of {epoch}: the last, or one clearly better."
     if selected["select"] == "last":
         return f"The weights of the last epoch: {epoch}."
     if selected["select"] == "best":

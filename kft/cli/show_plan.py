@@ -45,6 +45,7 @@ def plan_summary(plan: Plan) -> RenderableType:
         phases,
         "",
         *parts,
+        *(Text(f"{line[0].upper()}{line[1:]}") for line in plan.recipe),
     )
 
 

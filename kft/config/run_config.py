@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -21,17 +22,19 @@ from pydantic_core import PydanticCustomError, to_jsonable_python
 
 from kft.backbone import BackboneSource
 from kft.cache.place import CacheDtype, CacheMode, CachePolicy
+from kft.config.recipe import Effort
 from kft.config.user_callback import UserCallback
 from kft.data import DataSource
 from kft.distribute.strategy import Distribute
+from kft.engine.selection import Select
 from kft.errors import ConfigError
 from kft.exporter import Exporter
 from kft.exporters.saved_model import SavedModelExporter
 from kft.head import Head
 from kft.heads.classifier import Classifier
 from kft.layers.precision import Precision
-from kft.phase import Phase, two_phase_recipe
-from kft.settings.bounds import MOST_CONFIG_BYTES, MOST_PHASES, Views
+from kft.phase import Phase
+from kft.settings.bounds import MOST_CONFIG_BYTES, MOST_FOLDS, MOST_PHASES, Views
 from kft.settings.component import AbsolutePath, Component, Settings, repeated
 from kft.settings.override import apply_override
 from kft.settings.pydantic_errors import problem_and_fix
@@ -47,12 +50,25 @@ class RunConfig(Settings):
         output_dir: Where the run writes; must be empty or not be there. Left out, it is
             ``runs/<config name>-<time>``.
         seed: Of the split, the order, the augmentation and the new weights.
-        phases: Left out, the two-phase recipe: the head, then everything at a low rate.
+        phases: Left out, the default recipe: the head, then everything at a low rate, for as long
+            as the data and `effort` ask for; ``kft plan`` shows it.
+        effort: How long the default recipe trains: ``quick`` is for a first look, ``best`` for the
+            result that counts.
+        time_budget: What the whole run may take, such as ``90s``, ``10m`` or ``2h``: the default
+            recipe then fine-tunes for as long as there is, which is measured before it begins.
         monitor: The validation metric that picks the best epoch: ``loss`` or one of the head's.
             Left out, it is the head's first.
         select: The weights that the run ends with: those of the ``best`` epoch over all phases, of
             the ``last``, or the best found on the line from the best epoch before fine-tuning to
-            the best after (``interpolate``; Wortsman et al. 2022, WiSE-FT).
+            the best after (``interpolate``; Wortsman et al. 2022, WiSE-FT). ``auto``: the last,
+            unless the best is better by more than one standard error of its score (Breiman et al.
+            1984), so that a few validation examples decide nothing.
+        refit: Whether the phases are trained once more from the beginning, on training and
+            validation examples together, up to the epoch that was selected. The weights of that
+            are the result; the validation scores are those before it. Null does so in the default
+            recipe alone.
+        folds: Of a cross-validation besides: every training and validation example is answered by
+            a model that was trained on the other folds. Null does none.
         class_weights: The weight of each class in the loss: ``balanced``, a number for each class
             name, or null. Of several labels, the weight of an example that has the label;
             ``balanced`` weighs those that lack it too, so that both count the same.
@@ -78,11 +94,13 @@ class RunConfig(Settings):
     data: DataSource
     backbone: BackboneSource
     head: Head = Classifier()
-    phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=MOST_PHASES)] = Field(
-        default_factory=two_phase_recipe
-    )
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=MOST_PHASES)] = ()
+    effort: Effort = "normal"
+    time_budget: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?[smh]$")] | None = None
     monitor: str | None = None
-    select: Literal["best", "last", "interpolate"] = "best"
+    select: Select = "auto"
+    refit: bool | None = None
+    folds: Annotated[int, Field(ge=2, le=MOST_FOLDS)] | None = None
     class_weights: Literal["balanced"] | dict[str, PositiveFloat] | None = None
     precision: Precision = "float32"
     cache: CacheMode = "auto"
@@ -96,6 +114,13 @@ class RunConfig(Settings):
     def monitored(self) -> str:
         """The name of the metric that picks the best epoch."""
         return self.head.metrics()[0].name if self.monitor is None else self.monitor
+
+    @property
+    def budget_seconds(self) -> float:
+        """The `time_budget` in seconds; infinite if there is none."""
+        if self.time_budget is None:
+            return math.inf
+        return float(self.time_budget[:-1]) * {"s": 1, "m": 60, "h": 3600}[self.time_budget[-1]]
 
     def built_callbacks(self) -> list[Any]:
         """Returns new objects of the user's callbacks.
@@ -133,6 +158,26 @@ class RunConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _check_budget(self) -> Self:
+        if self.time_budget and self.phases:
+            raise PydanticCustomError(
+                "time_budget",
+                "'time_budget' is for the default recipe, and 'phases' says how long to train. "
+                "Remove one",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_refit(self) -> Self:
+        if self.refit and self.select == "interpolate":
+            raise PydanticCustomError(
+                "refit",
+                "'refit' trains up to an epoch, and 'interpolate' selects none. Set 'refit' to "
+                "false, or 'select' to 'auto'",
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_carrying(self) -> Self:
         for number, phase in enumerate(self.phases):
             before = self.phases[number - 1].optimizer if number else None
@@ -146,8 +191,14 @@ class RunConfig(Settings):
         return self
 
     def to_json(self) -> str:
-        """Returns the config with every default filled in, as `load_config` reads it."""
-        return json.dumps(kind_first(in_json(self)), indent=2, ensure_ascii=False)
+        """Returns the config with every default filled in, as `load_config` reads it.
+
+        Phases that are left out stay so: they are worked out from the data.
+        """
+        content = kind_first(in_json(self))
+        if not self.phases:
+            del content["phases"]
+        return json.dumps(content, indent=2, ensure_ascii=False)
 
 
 def kind_first(value: Any) -> Any:

@@ -63,10 +63,7 @@ class SavedState:
 
     def arrays(self, name: str) -> list[np.ndarray]:
         """Returns the arrays in the file `name`, in the order in which they were written."""
-        import numpy as np
-
-        with np.load(self.directory / ARRAYS / name, allow_pickle=False) as file:
-            return [file[str(number)] for number in range(len(file.files))]
+        return read_arrays(self.directory / ARRAYS / name)
 
 
 def find_state(directory: Path) -> SavedState | None:
@@ -197,3 +194,11 @@ def write_arrays(path: Path, arrays: Sequence[np.ndarray]) -> None:
     named: dict[str, Any] = {str(number): array for number, array in enumerate(arrays)}
     with replacing(path) as partial:
         np.savez(partial, **named)
+
+
+def read_arrays(path: Path) -> list[np.ndarray]:
+    """Returns the arrays that `write_arrays` wrote, in their order."""
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as file:
+        return [file[str(number)] for number in range(len(file.files))]

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from kft.backbone import Stage
 from kft.engine.best import Best, EpochWeights
 from kft.engine.context import TrainingContext
 from kft.engine.parts import part_of
 from kft.engine.segments import segments_of
-from kft.engine.snapshot import Snapshot
 from kft.engine.train import PhaseResult
 from kft.errors import ConfigError
 from kft.phase import Phase
 from kft.pipeline.batches import evaluation
 from kft.progress import say
+from kft.scoring.direction import lower_is_better
 from kft.task import Task
 
 if TYPE_CHECKING:
     import keras
 
+Select = Literal["auto", "best", "last", "interpolate"]
 ALPHAS = tuple(tenth / 10 for tenth in range(11))
 
 
@@ -30,7 +32,7 @@ class Selected:
     """The weights that a run ends with.
 
     Attributes:
-        select: As in the config: ``best``, ``last`` or ``interpolate``.
+        select: As in the config.
         monitor: The name of the metric that was compared.
         record: Of the epoch whose weights they are, or towards which they were interpolated.
         start: The best epoch before fine-tuning; None if nothing was fine-tuned.
@@ -50,7 +52,7 @@ class Selected:
         """Returns the same selection for another `model` of the same architecture."""
         if self.start is None:
             return self
-        weights = Snapshot(tuple(model.variables), self.start.weights.values)
+        weights = self.start.weights.on(model.variables)
         return replace(self, start=replace(self.start, weights=weights))
 
     @property
@@ -60,7 +62,10 @@ class Selected:
 
 
 def select_weights(
-    select: str, context: TrainingContext, phases: Sequence[Phase], results: Sequence[PhaseResult]
+    select: Select,
+    context: TrainingContext,
+    phases: Sequence[Phase],
+    results: Sequence[PhaseResult],
 ) -> Selected:
     """Selects weights as the config says with `select`, and sets the model's weights to them.
 
@@ -69,22 +74,40 @@ def select_weights(
     best, last = context.best, results[-1].epochs[-1]
     start, end = best.before, best.since
     if select != "interpolate" or start is None or end is None:
-        return keep_epoch(select, best, last)
+        return keep_epoch(select, best, last, context.splits.validation.size)
     say(f"Trying weights between epoch {start.record['epoch']} and {end.record['epoch']}")
     validate = validator(context, changed_stages(context.task, phases))
     return interpolate(start, end, best, validate)
 
 
-def keep_epoch(select: str, best: Best, last: Mapping[str, Any]) -> Selected:
-    """Selects the best epoch overall, or the `last` if `select` says so; sets the model's weights.
+def keep_epoch(select: Select, best: Best, last: Mapping[str, Any], size: int) -> Selected:
+    """Selects the best epoch overall or the last, as `select` says; sets the model's weights.
 
-    `last` is the record of the last epoch, whose weights the model has.
+    `last` is the record of the last epoch, whose weights the model has; `size` is the number of
+    validation examples.
     """
     start = best.before if best.since is not None else None
     if select == "last" or best.record is None:
         return Selected(select, best.monitor, last, start)
+    if select == "auto" and within_error(best, best.record, last, size):
+        return Selected(select, best.monitor, last, start)
     best.restore_best_weights()
     return Selected(select, best.monitor, best.record, start)
+
+
+def within_error(best: Best, record: Mapping[str, Any], last: Mapping[str, Any], size: int) -> bool:
+    """Says whether `last` is no more than one standard error below the best epoch, `record`.
+
+    The one-standard-error rule (Breiman et al. 1984), with the error of the difference of two
+    shares of `size` examples, such as accuracies, as if two more were right and two wrong (Agresti
+    and Coull 1998), since few may all be right. That of a loss is not known, so there the best
+    epoch counts.
+    """
+    if lower_is_better(best.monitor):
+        return False
+    (highest, _), (score, _) = best.score(record), best.score(last)
+    share = min(max((highest * size + 2) / (size + 4), 0.0), 1.0)
+    return highest - score <= math.sqrt(2 * share * (1 - share) / (size + 4))
 
 
 def interpolate(
@@ -113,7 +136,7 @@ def as_record(scores: Mapping[str, float]) -> dict[str, float]:
     return {f"val_{name}": score for name, score in scores.items()}
 
 
-def check_select(select: str, task: Task, phases: Sequence[Phase]) -> None:
+def check_select(select: Select, task: Task, phases: Sequence[Phase]) -> None:
     """Raises ConfigError if a phase does not fit, or `select` needs fine-tuning and none does."""
     trained = trained_stages(task, phases)
     if select == "interpolate" and not any(trained[1:]):

@@ -50,6 +50,10 @@ class Snapshot:
 
         return cls(tuple(variables), tuple(tf.constant(array) for array in arrays))
 
+    def on(self, variables: Iterable[keras.Variable | tf.Variable]) -> Snapshot:
+        """The same values for other `variables`, in the same order."""
+        return Snapshot(tuple(variables), self.values)
+
     def arrays(self) -> list[np.ndarray]:
         """Returns the values as NumPy arrays, in the order of `variables`."""
         return [value.numpy() for value in self.values]

@@ -32,7 +32,7 @@ class Classifier(LayeredHead):
 
     predicts: ClassVar[TargetKind] = "class"
 
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.1
     focal_gamma: Annotated[float, Field(ge=0, le=10)] = 0.0
     logit_adjustment: Annotated[float, Field(ge=0, le=4)] = 0.0
 

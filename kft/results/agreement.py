@@ -95,7 +95,7 @@ def refuse_other_losses(path: Path, answers: Mapping[str, Answers], task: Task) 
 def refuse_other_predictions(path: Path, scored: Answers, task: Task) -> None:
     """Raises ExportError if `scored` are not the predictions in the table at `path`."""
     names = scored.split.names
-    now = [list(row) for row in prediction_rows(scored, task.target)]
+    now = [list(row) for row in prediction_rows(scored.split, scored.outputs, task.target)]
     rows = read_csv(path, len(now[0]))
     if rows == now:
         return

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kft import __version__
-from kft.data import Splits, Target
+from kft.data import Split, Splits, Target
 from kft.progress import for_people
 from kft.scoring.metrics import scoring_of
 from kft.storage.atomic import remove, replacing, write_json, write_text
 from kft.storage.run_files import ENVIRONMENT, FIGURES, PREDICTIONS, SCORES, SKIPPED, SPLIT, TARGET
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from kft.engine.selection import Selected
     from kft.engine.train import PhaseResult
     from kft.scoring.evaluate import Answers
@@ -76,6 +78,7 @@ def scores(
     phases: Sequence[PhaseResult],
     selected: Selected,
     gain: Mapping[str, Any] | None,
+    folds: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Returns the content of ``scores.json``; `gain` is that of fine-tuning."""
     return {
@@ -97,6 +100,7 @@ def scores(
         ],
         "selected": selection(selected),
         "gain": gain,
+        "folds": folds,
     }
 
 
@@ -126,18 +130,23 @@ def validation_scores(record: Mapping[str, Any]) -> dict[str, Any]:
     return {"epoch": record["epoch"], **named}
 
 
-def prediction_rows(answers: Answers, target: Target) -> Iterator[tuple[str, ...]]:
+def prediction_rows(split: Split, outputs: np.ndarray, target: Target) -> Iterator[tuple[str, ...]]:
     """Yields the name of each example, its label, and what is predicted; the outputs last."""
-    scoring, split = scoring_of(target), answers.split
-    for name, label, outputs in zip(split.names, split.labels, answers.outputs, strict=True):
-        yield name, *scoring.row(label, outputs)
+    scoring = scoring_of(target)
+    for name, label, output in zip(split.names, split.labels, outputs, strict=True):
+        yield name, *scoring.row(label, output)
+
+
+def write_predictions(path: Path, split: Split, outputs: np.ndarray, target: Target) -> None:
+    """Writes a table of the `outputs`, ``(size, k)``, for the examples of `split`."""
+    rows = prediction_rows(split, outputs, target)
+    write_csv(path, ("path", *scoring_of(target).columns), rows)
 
 
 def write_end(directory: Path, content: Mapping[str, Any], test: Answers, target: Target) -> None:
     """Writes scores and predictions."""
     write_json(directory / SCORES, content)
-    columns = ("path", *scoring_of(target).columns)
-    write_csv(directory / PREDICTIONS, columns, prediction_rows(test, target))
+    write_predictions(directory / PREDICTIONS, test.split, test.outputs, target)
 
 
 def draw_end(directory: Path, content: Mapping[str, Any], test: Answers, target: Target) -> None:

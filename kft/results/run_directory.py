@@ -10,7 +10,7 @@ from pathlib import Path
 from shlex import quote
 from tempfile import TemporaryDirectory
 
-from kft.config.run_config import RunConfig
+from kft.config.run_config import RunConfig, load_config
 from kft.distribute.cluster import min_over_workers
 from kft.distribute.lost_worker import LostWorkerError
 from kft.distribute.strategy import cluster_here
@@ -19,8 +19,19 @@ from kft.errors import ConfigError, ExportError, TrainingError
 from kft.progress import hidden, say
 from kft.storage.assets import keep_assets
 from kft.storage.atomic import PARTIAL, write_text
-from kft.storage.run_files import ARRAYS, BEST_WEIGHTS, CONFIG, METRICS, PREDICTIONS, SCORES, STATE
+from kft.storage.run_files import (
+    ARRAYS,
+    BEST_WEIGHTS,
+    CONFIG,
+    LOCK,
+    METRICS,
+    PREDICTIONS,
+    SCORES,
+    STATE,
+)
 
+# Settings that a run works out when it begins, where its config leaves the phases or refit open.
+OPEN = ("phases", "refit", "time_budget")
 FULL_DISK = ("No space left on device", "File too large", "Disk quota exceeded")
 
 
@@ -65,8 +76,8 @@ def locked(directory: Path) -> Iterator[None]:
     except ImportError:  # Windows
         yield
         return
-    # For writing, as NFS wants it.
-    with (directory / CONFIG).open("r+b") as file:
+    # A file of its own, since others are replaced; for writing, as NFS wants it.
+    with (directory / LOCK).open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -117,7 +128,7 @@ def new_directory(config: RunConfig, resume: bool = False) -> Path:
     try:
         if not directory.exists():
             directory.mkdir(parents=True)  # which of two that begin at once one alone can do
-        write_text(directory / CONFIG, config.to_json() + "\n")
+        write_config(directory, config)
         (directory / ARRAYS).mkdir()
     except OSError as error:
         raise ConfigError(
@@ -126,6 +137,32 @@ def new_directory(config: RunConfig, resume: bool = False) -> Path:
             fix="Name a directory that you may write to, on a disk with room",
         ) from error
     return directory
+
+
+def write_config(directory: Path, config: RunConfig) -> None:
+    """Writes the config of a run, with every default filled in."""
+    write_text(directory / CONFIG, config.to_json() + "\n")
+
+
+def write_worked_out(directory: Path, config: RunConfig) -> None:
+    """Writes into the config of a run what `config`, the same, has worked out since."""
+    there = load_config(directory / CONFIG)
+    write_config(directory, there.model_copy(update={key: getattr(config, key) for key in OPEN}))
+
+
+def as_begun(config: RunConfig) -> RunConfig:
+    """Returns `config` with what its run has worked out when it began."""
+    there = Path(config.output_dir) / CONFIG
+    if not there.is_file():
+        return config
+    begun = load_config(there)
+    return config.model_copy(update={key: getattr(begun, key) for key in left_open(config)})
+
+
+def left_open(config: RunConfig) -> list[str]:
+    """The keys of `config` that a run works out when it begins."""
+    phases = [] if config.phases else ["phases", "time_budget"]
+    return phases if config.refit is not None else [*phases, "refit"]
 
 
 def take_over(directory: Path, config: RunConfig) -> None:
@@ -142,7 +179,8 @@ def take_over(directory: Path, config: RunConfig) -> None:
         fix = "Copy your own config there, or start a new run with another output_dir"
         raise TrainingError(f"resume {str(directory)!r}", problem, fix) from error
     here = json.loads(config.to_json())
-    others = sorted(key for key in {*there, *here} if there.get(key) != here.get(key))
+    keys = {*there, *here} - {*left_open(config)}
+    others = sorted(key for key in keys if there.get(key) != here.get(key))
     if others:
         raise ConfigError(
             where=f"output_dir {str(directory)!r}",
@@ -159,17 +197,17 @@ def take_over(directory: Path, config: RunConfig) -> None:
     (directory / ARRAYS).mkdir(exist_ok=True)  # it comes behind the config
 
 
-def agreed_resume_state(config: RunConfig) -> SavedState | None:
-    """Returns the state that a killed run left, if there is one.
+def agreed_state(directory: Path) -> SavedState | None:
+    """Returns the state that a killed run left in `directory`, if there is one.
 
     Raises:
         ConfigError: Some workers find another than others.
     """
-    found = find_state(Path(config.output_dir))
+    found = find_state(directory)
     number = -1 if found is None else found.number
     if min_over_workers(number) != -min_over_workers(-number):
         raise ConfigError(
-            where=f"output_dir {config.output_dir!r}",
+            where=f"output_dir {str(directory)!r}",
             problem="does not hold the same for all workers",
             fix="To resume a run, name a directory that all of them can read",
         )

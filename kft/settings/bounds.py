@@ -37,4 +37,5 @@ Units = Annotated[int, Field(gt=0, le=8_192)]
 Views = Annotated[int, Field(ge=0, le=1_000)]
 Operations = Annotated[int, Field(gt=0, le=100)]
 MOST_PHASES = 1_000
+MOST_FOLDS = 100
 MOST_LAYERS = 10

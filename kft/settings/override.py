@@ -72,6 +72,12 @@ def step_into(node: Any, key: str, override: str) -> Any:
 
 def list_index(node: list[Any], key: str, override: str) -> int:
     """Returns `key` as a number of an entry of the list `node`."""
+    if not node:
+        raise ConfigError(
+            f"--set {override}",
+            f"there is no list yet to take {key!r} of",
+            "Write it in the config; `kft plan CONFIG --phases` prints the default phases",
+        )
     if not re.fullmatch("[0-9]{1,9}", key) or int(key) >= len(node):
         raise ConfigError(
             f"--set {override}",

@@ -21,7 +21,7 @@ from kft.workflows.checking.estimate import Estimate, estimates
 from kft.workflows.checking.findings import exclusions, in_json, notes_of
 from kft.workflows.checking.survey import Survey, survey
 from kft.workflows.plan import plan_phases
-from kft.workflows.setup import build_task
+from kft.workflows.setup import build_task, with_phases
 from kft.workflows.validate import refuse_phases
 
 
@@ -181,6 +181,7 @@ def look_at_directory(config: RunConfig, splits: Splits) -> None:
 def look_at_phases(config: RunConfig, splits: Splits) -> None:
     """Builds the model, and raises KftError if a phase or the monitor does not fit it."""
     task = build_task(config, splits.target, splits.input)
+    config = with_phases(config, splits, task.backbone)
     plan_phases(config, splits, task)
     refuse_phases(config, task)
 

@@ -55,10 +55,11 @@ def lr_find(config: RunConfig, phase: str | None = None) -> LrFindResult:
     """
     import keras
 
-    number = number_of(phase, config.phases)
     with preserve_random_state(), TemporaryDirectory() as directory:
         keras.utils.set_random_seed(config.seed)
         ready = set_up(config)
+        config = ready.config
+        number = number_of(phase, config.phases)
         task = ready.task
         context = TrainingContext(
             task=task,
@@ -112,16 +113,17 @@ def number_of(name: str | None, phases: Sequence[Phase]) -> int:
     return names.index(name)
 
 
-def free_name(output: str | None, phase: str) -> Path:
-    """A path for results without the ending, where nothing is yet.
+def refuse_taken(output: str | None) -> None:
+    """Raises ConfigError if the `output` that a person named for results is there already."""
+    paths = () if output is None else both(Path(output))
+    taken = next((path for path in paths if path.exists()), None)
+    if taken is not None:
+        raise ConfigError(str(taken), "already exists", "Give another name with --output")
 
-    Raises:
-        ConfigError: The `output` that a person named is taken.
-    """
+
+def free_name(output: str | None, phase: str) -> Path:
+    """A path for results without the ending: `output`, or one where nothing is yet."""
     if output is not None:
-        taken = next((path for path in both(Path(output)) if path.exists()), None)
-        if taken is not None:
-            raise ConfigError(str(taken), "already exists", "Give another name with --output")
         return Path(output)
     names = (Path(f"lr-find-{phase}-{number}") for number in count(1))
     return next(name for name in names if not any(path.exists() for path in both(name)))

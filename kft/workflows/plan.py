@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from kft.backbone import Stage
 from kft.cache.feature_cache import FeatureCache
-from kft.config.run_config import RunConfig
+from kft.config.recipe import reasons
+from kft.config.run_config import RunConfig, in_json, kind_first
 from kft.data import Split, Splits
 from kft.engine.parts import SegmentEpochs, planned_features, segment_epochs
 from kft.engine.prepare import steps_per_epoch
@@ -17,7 +19,7 @@ from kft.engine.train import parameters
 from kft.phase import Phase
 from kft.results.counts import class_counts
 from kft.task import Task
-from kft.workflows.setup import set_up
+from kft.workflows.setup import SetUp, facts_of, set_up
 from kft.workflows.unused_settings import unused_settings
 
 
@@ -55,6 +57,8 @@ class Plan:
         counts: Examples of each class or label, by split.
         stages: Names of all stages of the backbone, input side first.
         parameters: Numbers in the whole model.
+        recipe: Why phases that are left out are as they are, and what is trained besides them.
+        settings: Of the phases, as JSON has them.
         called: What messages call several examples.
     """
 
@@ -65,6 +69,8 @@ class Plan:
     sizes: Mapping[str, int]
     notes: tuple[str, ...]
     phases: tuple[PhasePlan, ...]
+    recipe: tuple[str, ...]
+    settings: Sequence[Mapping[str, Any]]
     called: str = "examples"
 
 
@@ -75,7 +81,8 @@ def plan(config: RunConfig) -> Plan:
         KftError: The data is not there, or a setting fits neither it nor the backbone.
     """
     ready = set_up(config, pretrained=False)
-    splits, task = ready.splits, ready.task
+    recipe = tuple(about_recipe(config, ready))
+    config, splits, task = ready.config, ready.splits, ready.task
     phases = plan_phases(config, splits, task)
     trained = [phase.stages for phase in phases]
     return Plan(
@@ -90,8 +97,22 @@ def plan(config: RunConfig) -> Plan:
             *unused_settings(config, task.backbone, trained),
         ),
         phases=phases,
+        recipe=recipe,
+        settings=kind_first(in_json(config.phases)),
         called=splits.input.plural,
     )
+
+
+def about_recipe(config: RunConfig, ready: SetUp) -> Iterator[str]:
+    """Yields why the phases that `config` leaves out are as they are, and what comes after them."""
+    if not config.phases:
+        yield reasons(config.effort, facts_of(config, ready.splits, ready.task.backbone))
+    if config.time_budget:
+        yield f"the run measures an epoch, and fine-tunes for as many as {config.time_budget} allow"
+    if ready.config.refit:
+        yield "refit: after that, all phases once more, on training and validation examples"
+    if config.folds:
+        yield f"folds: the phases are trained {config.folds} more times, for out-of-fold answers"
 
 
 def plan_phases(config: RunConfig, splits: Splits, task: Task) -> tuple[PhasePlan, ...]:

@@ -21,7 +21,7 @@ from kft.sources.exclude import drop_excluded
 from kft.sources.folders.folder import Folder
 from kft.sources.tables.table import Table
 from kft.storage.digests import add_export, refuse_changed_model
-from kft.storage.run_files import BEST_WEIGHTS, CONFIG, EXPORT, TARGET
+from kft.storage.run_files import BEST_WEIGHTS, CONFIG, EXPORT, SCORES, TARGET
 from kft.task import Task
 from kft.workflows.run import held_out
 from kft.workflows.setup import build_task
@@ -65,7 +65,14 @@ def evaluate_run(directory: str | Path, data: str | Path | None = None) -> Mappi
     """
     config, task = open_run(directory)
     if data is None:
-        answers = own_answers(Path(directory), config, task)
+        answers = not_trained_on(config, own_answers(Path(directory), config, task))
+        if not answers:
+            raise ConfigError(
+                where=str(directory),
+                problem="has no test examples, and the refit trained on those of validation",
+                fix=f"Score others:  kft evaluate {directory} DATA; {SCORES} has the validation "
+                "scores of the weights before the refit",
+            )
         return {name: dict(answer.scores) for name, answer in answers.items()}
     whole = other_data(config.data, str(data)).whole(task.target)
     found = decode_all(whole, task.input, f"Reading {data}")
@@ -88,8 +95,14 @@ def own_answers(directory: Path, config: RunConfig, task: Task) -> dict[str, Ans
     reading = read(found, config.data.on_bad_input, config.cache)
     raw, decoded = reading.raw.by_name(), reading.decoded.by_name()
     answers = {name: evaluate(task, raw[name], decoded[name], name) for name in held_out(reading)}
-    refuse_other_answers(directory, answers, task)
+    refuse_other_answers(directory, not_trained_on(config, answers), task)
     return answers
+
+
+def not_trained_on(config: RunConfig, answers: Mapping[str, Answers]) -> dict[str, Answers]:
+    """The `answers` to splits that no phase trained on: a refit trains on validation too."""
+    trained = {"validation"} if config.refit else set()
+    return {name: answer for name, answer in answers.items() if name not in trained}
 
 
 def other_data(own: DataSource, path: str) -> Table | Folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,23 +15,33 @@ from kft.cache.unchanged import changes_as_error
 from kft.config.run_config import RunConfig
 from kft.distribute.cluster import is_chief, min_over_workers
 from kft.distribute.lost_worker import worker_loss_as_error
-from kft.engine.best import Best
 from kft.engine.context import TrainingContext
 from kft.engine.gain import gain
 from kft.engine.parts import part_of
 from kft.engine.run_state import RunState
 from kft.engine.selection import Selected, select_weights
+from kft.engine.snapshot import Snapshot
 from kft.engine.train import PhaseResult, train
 from kft.errors import DataError, TrainingError
 from kft.progress import say
 from kft.results.report import draw_end, scores, write_beginning, write_end
 from kft.results.resume import examples_of, refuse_changes
-from kft.results.run_directory import agreed_resume_state, own_directory, private_directory
+from kft.results.run_directory import (
+    agreed_state,
+    as_begun,
+    own_directory,
+    private_directory,
+    write_worked_out,
+)
 from kft.scoring.evaluate import Answers, evaluate
 from kft.sources.exclude import left_out
 from kft.storage.digests import add_export, add_weights, refuse_changed_model, write_model
 from kft.storage.run_files import BEST_WEIGHTS, EXPORT
 from kft.task import Task, save_weights
+from kft.workflows.budget import within_budget
+from kft.workflows.fit import Fits
+from kft.workflows.folds import cross_validate
+from kft.workflows.refit import refit, refit_phases
 from kft.workflows.setup import SetUp, build_task, set_up
 
 
@@ -55,13 +66,21 @@ class RunResult:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What training leaves, for the scores and the exports."""
+    """What training leaves, for the scores and the exports.
+
+    Attributes:
+        validated: The weights before the refit, whose answers to the validation examples count,
+            since the refit trains on these; None if there is none.
+        folds: What cross-validation gave, as in ``scores.json``; None if there was none.
+    """
 
     task: Task
     examples: Reading
     feature_cache: FeatureCache
     phases: tuple[PhaseResult, ...]
     selected: Selected
+    validated: Snapshot | None = None
+    folds: Mapping[str, Any] | None = None
 
 
 def run(config: RunConfig, resume: bool = False) -> RunResult:
@@ -82,9 +101,10 @@ def run(config: RunConfig, resume: bool = False) -> RunResult:
             min_over_workers(0)  # The chief has copied the assets.
         # There for all workers: that of one which is not the chief is private, and has no copies.
         config = config.reading_assets_in(Path(config.output_dir))
+        config = as_begun(config) if resume else config
         with strategy.scope(), worker_loss_as_error():
-            state = RunState(directory, agreed_resume_state(config) if resume else None)
-            trained = fine_tune(config, state)
+            found = agreed_state(Path(config.output_dir)) if resume else None
+            trained = fine_tune(config, RunState(directory, found), resume)
         if not chief:
             result = RunResult(directory, trained.phases, {}, {}, chief=False)
         else:
@@ -94,7 +114,7 @@ def run(config: RunConfig, resume: bool = False) -> RunResult:
     return result
 
 
-def fine_tune(config: RunConfig, state: RunState) -> Trained:
+def fine_tune(config: RunConfig, state: RunState, resume: bool = False) -> Trained:
     """Trains phase by phase and leaves the selected weights in the model and on disk.
 
     By default there are two phases: the new head on the frozen backbone, then everything at a low
@@ -102,20 +122,35 @@ def fine_tune(config: RunConfig, state: RunState) -> Trained:
     """
     import keras
 
+    started = time.monotonic()
     keras.utils.set_random_seed(config.seed)
     ready = set_up(config)
+    config = ready.config
     examples = read(ready.splits, config.data.on_bad_input, config.cache)
+    config = within_budget(config, examples.raw, started)
     begin(config, ready, examples, state)
-    context = context_of(config, ready.task, examples, state)
+    task = ready.task
+    fresh = Snapshot.of(task.model.variables)
+    fits = Fits(config, task, examples.decoded, state, fresh, resume)
+    context = fits.main()
     with best_weights_saved(context):
         phases = train(context, config.phases)
         selected = select_weights(config.select, context, config.phases, phases)
-    return Trained(ready.task, examples, context.feature_cache, phases, selected)
+    trained = Trained(task, examples, context.feature_cache, phases, selected)
+    if config.folds:
+        trained = replace(trained, folds=cross_validate(fits))
+    if config.refit:
+        trained = replace(trained, validated=Snapshot.of(task.model.variables))
+        refit(fits, refit_phases(config.phases, phases, selected))
+        save_selected(task, state.directory)
+    return trained
 
 
 def begin(config: RunConfig, ready: SetUp, examples: Reading, state: RunState) -> None:
     """Writes what is known before training; of a resumed run, compares it with what there is."""
     if is_chief():
+        if state.found is None:
+            write_worked_out(state.directory, config)
         write_model(state.directory, config.model_parts, config.backbone.pretrained_files())
     for note in examples.raw.notes:
         say(f"note: {note}")
@@ -125,25 +160,6 @@ def begin(config: RunConfig, ready: SetUp, examples: Reading, state: RunState) -
     else:
         refuse_changes(state.found, ready.found, examples.decoded)
     state.examples = examples_of(examples.decoded)
-
-
-def context_of(
-    config: RunConfig, task: Task, examples: Reading, state: RunState
-) -> TrainingContext:
-    """What all phases of the run share."""
-    return TrainingContext(
-        task=task,
-        splits=examples.decoded,
-        directory=state.directory,
-        best=Best(task.model, config.monitored),
-        feature_cache=FeatureCache(config.cache_policy, config.seed, task.backbone.name),
-        seed=config.seed,
-        batch_size=config.data.batch_size,
-        class_weights=config.class_weights,
-        rate_factor=config.distribute.rate_factor(),
-        callbacks=lambda: own_callbacks(config),
-        state=state,
-    )
 
 
 @contextmanager
@@ -180,42 +196,36 @@ def on_one_device(config: RunConfig, trained: Trained, directory: Path) -> Train
     alone = build_task(config, task.target, task.input)
     for variable, value in zip(alone.model.variables, task.model.variables, strict=True):
         variable.assign(value.numpy())
-    return replace(trained, task=alone, selected=trained.selected.on(alone.model))
+    validated = trained.validated and trained.validated.on(alone.model.variables)
+    selected = trained.selected.on(alone.model)
+    return replace(trained, task=alone, selected=selected, validated=validated)
 
 
 def finish(directory: Path, config: RunConfig, trained: Trained) -> RunResult:
     """Scores what was trained, exports it, and draws figures."""
     task, examples, feature_cache = trained.task, trained.examples, trained.feature_cache
-    answers = {name: answer(task, examples, name, feature_cache) for name in held_out(examples)}
+    final = {name: answer(task, examples, name, feature_cache) for name in held_out(examples)}
+    answers = final | validation_before_refit(trained)
     gained = gain(task, trained.selected, answers, examples.decoded.by_name())
-    content = scores(answers, trained.phases, trained.selected, gained)
+    content = scores(answers, trained.phases, trained.selected, gained, trained.folds)
     test = answers.get("test", answers["validation"])
     write_end(directory, content, test, task.target)
-    exports = export(config, task, test, directory)
+    exports = export(config, task, final.get("test", final["validation"]), directory)
     draw_end(directory, content, test, task.target)
     # Only now: a run that was killed in any of this is resumed.
     RunState(directory).remove()
     return RunResult(directory, trained.phases, content, exports)
 
 
-def own_callbacks(config: RunConfig) -> list[Any]:
-    """The callbacks of the user, afresh; those that only write, for the chief alone."""
-    import keras
-
-    if is_chief():
-        for named in config.callbacks:
-            named.make_room(Path(config.output_dir))
-    writers = (
-        keras.callbacks.ModelCheckpoint,
-        keras.callbacks.CSVLogger,
-        keras.callbacks.OrbaxCheckpoint,
-        keras.callbacks.TensorBoard,
-    )
-    return [
-        callback
-        for callback in config.built_callbacks()
-        if is_chief() or not isinstance(callback, writers)
-    ]
+def validation_before_refit(trained: Trained) -> dict[str, Answers]:
+    """What the weights before the refit answer to the validation examples, if there was one."""
+    if trained.validated is None:
+        return {}
+    now = Snapshot.of(trained.task.model.variables)
+    trained.validated.restore()
+    validation = answer(trained.task, trained.examples, "validation", trained.feature_cache)
+    now.restore()
+    return {"validation": validation}
 
 
 def held_out(examples: Reading) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kft.backbone import Backbone, batch_norm_variables
+from kft.config.recipe import Facts, default_recipe
 from kft.config.run_config import RunConfig
 from kft.data import Splits, Target
 from kft.input import Input
@@ -19,11 +21,13 @@ class SetUp:
     """What a run begins with.
 
     Attributes:
+        config: With the phases worked out, if it names none.
         found: All examples that the data source finds; none has been read yet.
         splits: The same without those that `data.exclude` names.
         task: The backbone with a new head on it.
     """
 
+    config: RunConfig
     found: Splits
     splits: Splits
     task: Task
@@ -42,8 +46,29 @@ def set_up(config: RunConfig, pretrained: bool = True) -> SetUp:
     found = config.data.load(config.seed)
     splits = drop_excluded(found, config.data.exclude)
     task = build_task(config, splits.target, splits.input, pretrained)
+    config = with_phases(config, splits, task.backbone)
     check_config(config, splits, task)
-    return SetUp(found, splits, task)
+    return SetUp(config, found, splits, task)
+
+
+def with_phases(config: RunConfig, splits: Splits, backbone: Backbone) -> RunConfig:
+    """Returns `config` with the default recipe for `splits`, if it names no phases."""
+    by_default = not config.phases and config.select != "interpolate"
+    refit = by_default if config.refit is None else config.refit
+    phases = config.phases or default_recipe(config.effort, facts_of(config, splits, backbone))
+    return config.model_copy(update={"phases": phases, "refit": refit})
+
+
+def facts_of(config: RunConfig, splits: Splits, backbone: Backbone) -> Facts:
+    """What the default recipe depends on."""
+    return Facts(
+        examples=splits.train.size,
+        batch_size=config.data.batch_size,
+        batch_norm=bool(batch_norm_variables(backbone.model)),
+        trains=bool(backbone.stages),
+        augments=splits.input.is_augmented or bool(splits.input.standard_augmentations),
+        views=bool(config.cache_views),
+    )
 
 
 def build_task(config: RunConfig, target: Target, input: Input, pretrained: bool = False) -> Task:

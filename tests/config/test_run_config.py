@@ -9,7 +9,6 @@ from small_configs import BACKBONE, DATA, SMALL, fault
 
 from kft.config.run_config import load_config, shipped_configs
 from kft.errors import ConfigError
-from kft.phase import two_phase_recipe
 from kft.settings.catalog import CATALOG
 from kft.sources.folders.folder import Folder
 
@@ -21,13 +20,17 @@ HEAD_PHASE = {
 }
 
 
+TUNE_PHASE = {**HEAD_PHASE, "name": "b", "unfreeze": {"kind": "all"}}
+PHASED = {**SMALL, "phases": [HEAD_PHASE, TUNE_PHASE]}
+
+
 def test_a_config_says_no_more_than_data_and_backbone():
     config = load_config(SMALL)
 
-    assert config.phases == two_phase_recipe()
+    assert config.phases == ()
     assert config.head.kind == "classifier"
     assert [exporter.kind for exporter in config.exporters] == ["saved_model"]
-    assert (config.seed, config.monitored, config.select) == (0, "accuracy", "best")
+    assert (config.seed, config.monitored, config.select) == (0, "accuracy", "auto")
 
 
 def test_the_output_directory_is_named_after_the_file_and_the_time(tmp_path, monkeypatch):
@@ -114,10 +117,27 @@ def test_a_shipped_config_is_read_back_equal(name, tmp_path):
 
 
 def test_kind_comes_first_where_a_config_is_written():
-    written = json.loads(load_config(SMALL).to_json())
+    written = json.loads(load_config(PHASED).to_json())
 
     assert next(iter(written["data"])) == "kind"
     assert next(iter(written["phases"][0]["optimizer"])) == "kind"
+
+
+def test_phases_that_are_left_out_stay_so_where_a_config_is_written(tmp_path):
+    config = load_config(SMALL)
+    (tmp_path / "config.json").write_text(config.to_json(), encoding="utf-8")
+
+    assert load_config(tmp_path / "config.json") == config
+
+
+@pytest.mark.parametrize(("budget", "seconds"), [("90s", 90), ("1.5m", 90), ("2h", 7200)])
+def test_a_time_budget_has_a_unit(budget, seconds):
+    assert load_config(SMALL, [f"time_budget={budget}"]).budget_seconds == seconds
+
+
+def test_a_time_budget_is_for_the_default_recipe():
+    assert "time_budget: should match pattern" in fault({**SMALL, "time_budget": "90"})
+    assert "'phases' says how long to train. Remove one" in fault(PHASED, "time_budget=10m")
 
 
 def test_all_faults_are_told_at_once_with_their_paths():
@@ -270,14 +290,19 @@ def test_a_config_that_is_not_there_is_told_with_those_that_come_with_kft(tmp_pa
     ],
 )
 def test_an_override_sets_one_setting(override, found):
-    assert found(load_config(SMALL, [override]))
+    assert found(load_config(PHASED, [override]))
 
 
-def test_an_override_of_a_phase_leaves_the_rest_of_the_recipe():
-    head, tune = load_config(SMALL, ["phases.0.epochs=1"]).phases
+def test_an_override_of_a_phase_leaves_the_others():
+    before, after = (load_config(PHASED, changes).phases for changes in ([], ["phases.0.epochs=9"]))
 
-    assert head == two_phase_recipe()[0].model_copy(update={"epochs": 1})
-    assert tune == two_phase_recipe()[1]
+    assert after == (before[0].model_copy(update={"epochs": 9}), before[1])
+
+
+def test_a_phase_that_is_left_out_cannot_be_overridden():
+    message = "--set phases.0.epochs=1: there is no list yet to take '0' of. Write it in the config"
+
+    assert message in fault(SMALL, "phases.0.epochs=1")
 
 
 @pytest.mark.parametrize(
@@ -298,7 +323,7 @@ def test_an_override_of_a_phase_leaves_the_rest_of_the_recipe():
     ],
 )
 def test_a_wrong_override_is_told(override, message):
-    assert message in fault(SMALL, override)
+    assert message in fault(PHASED, override)
 
 
 def test_overriding_changes_nothing_the_caller_holds():
@@ -386,7 +411,7 @@ def test_a_setting_beyond_all_use_is_refused(settings, line):
     ],
 )
 def test_an_odd_override_is_refused(override, message):
-    assert message in fault(SMALL, override)
+    assert message in fault(PHASED, override)
 
 
 def test_an_override_reaches_into_a_null_of_a_list():

@@ -97,7 +97,8 @@ def test_gradual_unfreezing_is_one_phase_in_which_lower_stages_join_later():
     start, *after = witness.kernels
     assert [np.array_equal(kernel, start) for kernel in after] == [True, False, False]
     rates = [record["learning_rate"] for record in result.epochs]
-    assert rates == pytest.approx([0.01, 0.005, 0.0], abs=1e-5)
+    cosine = [0.01 * (1 + np.cos(np.pi * steps / 12)) / 2 for steps in (0, 5, 11)]
+    assert rates == pytest.approx(cosine, abs=1e-6)
     assert (result.trained_stages, len(result.epochs), result.before["epoch"]) == (2, 3, 0)
     for a, b in zip(weights, whole, strict=True):
         np.testing.assert_allclose(a, b, atol=2e-5)

@@ -102,14 +102,48 @@ def test_the_best_and_the_last_epoch_know_where_fine_tuning_began(two_phases):
     task, (head, tuned), best = two_phases
     last = values(task.model.variables)
 
-    kept_last = keep_epoch("last", best, tuned.epochs[-1])
+    kept_last = keep_epoch("last", best, tuned.epochs[-1], 100)
     assert all(same(task.model.variables, last))
-    kept_best = keep_epoch("best", best, tuned.epochs[-1])
+    kept_best = keep_epoch("best", best, tuned.epochs[-1], 100)
 
     assert same_as(task, best.overall)
     assert kept_last.record is tuned.epochs[-1]
     assert kept_best.record == best.among([head.best, tuned.best])
     assert kept_best.start.record == kept_last.start.record == head.best
+
+
+def best_of(*accuracies, monitor="accuracy"):
+    """What is best of epochs with these validation accuracies, and the record of the last."""
+    best = Best(tiny_task(SPLITS).model, monitor)
+    records = [
+        {"epoch": number, "phase": "head", "val_accuracy": accuracy, "val_loss": 1 - accuracy}
+        for number, accuracy in enumerate(accuracies, start=1)
+    ]
+    for record in records:
+        best.consider(record)
+    return best, records[-1]
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "size", "epoch"),
+    [
+        ((0.80, 0.70), 20, 2),  # an error of 12 points
+        ((0.80, 0.60), 20, 1),
+        ((0.80, 0.79), 10_000, 1),  # of 0.6 points
+        ((1.0, 0.95), 20, 2),  # all right of a few: another 20 would not be
+        ((0.70, 0.80), 20, 2),
+    ],
+)
+def test_auto_takes_the_last_unless_the_best_is_better_by_a_standard_error(accuracies, size, epoch):
+    best, last = best_of(*accuracies)
+
+    assert keep_epoch("auto", best, last, size).record["epoch"] == epoch
+
+
+def test_auto_takes_the_best_by_a_loss_whose_error_is_not_known():
+    best, last = best_of(0.80, 0.799, monitor="loss")
+
+    assert keep_epoch("auto", best, last, 20).record["epoch"] == 1
 
 
 def test_fine_tuning_begins_after_the_first_phase_with_one_that_trains_the_backbone():

@@ -248,7 +248,7 @@ def test_scores_from_kept_activations_are_those_of_the_whole_model(task, splits)
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(splits):
     weights = []
     for seed in (3, 3, 4):
-        task = tiny_task(splits, Classifier(dropout=0.0))
+        task = tiny_task(splits, Classifier(dropout=0.0, label_smoothing=0.0))
         train(training(task, splits, seed=seed), [phase(unfreeze=UnfreezeAll())])
         weights.append(values(task.model.trainable_variables))
 
@@ -301,7 +301,10 @@ def test_a_head_may_train_with_another_loss_than_it_is_scored_by(
     still = phase(optimizer=Sgd(learning_rate=1e-9), **settings)
     found = [
         train(training(tiny_task(splits, head), splits), [still])[0].best
-        for head in (Classifier(dropout=0.0), Louder(dropout=0.0))
+        for head in (
+            Classifier(dropout=0.0, label_smoothing=0.0),
+            Louder(dropout=0.0, label_smoothing=0.0),
+        )
     ]
 
     plain, louder = found
@@ -371,7 +374,9 @@ def test_strings_go_through_the_unchanged_engine():
     splits = Texts().load(0)
     keras.utils.set_random_seed(0)
     backbone = TinyWords().load(splits.input.spec)
-    task = assemble(backbone, Classifier(dropout=0.0), splits.target, splits.input)
+    task = assemble(
+        backbone, Classifier(dropout=0.0, label_smoothing=0.0), splits.target, splits.input
+    )
     phases = [
         phase("head", epochs=8, optimizer=Adam(learning_rate=0.1)),
         phase("tune", epochs=4, optimizer=Adam(learning_rate=0.1), unfreeze=UnfreezeAll()),

@@ -45,7 +45,9 @@ def losses_and_slopes(head, logits, labels):
 def test_a_loss_and_its_slope_are_those_of_the_paper(settings):
     labels = TARGET.dense(TRUE)
 
-    losses, slopes = losses_and_slopes(Classifier(**settings), LOGITS, labels)
+    losses, slopes = losses_and_slopes(
+        Classifier(**{"label_smoothing": 0.0, **settings}), LOGITS, labels
+    )
 
     np.testing.assert_allclose(losses, by_formula(LOGITS, labels, **settings), rtol=2e-4, atol=1e-6)
     for logits, label, slope in zip(LOGITS.astype("float64"), labels, slopes, strict=True):
@@ -54,7 +56,10 @@ def test_a_loss_and_its_slope_are_those_of_the_paper(settings):
 
 
 def test_labels_that_are_mixed_have_the_mean_of_their_adjusted_losses():
-    head, one, other = Classifier(logit_adjustment=1.0), *np.eye(3, dtype="float32")[[0, 2]]
+    head, one, other = (
+        Classifier(label_smoothing=0.0, logit_adjustment=1.0),
+        *np.eye(3, dtype="float32")[[0, 2]],
+    )
 
     mixed, first, second = (
         losses_and_slopes(head, LOGITS[:1], label[None])[0]
@@ -69,7 +74,9 @@ def test_answers_that_are_sure_have_finite_losses_and_slopes(settings):
     logits = np.array([[50.0, -50.0, -50.0], [-50.0, 50.0, 50.0]], "float32")
     labels = np.eye(3, dtype="float32")[[0, 0]]
 
-    losses, slopes = losses_and_slopes(Classifier(**settings), logits, labels)
+    losses, slopes = losses_and_slopes(
+        Classifier(**{"label_smoothing": 0.0, **settings}), logits, labels
+    )
 
     assert losses[1] == pytest.approx(by_formula(logits, labels, **settings)[1], rel=1e-4)
     assert np.isfinite(slopes).all()
@@ -80,7 +87,7 @@ def test_answers_that_are_sure_have_finite_losses_and_slopes(settings):
 def test_adjusted_logits_make_all_classes_equally_likely(adjustment, expected):
     """Where features say nothing, the answer is the share of each class."""
     inputs = keras.Input((1,))
-    head = Classifier(dropout=0.0, logit_adjustment=adjustment)
+    head = Classifier(dropout=0.0, label_smoothing=0.0, logit_adjustment=adjustment)
     model = keras.Model(inputs, head.outputs(inputs, TARGET))
     model.compile(keras.optimizers.SGD(1.0), loss=head.training_loss(TARGET, TRUE))
     nothing = np.zeros((20 * 300, 1), "float32")
@@ -91,7 +98,9 @@ def test_adjusted_logits_make_all_classes_equally_likely(adjustment, expected):
 
 
 def test_a_class_without_training_examples_counts_as_one():
-    loss = Classifier(logit_adjustment=1.0).training_loss(TARGET, np.array([0] * 14 + [1] * 6))
+    loss = Classifier(label_smoothing=0.0, logit_adjustment=1.0).training_loss(
+        TARGET, np.array([0] * 14 + [1] * 6)
+    )
 
     found = loss.call(tf.constant([[0.0, 0.0, 1.0]]), keras.activations.softmax(tf.zeros((1, 3))))
 

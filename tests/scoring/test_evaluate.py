@@ -18,7 +18,7 @@ from kft.scoring.evaluate import evaluate, with_losses
 
 KINDS = pytest.mark.parametrize(
     ("source", "head"),
-    [(Ramp, Classifier(dropout=0.0)), (Tags, Multilabel(dropout=0.0))],
+    [(Ramp, Classifier(dropout=0.0, label_smoothing=0.0)), (Tags, Multilabel(dropout=0.0))],
     ids=["classifier", "multilabel"],
 )
 
@@ -77,7 +77,7 @@ def test_epochs_report_the_loss_that_is_scored_and_learn_from_it(source, head, s
 
 
 def test_kept_features_are_scored_as_the_whole_model_is():
-    splits, task = sure(Ramp, Classifier(dropout=0.0))
+    splits, task = sure(Ramp, Classifier(dropout=0.0, label_smoothing=0.0))
     rest = keras.Model(task.head_model.input, task.head_model.output)
     features = tf.zeros((9, 6))
     kept = replace(splits.validation, fetch=lambda index: tf.gather(features, index))

@@ -23,7 +23,7 @@ from kft.heads.classifier import Classifier
 from kft.phase import Phase
 from kft.recipe.optimizer import AdamW
 from kft.recipe.unfreeze import UnfreezeNone, UnfreezeTop
-from kft.workflows.lr_find import find_rate, free_name, lr_find, write_found
+from kft.workflows.lr_find import find_rate, free_name, lr_find, refuse_taken, write_found
 
 HEAD = Phase(name="head", epochs=1, optimizer=AdamW(learning_rate=0.01), unfreeze=UnfreezeNone())
 
@@ -210,8 +210,10 @@ def test_nothing_is_overwritten(tmp_path, monkeypatch):
 
     assert free_name(None, "head").name == "lr-find-head-2"
     assert free_name("other", "head").name == "other"
+    refuse_taken(None)
+    refuse_taken("other")
     with pytest.raises(ConfigError, match="mine.json: already exists"):
-        free_name("mine", "head")
+        refuse_taken("mine")
 
 
 def curve(losses):

@@ -10,7 +10,7 @@ from kft.cache import inference as passes
 from kft.cache import store
 from kft.config.run_config import load_config
 from kft.errors import ConfigError
-from kft.phase import two_phase_recipe
+from kft.phase import Phase
 from kft.workflows.plan import learning_rates, plan
 
 PHASES = [
@@ -25,6 +25,7 @@ PHASES = [
 ]
 AUGMENTED = {"kind": "tiny:Ramp", "input": {"kind": "tiny:Shaken"}}
 FROM_FIRST = "computed anew: the backbone trains from its first layer on"
+SMALL = {"data": {"kind": "tiny:Ramp"}, "backbone": {"kind": "tiny:TinyDense"}}
 
 
 def planned(tmp_path, **settings):
@@ -246,7 +247,7 @@ def test_settings_that_change_nothing_are_noted(settings, note):
 
 
 def test_the_rates_of_as_many_epochs_as_a_phase_may_have_are_planned_at_once():
-    phase = two_phase_recipe()[1].model_copy(update={"epochs": 100_000})
+    phase = Phase(**{**PHASES[2], "epochs": 100_000, "schedule": {"kind": "cosine"}})
 
     rates = learning_rates(phase, 7)
 
@@ -286,3 +287,23 @@ def test_features_of_booleans_are_kept(tmp_path):
     lines = planned(tmp_path, data={"kind": "tiny:Signs"}, backbone={"kind": "tiny:TinyFlags"})
 
     assert "not known" not in "".join(lines)
+
+
+def test_phases_that_are_left_out_are_explained():
+    made = plan(load_config({**SMALL, "folds": 3, "time_budget": "10m"}))
+
+    assert [phase.name for phase in made.phases] == ["head", "finetune"]
+    why, budget, refit, folds = made.recipe
+    assert why.startswith("phases are left out: effort 'normal' and 22 training examples make 73")
+    assert "10m" in budget
+    assert "once more, on training and validation examples" in refit
+    assert "3 more times" in folds
+
+
+def test_the_phases_are_there_as_a_config_has_them():
+    made = plan(load_config(SMALL))
+
+    again = plan(load_config({**SMALL, "phases": made.settings}))
+
+    assert again.settings == made.settings
+    assert again.recipe == ()

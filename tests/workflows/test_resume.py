@@ -20,7 +20,16 @@ from kft.config.run_config import load_config
 from kft.errors import ConfigError, TrainingError
 from kft.results.resume import changed_in, stamps_of
 from kft.storage.atomic import PARTIAL
-from kft.storage.run_files import CONFIG, ENVIRONMENT, SKIPPED, SPLIT, STATE, STATE_BEFORE, TARGET
+from kft.storage.run_files import (
+    CONFIG,
+    ENVIRONMENT,
+    LOCK,
+    SKIPPED,
+    SPLIT,
+    STATE,
+    STATE_BEFORE,
+    TARGET,
+)
 from kft.workflows.run import run
 
 PHASES = [
@@ -260,7 +269,7 @@ def test_what_is_killed_before_it_trains_begins_anew_with_the_data_there_is_now(
 
 
 def test_a_run_that_another_process_works_on_is_left_alone(killed):
-    with (Path(killed.output_dir) / CONFIG).open("r+b") as file:
+    with (Path(killed.output_dir) / LOCK).open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
 
         with pytest.raises(ConfigError, match="another process is working on"):

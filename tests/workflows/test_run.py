@@ -23,7 +23,7 @@ from kft.workflows.run import run
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
-    return run(config(tmp_path_factory.mktemp("runs") / "first"))
+    return run(config(tmp_path_factory.mktemp("runs") / "first", select="best"))
 
 
 def test_a_run_that_fails_before_its_first_epoch_leaves_nothing_in_the_way_of_the_next(tmp_path):

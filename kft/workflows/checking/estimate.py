@@ -23,7 +23,7 @@ from kft.engine.segments import segments_of
 from kft.phase import Phase
 from kft.pipeline.batches import evaluation_batches, training_batches
 from kft.progress import say
-from kft.workflows.setup import build_task
+from kft.workflows.setup import build_task, with_phases
 
 if TYPE_CHECKING:
     import keras
@@ -40,12 +40,14 @@ class Estimate:
     Attributes:
         seconds: Of the whole phase, if none of its epochs is saved by early stopping.
         step: Seconds of one optimizer step.
+        tracing: Seconds of the first step besides, which traces the graph.
         memory: Bytes that the process, or the first GPU if there is one, had at most so far.
     """
 
     name: str
     seconds: float
     step: float
+    tracing: float
     memory: int
 
     def in_json(self) -> dict[str, Any]:
@@ -62,6 +64,7 @@ def estimates(config: RunConfig, splits: Splits) -> Iterator[Estimate]:
         tf.errors.ResourceExhaustedError: A step of the next one does not fit into memory.
     """
     task = build_task(config, splits.target, splits.input)
+    config = with_phases(config, splits, task.backbone)
     largest = max(
         (phase.batch_size or config.data.batch_size) * phase.accumulate_steps
         for phase in config.phases
@@ -105,6 +108,9 @@ def estimate(
     target = context.task.target
     batches = training_batches(train.split, target, ready.order, train.augment, train.mix)
     inputs, labels, weights = next(iter(batches))
+    started = time.perf_counter()
+    train.model.train_on_batch(inputs, labels, weights)
+    first = time.perf_counter() - started
     step = timed(lambda: train.model.train_on_batch(inputs, labels, weights))
     tried = next(iter(evaluation_batches(validation.split, target, ready.batch_size)))
     trial = timed(lambda: validation.model.test_on_batch(*tried))
@@ -117,7 +123,7 @@ def estimate(
     trials = steps_per_epoch(splits.validation, ready.batch_size)
     seconds = phase.epochs * (steps * step + trials * trial)
     seconds += once * per_example(context.task.backbone.model, context.splits.train) if once else 0
-    return Estimate(phase.name, seconds, step, peak_memory())
+    return Estimate(phase.name, seconds, step, max(first - step, 0.0), peak_memory())
 
 
 def per_example(model: keras.Model, split: Split) -> float:
