@@ -227,7 +227,8 @@ def few_digits(folder: Path, count: int) -> str:
 def quickstart(folder: Path) -> list[str]:
     """Prepares the shipped config, with fewer epochs on fewer digits."""
     few = few_digits(folder, 300)
-    changes = (f"data.exclude={few}", "phases.0.epochs=3", "phases.1.epochs=2")
+    phases = [{**HEAD, "epochs": 3}, phase("tune", 2, SGD, {"kind": "all"})]
+    changes = (f"data.exclude={few}", f"phases={json.dumps(phases)}")
     return ["run", "quickstart", *(word for change in changes for word in ("--set", change))]
 
 
