@@ -70,16 +70,20 @@ def default_recipe(effort: Effort, facts: Facts) -> tuple[Phase, ...]:
     )
     if not facts.trains:
         return (head,)
-    epochs = finetune_epochs(effort, facts)
     finetune = Phase(
         name="finetune",
-        epochs=epochs,
+        epochs=1,
         optimizer=AdamW(learning_rate=rate_of(facts), weight_decay=DECAY),
-        schedule=Cosine(warmup_epochs=WARM_UP * epochs),
         unfreeze=UnfreezeAll(),
         augment=True if facts.augments else None,
     )
-    return head, finetune
+    return head, lasting(finetune, finetune_epochs(effort, facts))
+
+
+def lasting(finetune: Phase, epochs: int) -> Phase:
+    """Returns the fine-tuning phase for so many epochs, a part of them warm-up."""
+    schedule = Cosine(warmup_epochs=WARM_UP * epochs)
+    return finetune.model_copy(update={"epochs": epochs, "schedule": schedule})
 
 
 def head_epochs(facts: Facts) -> int:

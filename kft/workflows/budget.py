@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from kft.config.recipe import FEWEST_EPOCHS, MOST_EPOCHS
+from kft.config.recipe import FEWEST_EPOCHS, MOST_EPOCHS, lasting
 from kft.config.run_config import RunConfig
 from kft.data import Splits
 from kft.distribute.cluster import min_over_workers
@@ -14,6 +14,8 @@ from kft.workflows.checking.estimate import estimates
 
 # Seconds that no phase counts: imports, scores, the export and its verification.
 AROUND = 25.0
+# What an epoch takes besides its steps, as a factor: copies of the weights, and the state on disk.
+BESIDES = 1.2
 
 
 def within_budget(config: RunConfig, splits: Splits, started: float) -> RunConfig:
@@ -29,15 +31,15 @@ def within_budget(config: RunConfig, splits: Splits, started: float) -> RunConfi
     say("Measuring how long the phases take")
     with preserve_random_state():
         head, finetune = estimates(config, splits)
-    around = time.monotonic() - started + AROUND + head.tracing + head.seconds + finetune.tracing
-    left = config.budget_seconds - around
-    # The refit takes as many epochs, on the validation examples too.
-    whole = (splits.train.size + splits.validation.size) / splits.train.size
-    each = finetune.seconds / config.phases[1].epochs * (1 + (whole if config.refit else 0))
+    # The refit does all of it again, on the validation examples too.
+    again = (splits.train.size + splits.validation.size) / splits.train.size if config.refit else 0
+    once = head.tracing + head.seconds + finetune.tracing
+    left = config.budget_seconds - (time.monotonic() - started + AROUND + (1 + again) * once)
+    each = BESIDES * (1 + again) * finetune.seconds / config.phases[1].epochs
     epochs = min(max(int(left / each), 1), MOST_EPOCHS)
     epochs = min_over_workers(epochs)
     say(f"{config.time_budget}: fine-tuning for {epochs} epochs of about {each:.1f} s")
     if left < FEWEST_EPOCHS * each:
         say(f"note: {config.time_budget} is short of the {FEWEST_EPOCHS} epochs it takes at least")
-    longer = config.phases[1].model_copy(update={"epochs": epochs})
-    return config.model_copy(update={"phases": (config.phases[0], longer), "time_budget": None})
+    fitting = (config.phases[0], lasting(config.phases[1], epochs))
+    return config.model_copy(update={"phases": fitting, "time_budget": None})

@@ -26,6 +26,7 @@ def test_epochs_are_as_many_as_there_is_time_for(budget, epochs):
 
     assert [phase.name for phase in config.phases] == ["head", "finetune"]
     assert config.phases[1].epochs == epochs
+    assert config.phases[1].schedule.warmup_epochs == epochs / 4
     assert config.time_budget is None
 
 
