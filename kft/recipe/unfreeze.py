@@ -30,6 +30,11 @@ class Unfreeze(Component):
             ConfigError: They are not there; ``where`` is relative to this component.
         """
 
+    @property
+    def fewest_epochs(self) -> int:
+        """How many epochs a phase must have until all that it is to train does."""
+        return 1
+
     def by_epoch(self, backbone: Backbone, epochs: int) -> Sequence[Sequence[Stage]]:
         """Returns the stages that each of `epochs` trains: those chosen, unless a kind says more.
 
@@ -113,6 +118,10 @@ class UnfreezeGradual(Unfreeze):
     groups: PositiveInt = 4
     epochs_per_group: PositiveInt = 1
 
+    @property
+    def fewest_epochs(self) -> int:
+        return (self.groups - 1) * self.epochs_per_group + 1
+
     def choose(self, backbone: Backbone) -> Sequence[Stage]:
         there = len(backbone.stages)
         if self.groups > there:
@@ -125,12 +134,11 @@ class UnfreezeGradual(Unfreeze):
 
     def by_epoch(self, backbone: Backbone, epochs: int) -> Sequence[Sequence[Stage]]:
         stages = self.choose(backbone)
-        needed = (self.groups - 1) * self.epochs_per_group + 1
-        if epochs < needed:
+        if epochs < self.fewest_epochs:
             raise ConfigError(
                 where="groups",
-                problem=f"it takes {needed} epochs until the last of {self.groups} groups joins "
-                f"in, and the phase has {epochs}",
+                problem=f"it takes {self.fewest_epochs} epochs until the last of {self.groups} "
+                f"groups joins in, and the phase has {epochs}",
                 fix="Raise the epochs, or lower groups or epochs_per_group",
             )
         joined = [min(epoch // self.epochs_per_group + 1, self.groups) for epoch in range(epochs)]

@@ -29,11 +29,15 @@ def refit(fits: Fits, phases: Iterable[Phase]) -> None:
 def refit_phases(
     phases: Sequence[Phase], results: Sequence[PhaseResult], selected: Selected
 ) -> Iterator[Phase]:
-    """Yields the `phases` up to the `selected` epoch, each for the epochs that it took to there."""
+    """Yields the `phases` up to the `selected` epoch, each for the epochs that it took to there.
+
+    One that unfreezes gradually takes as many as it needs at least.
+    """
     last = selected.record["epoch"]
     for phase, result in zip(phases, results, strict=True):
-        epochs = sum(record["epoch"] <= last for record in result.epochs)
-        if epochs:
+        taken = sum(record["epoch"] <= last for record in result.epochs)
+        if taken:
+            epochs = max(taken, phase.unfreeze.fewest_epochs)
             changes = {
                 "name": f"{REFIT}-{phase.name}",
                 "epochs": epochs,

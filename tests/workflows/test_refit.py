@@ -8,6 +8,7 @@ from tiny_runs import PHASES, config
 
 from kft.engine.selection import Selected
 from kft.errors import ConfigError
+from kft.recipe.unfreeze import UnfreezeGradual
 from kft.workflows.refit import refit_phases
 from kft.workflows.rerun import evaluate_run, export_run
 from kft.workflows.run import run
@@ -42,6 +43,15 @@ def test_it_takes_the_epochs_up_to_the_selected_one(without):
     assert [each.epochs for each in refit_phases(phases, without.phases, selected)] == [3, 1]
     selected = keep_epoch_number(without, 2)
     assert [each.name for each in refit_phases(phases, without.phases, selected)] == ["refit-head"]
+
+
+def test_a_phase_that_unfreezes_gradually_has_the_epochs_that_it_needs(without):
+    gradual = UnfreezeGradual(groups=2)
+    head, tune = config(without.directory).phases
+    phases = (head, tune.model_copy(update={"unfreeze": gradual}))
+    selected = keep_epoch_number(without, 4)
+
+    assert [each.epochs for each in refit_phases(phases, without.phases, selected)] == [3, 2]
 
 
 def keep_epoch_number(result, number):
