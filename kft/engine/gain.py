@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kft.engine.selection import Selected
-from kft.engine.snapshot import Snapshot
 from kft.scoring.direction import lower_is_better
 from kft.scoring.evaluate import Answers, evaluate
 from kft.scoring.metrics import scoring_of
@@ -60,14 +59,11 @@ def answers_before(
     """Returns the answers of the best weights before fine-tuning to each split."""
     if selected.start is None or not selected.is_fine_tuned:
         return answers
-    now = Snapshot.of(task.model.variables)
-    selected.start.weights.restore()
-    before = {
-        name: evaluate(task, answer.split, decoded[name], f"{name} as before fine-tuning")
-        for name, answer in answers.items()
-    }
-    now.restore()
-    return before
+    with selected.start.weights.assigned():
+        return {
+            name: evaluate(task, answer.split, decoded[name], f"{name} as before fine-tuning")
+            for name, answer in answers.items()
+        }
 
 
 def metric_per_example(task: Task, answers: Mapping[str, Answers], monitor: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,16 @@ class Snapshot:
     def arrays(self) -> list[np.ndarray]:
         """Returns the values as NumPy arrays, in the order of `variables`."""
         return [value.numpy() for value in self.values]
+
+    @contextmanager
+    def assigned(self) -> Iterator[None]:
+        """Gives the variables these values until the context ends, and then their own again."""
+        now = Snapshot.of(self.variables)
+        self.restore()
+        try:
+            yield
+        finally:
+            now.restore()
 
     def restore(self) -> None:
         """Assigns the values to their variables."""

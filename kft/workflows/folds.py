@@ -48,12 +48,13 @@ def cross_validate(fits: Fits) -> dict[str, Any]:
         if not has_answers(fits, fold):
             say(f"Fold {fold + 1} of {fold_of.max() + 1}")
             answer_fold(fits, pooled, fold_of == fold, folder_of(fold))
-        # By the chief: what other workers wrote is private to them.
-        outputs[held], loss = read_arrays(directory / folder_of(fold) / ANSWERS)
-        each.append({"loss": float(loss), **scoring.scores(pooled.labels[held], outputs[held])})
+        if is_chief():  # Others need no scores, and lack the files of a run that was killed.
+            outputs[held], loss = read_arrays(directory / folder_of(fold) / ANSWERS)
+            each.append({"loss": float(loss), **scoring.scores(pooled.labels[held], outputs[held])})
     selected.restore()
-    if is_chief():
-        write_predictions(directory / OUT_OF_FOLD, pooled, outputs, task.target)
+    if not is_chief():
+        return {}
+    write_predictions(directory / OUT_OF_FOLD, pooled, outputs, task.target)
     return spread_of(each)
 
 

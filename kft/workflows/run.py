@@ -221,10 +221,8 @@ def validation_before_refit(trained: Trained) -> dict[str, Answers]:
     """What the weights before the refit answer to the validation examples, if there was one."""
     if trained.validated is None:
         return {}
-    now = Snapshot.of(trained.task.model.variables)
-    trained.validated.restore()
-    validation = answer(trained.task, trained.examples, "validation", trained.feature_cache)
-    now.restore()
+    with trained.validated.assigned():
+        validation = answer(trained.task, trained.examples, "validation", trained.feature_cache)
     return {"validation": validation}
 
 
