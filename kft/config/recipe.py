@@ -26,8 +26,9 @@ FEWEST_HEAD_EPOCHS, MOST_HEAD_EPOCHS = 10, 100
 HEAD_RATE, HEAD_DECAY = 3e-3, 0.1
 # The rate that batch normalisation bears breaks networks without it, transformers among them.
 RATE, RATE_WITHOUT_BATCH_NORM, DECAY = 3e-4, 5e-5, 0.05
-# Share of fine-tuning in which the rate grows: twice the rate, or one epoch, do harm.
-WARM_UP = 0.25
+# Share of fine-tuning in which the rate grows, and the fewest steps of that: twice the rate, or one
+# epoch, do harm. The first steps of Adam move all weights alike (Liu et al. 2020, RAdam).
+WARM_UP, WARM_UP_STEPS = 0.25, 30
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,14 @@ def default_recipe(effort: Effort, facts: Facts) -> tuple[Phase, ...]:
         unfreeze=UnfreezeAll(),
         augment=True if facts.augments else None,
     )
-    return head, lasting(finetune, finetune_epochs(effort, facts))
+    steps = math.ceil(facts.examples / facts.batch_size)
+    return head, lasting(finetune, finetune_epochs(effort, facts), steps)
 
 
-def lasting(finetune: Phase, epochs: int) -> Phase:
-    """Returns the fine-tuning phase for so many epochs, a part of them warm-up."""
-    schedule = Cosine(warmup_epochs=WARM_UP * epochs)
+def lasting(finetune: Phase, epochs: int, steps: int) -> Phase:
+    """Returns the fine-tuning phase for `epochs` of so many `steps`, a part of them warm-up."""
+    warm_up = min(max(WARM_UP * epochs, WARM_UP_STEPS / steps), epochs)
+    schedule = Cosine(warmup_epochs=warm_up)
     return finetune.model_copy(update={"epochs": epochs, "schedule": schedule})
 
 

@@ -8,6 +8,7 @@ from kft.config.recipe import FEWEST_EPOCHS, MOST_EPOCHS, lasting
 from kft.config.run_config import RunConfig
 from kft.data import Splits
 from kft.distribute.cluster import min_over_workers
+from kft.engine.prepare import steps_per_epoch
 from kft.engine.random_state import preserve_random_state
 from kft.progress import say
 from kft.workflows.checking.estimate import estimates
@@ -41,5 +42,6 @@ def within_budget(config: RunConfig, splits: Splits, started: float) -> RunConfi
     say(f"{config.time_budget}: fine-tuning for {epochs} epochs of about {each:.1f} s")
     if left < FEWEST_EPOCHS * each:
         say(f"note: {config.time_budget} is short of the {FEWEST_EPOCHS} epochs it takes at least")
-    fitting = (config.phases[0], lasting(config.phases[1], epochs))
+    steps = steps_per_epoch(splits.train, config.data.batch_size)
+    fitting = (config.phases[0], lasting(config.phases[1], epochs, steps))
     return config.model_copy(update={"phases": fitting, "time_budget": None})

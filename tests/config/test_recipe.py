@@ -1,5 +1,6 @@
 """The default recipe follows from what is known before training."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -50,6 +51,18 @@ def test_epochs_have_bounds(examples, bound):
 
     assert tuned == bound
     assert head <= MOST_HEAD_EPOCHS
+
+
+@pytest.mark.parametrize(
+    ("effort", "examples", "steps"),
+    [("quick", 35, 28), ("normal", 35, 30), ("normal", 300, 35), ("best", 3_000, 305.5)],
+)
+def test_the_rate_grows_over_a_quarter_and_over_30_steps_at_least(effort, examples, steps):
+    """Over 7 steps of 28, the loss of 35 easy pictures blew up and the run ended in an error."""
+    _, finetune = default_recipe(effort, replace(FEW, examples=examples))
+
+    each = math.ceil(examples / FEW.batch_size)
+    assert finetune.schedule.warmup_epochs * each == pytest.approx(steps)
 
 
 def test_a_backbone_without_batch_norm_has_a_lower_rate():

@@ -20,13 +20,15 @@ def fitted(budget, **others):
     return within_budget(config, Ramp().load(0), time.monotonic())
 
 
-@pytest.mark.parametrize(("budget", "epochs"), [("0.1s", 1), ("9999h", MOST_EPOCHS)])
-def test_epochs_are_as_many_as_there_is_time_for(budget, epochs):
+@pytest.mark.parametrize(
+    ("budget", "epochs", "warm_up"), [("0.1s", 1, 1), ("9999h", MOST_EPOCHS, MOST_EPOCHS / 4)]
+)
+def test_epochs_are_as_many_as_there_is_time_for(budget, epochs, warm_up):
     config = fitted(budget)
 
     assert [phase.name for phase in config.phases] == ["head", "finetune"]
     assert config.phases[1].epochs == epochs
-    assert config.phases[1].schedule.warmup_epochs == epochs / 4
+    assert config.phases[1].schedule.warmup_epochs == warm_up
     assert config.time_budget is None
 
 
