@@ -6,6 +6,7 @@ import inspect
 import os
 import pickle
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from kft.data import Target
 from kft.errors import ExportError
-from kft.layers.precision import compute_dtypes
+from kft.rounding import on_one_cpu
+from kft.scoring.difference import difference_of
 from kft.settings.component import Component
 from kft.storage.atomic import remove
 from kft.task import Task
@@ -29,10 +30,9 @@ if TYPE_CHECKING:
 
 # How many examples an export is verified with.
 VERIFIED = 64
-TOLERANCE = 1e-5
-# Of a model with layers that compute in these.
-LOOSER = {"float16": 5e-3, "bfloat16": 5e-2}
 PARTIAL = ".{output}.kft-partial"
+# What a GPU holds is the parent's; CUDA's variable, and ROCm's.
+NO_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "HIP_VISIBLE_DEVICES": "-1"}
 # Gets a file with pickled arguments and one to write the answer to.
 CLEAN_PROCESS = """\
 from __future__ import annotations
@@ -49,30 +49,6 @@ with open(sys.argv[1], "rb") as file:
 with open(sys.argv[2], "wb") as file:
     numpy.save(file, numpy.asarray({function}(*arguments), "float32"), allow_pickle=False)
 """
-
-
-def tolerance_of(task: Task) -> float:
-    """By how much rounding may change a probability, or a value as a share of the largest."""
-    return max(LOOSER.get(dtype, TOLERANCE) for dtype in compute_dtypes(task.model))
-
-
-def difference_of(served: np.ndarray, expected: np.ndarray, target: Target) -> float:
-    """The largest difference between outputs ``(size, k)``; NaN if one is no number.
-
-    Of values in any unit, it is a share of the largest of that name: rounding grows with it.
-    """
-    return float(differences_of(served, expected, target).max(initial=0.0))
-
-
-def differences_of(served: np.ndarray, expected: np.ndarray, target: Target) -> np.ndarray:
-    """As `difference_of`, of each output, ``(size, k)``."""
-    import numpy as np
-
-    difference: np.ndarray = np.abs(served - expected)
-    if target.kind == "value":
-        largest = np.abs(expected).max(axis=0, initial=0.0)
-        difference = difference / np.where(largest > 0, largest, 1.0)
-    return difference
 
 
 class Exporter(Component):
@@ -131,18 +107,18 @@ class Exporter(Component):
     def tolerance(self, task: Task) -> float:
         """The largest difference between its answers and those of the run that rounding explains.
 
-        1e-5, in mixed precision 0.005 (float16) or 0.05 (bfloat16): in few digits, another size
-        of batch or fusion of kernels rounds otherwise.
+        Both are of a CPU: 1e-5, in mixed precision 0.005 (float16) or 0.05 (bfloat16).
         """
-        return tolerance_of(task)
+        return on_one_cpu(task.model)
 
     def export(
         self, task: Task, answers: Answers, directory: Path, replace: bool = False
     ) -> tuple[Path, float]:
         """Writes into `directory` what answers as the run does, or nothing.
 
-        It is written beside its place, verified, and then put there, in place of what is there if
-        it is to `replace` that. The result is the path and the difference, as `verify` finds it.
+        `answers` are of the CPU, as those are that they are compared with: `scoring.on_cpu`. It is
+        written beside its place, verified, and then put there, in place of what is there if it is
+        to `replace` that. The result is the path and the difference, as `verify` finds it.
 
         Raises:
             ExportError: Something is there already, or the model answers otherwise.
@@ -158,6 +134,8 @@ class Exporter(Component):
             difference = self.verify(partial / self.output, task, answers)
             remove(path)
             (partial / self.output).rename(path)
+        except ExportError as error:
+            raise ExportError(str(path), error.problem, error.fix) from error
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return path, difference
@@ -207,7 +185,7 @@ def in_clean_process(ask: Callable[..., np.ndarray], path: Path, *arguments: obj
     """What ``ask(path, *arguments)`` answers in a process that has not imported kft.
 
     The process gets the source of the function `ask` and nothing that stands around it, so what it
-    uses it imports itself. `arguments` are pickled; the answer is float32.
+    uses it imports itself. `arguments` are pickled; the answer is float32. It sees no GPU.
 
     Raises:
         ExportError: It failed.
@@ -231,7 +209,7 @@ def run_script(script: Path, *arguments: Path, path: Path) -> None:
     Raises:
         ExportError: It failed.
     """
-    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    quiet = {**os.environ, **NO_GPU, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         [sys.executable, "-P", script, *arguments],
         env=quiet,
@@ -240,9 +218,16 @@ def run_script(script: Path, *arguments: Path, path: Path) -> None:
         errors="replace",
         check=False,
     )
-    if done.returncode:
+    if done.returncode > 0:
         raise ExportError(
             where=str(path),
             problem=f"a clean process cannot load and call it: {done.stderr.strip()[-800:]}",
             fix="Report this with the config of the run",
+        )
+    if done.returncode:
+        raise ExportError(
+            where=str(path),
+            problem="the clean process that was to load and call it was ended by "
+            f"{signal.Signals(-done.returncode).name}",
+            fix="Free memory, where that is why, then `kft export` the run: its weights are kept",
         )

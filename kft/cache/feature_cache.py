@@ -16,6 +16,7 @@ from kft.cache.key import ModelDigest, digest_model, digests_of, key_of
 from kft.cache.place import OFF, CachePolicy, Place, place_for, row_dtype
 from kft.cache.views import Views
 from kft.data import Split
+from kft.rounding import arithmetic
 
 if TYPE_CHECKING:
     import keras
@@ -56,6 +57,7 @@ class FeatureRequest:
             title = f"Computing the features of {self.name}{one_of}"
             contents = {"kind": "features", "backbone": backbone, "view": view.settings}
             rest = {"view": view.settings, "row": str(row), "batch": PASS_SIZE}
+            rest["arithmetic"] = arithmetic()
             key = None if model is None else key_of(model, digests_of(self.split, PASS_SIZE), rest)
             yield FeatureRows(self.split, row, key, title, contents, self.model, view)
 

@@ -11,15 +11,12 @@ from kft.cache.inference import from_memory, output_batches, predict_one_batch, 
 from kft.cache.row_file import RowFile
 from kft.cache.views import View
 from kft.errors import ConfigError
+from kft.rounding import SAME_MODEL
 
 if TYPE_CHECKING:
     import keras
     import numpy as np
     import tensorflow as tf
-
-# How far the features of one example, computed alone, may be from those on disk, as a share of
-# their length. Batch sizes and short floats make less; another model makes more.
-AGREEMENT = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +63,7 @@ class FeatureRows(CachedRows):
         for name, output in zip(self.row.names or (), outputs, strict=True):
             now = np.asarray(output[0], "float64")
             then = np.asarray(stored.read(index.numpy(), name)[0], "float64")
-            if not np.linalg.norm(now - then) <= AGREEMENT * np.linalg.norm(now):
+            if not np.linalg.norm(now - then) <= SAME_MODEL * np.linalg.norm(now):
                 return False
         return True
 

@@ -183,6 +183,8 @@ def whereabouts(result: RunResult) -> list[RenderableType]:
     for path, difference in result.exports.items():
         agrees = f"to {difference:.0e}" if difference else "to the last bit"
         lines.append(f"  {path.relative_to(result.directory)}: answers as the run does, {agrees}")
+    if result.device_difference is not None:
+        lines.append(f"  the GPU's own answers differ by up to {result.device_difference:.0e}")
     lines += ["", f"Score:    kft evaluate {quote(directory)} DATA"]
     if result.directory / SAVED_MODEL in result.exports:
         lines += [

@@ -66,9 +66,12 @@ def write(task: Task, path: Path) -> None:
     import keras
     import tensorflow as tf
 
+    from kft.layers.without_cudnn import without_cudnn
+
     spec = tf.TensorSpec((None, *task.input.spec.shape), task.input.spec.dtype, name="inputs")
     model = tf.function(lambda inputs: task.model(inputs, training=False), input_signature=[spec])
-    traced = model.get_concrete_function()
+    with without_cudnn(task.model):
+        traced = model.get_concrete_function()
     archive = keras.export.ExportArchive()
     # For its lookup tables alone. The variables that endpoints use are tracked anyway, and those of
     # a layer that is given to track() are written a second time (Keras 3.15).

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from kft.data import Splits
 from kft.errors import DataError, ExportError
-from kft.exporter import differences_of, tolerance_of
 from kft.messages import one_line
 from kft.progress import say
 from kft.results.report import environment, prediction_rows, split_rows
+from kft.rounding import LOSS, arithmetic, on_one_cpu, opened_again
 from kft.scoring.classification import TOP
+from kft.scoring.difference import differences_of
 from kft.scoring.evaluate import Answers
 from kft.scoring.metrics import MOST_COLUMNS
 from kft.storage.files import csv_reader
@@ -24,10 +25,6 @@ from kft.task import Task
 if TYPE_CHECKING:
     import numpy as np
 
-# Other devices and versions may round so much otherwise, such as a GPU that multiplies in 19 bits.
-ELSEWHERE = 5e-3
-# A loss grows faster than the probabilities that it is made of.
-LOSS = 100
 SHOWN = 3
 TRAIN = "train"
 
@@ -83,7 +80,7 @@ def refuse_other_losses(path: Path, answers: Mapping[str, Answers], task: Task) 
     import numpy as np
 
     scores = read_json(path)
-    near = LOSS * max(tolerance_of(task), ELSEWHERE if others(path.parent) else 0.0)
+    near = LOSS * opened_again(task.model, elsewhere=bool(changes(path.parent)))
     for name, found in answers.items():
         was, now = scores.get(name, {}).get("loss"), found.scores["loss"]
         if not isinstance(was, float):
@@ -109,21 +106,20 @@ def refuse_other_predictions(path: Path, scored: Answers, task: Task) -> None:
     else:
         before, after = (outputs_in(each, count, path) for each in (rows, now))
         each = differences_of(after, before, task.target)
-    largest, tolerance = float(each.max(initial=0.0)), tolerance_of(task)
+    largest, tolerance = float(each.max(initial=0.0)), on_one_cpu(task.model)
     if largest <= tolerance:
         return
     differing = [name for name, row in zip(names, each, strict=True) if not row.max() <= tolerance]
     problem = f"the answers to {examples(differing)} differ by up to {largest:.2g}"
-    elsewhere = others(path.parent)
-    if not (elsewhere and largest <= ELSEWHERE):
+    if not largest <= opened_again(task.model, elsewhere=bool(changes(path.parent))):
         raise other_answers(path, problem)
-    say(f"note: {problem} from those in {path}: {', '.join(elsewhere)}")
+    say(f"note: {problem} from those in {path}: {', '.join(reasons(path.parent))}")
 
 
 def other_answers(path: Path, difference: str) -> ExportError:
     """The error that answers are not those in the file at `path`."""
-    elsewhere = others(path.parent)
-    suspects = f", and of the run, {', '.join(elsewhere)}" if elsewhere else ""
+    why = reasons(path.parent)
+    suspects = f", and of the run, {', '.join(why)}" if why else ""
     return ExportError(
         where=str(path),
         problem=f"the run, opened again, does not answer as it did: {difference}. Its weights, "
@@ -133,15 +129,19 @@ def other_answers(path: Path, difference: str) -> ExportError:
     )
 
 
-def others(directory: Path) -> list[str]:
+def reasons(directory: Path) -> list[str]:
     """Why numbers may round otherwise than they did in a run, in a few words each."""
+    rounds = arithmetic()
+    here = [] if rounds == "CPU" else [f"a {rounds} does not round alike each time"]
+    return changes(directory) + here
+
+
+def changes(directory: Path) -> list[str]:
+    """The versions and devices that are others than those of a run, in a few words each."""
     path, now = directory / ENVIRONMENT, environment()
     before = read_json(path) if path.is_file() else {}
     differing = [key for key, value in before.items() if now.get(key) != value]
-    reasons = [f"{key} was {before[key]} and is {now.get(key)}" for key in differing]
-    if any("GPU" in device for device in now["devices"]):
-        reasons.append("a GPU does not round alike each time")
-    return reasons
+    return [f"{key} was {before[key]} and is {now.get(key)}" for key in differing]
 
 
 def outputs_in(rows: Sequence[Sequence[str]], count: int, path: Path) -> np.ndarray:

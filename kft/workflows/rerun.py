@@ -12,10 +12,11 @@ from kft.cache.decode import decode_all, notes_of, read, refuse_bad
 from kft.config.run_config import RunConfig, load_config
 from kft.data import DataSource, Target
 from kft.errors import ConfigError
-from kft.exporter import Exporter
+from kft.exporter import VERIFIED, Exporter
 from kft.progress import say
 from kft.results.agreement import refuse_other_answers, refuse_other_data
 from kft.scoring.evaluate import Answers, evaluate
+from kft.scoring.on_cpu import on_cpu
 from kft.settings.component import Settings, absolute
 from kft.sources.exclude import drop_excluded
 from kft.sources.folders.folder import Folder
@@ -126,7 +127,8 @@ def export_run(
 ) -> tuple[Path, float]:
     """Writes an earlier run in another format, or again, into its ``export`` directory or `to`.
 
-    Returns what was written, and the largest difference between its answers and the run's own.
+    Returns what was written, and the largest difference between its answers and the run's own, both
+    of the CPU. How far those of a GPU are from these is told.
 
     Raises:
         ConfigError: `directory` is not that of a finished run, its model has changed, or there is
@@ -145,6 +147,7 @@ def export_run(
     config, task = open_run(directory)
     answers = own_answers(directory, config, task)
     asked = answers.get("test", answers["validation"])
-    path, difference = exporter.export(task, asked, folder)
+    expected, _ = on_cpu(task, asked, VERIFIED)
+    path, difference = exporter.export(task, expected, folder)
     add_export(directory, path)
     return path, difference

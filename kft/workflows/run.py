@@ -23,6 +23,7 @@ from kft.engine.selection import Selected, select_weights
 from kft.engine.snapshot import Snapshot
 from kft.engine.train import PhaseResult, train
 from kft.errors import DataError, TrainingError
+from kft.exporter import VERIFIED
 from kft.progress import say
 from kft.results.report import draw_end, scores, write_beginning, write_end
 from kft.results.resume import examples_of, refuse_changes
@@ -34,6 +35,7 @@ from kft.results.run_directory import (
     write_worked_out,
 )
 from kft.scoring.evaluate import Answers, evaluate
+from kft.scoring.on_cpu import on_cpu
 from kft.sources.exclude import left_out
 from kft.storage.digests import add_export, add_weights, refuse_changed_model, write_model
 from kft.storage.run_files import BEST_WEIGHTS, EXPORT
@@ -53,7 +55,9 @@ class RunResult:
         directory: Of the run, absolute.
         scores: The content of ``scores.json``.
         exports: What the exporters wrote, with the largest difference between its answers and
-            the run's own.
+            the run's own, both of the CPU.
+        device_difference: The largest between the run's answers on its GPU and on the CPU; None if
+            it had no GPU, or wrote no export.
         chief: Whether this is the worker that writes; others have no scores and no exports.
     """
 
@@ -61,6 +65,7 @@ class RunResult:
     phases: tuple[PhaseResult, ...]
     scores: Mapping[str, Any]
     exports: Mapping[Path, float]
+    device_difference: float | None = None
     chief: bool = True
 
 
@@ -210,11 +215,11 @@ def finish(directory: Path, config: RunConfig, trained: Trained) -> RunResult:
     content = scores(answers, trained.phases, trained.selected, gained, trained.folds)
     test = answers.get("test", answers["validation"])
     write_end(directory, content, test, task.target)
-    exports = export(config, task, final.get("test", final["validation"]), directory)
+    exports, across = export(config, task, final.get("test", final["validation"]), directory)
     draw_end(directory, content, test, task.target)
     # Only now: a run that was killed in any of this is resumed.
     RunState(directory).remove()
-    return RunResult(directory, trained.phases, content, exports)
+    return RunResult(directory, trained.phases, content, exports, across)
 
 
 def validation_before_refit(trained: Trained) -> dict[str, Answers]:
@@ -240,15 +245,21 @@ def answer(task: Task, examples: Reading, name: str, feature_cache: FeatureCache
     return evaluate(task, raw, part.split, name, part.model)
 
 
-def export(config: RunConfig, task: Task, test: Answers, directory: Path) -> dict[Path, float]:
-    """Writes every format and verifies it against the answers of the run.
+def export(
+    config: RunConfig, task: Task, test: Answers, directory: Path
+) -> tuple[dict[Path, float], float | None]:
+    """Writes every format and verifies it against the answers of the run, as the CPU gives them.
 
+    Returns the difference of each, and the largest between GPU and CPU, as `RunResult` has them.
     What is there already is of the same run, which was killed then.
     """
+    if not config.exporters:
+        return {}, None
+    expected, across = on_cpu(task, test, VERIFIED)
     differences = {}
     for exporter in config.exporters:
         say(f"Exporting {exporter.kind}, and comparing its answers")
-        path, difference = exporter.export(task, test, directory / EXPORT, replace=True)
+        path, difference = exporter.export(task, expected, directory / EXPORT, replace=True)
         add_export(directory, path)
         differences[path] = difference
-    return differences
+    return differences, across

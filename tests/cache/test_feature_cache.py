@@ -102,6 +102,17 @@ def test_a_run_that_wants_others_does_not_find_them(model, split):
     assert len(entries()) == 4
 
 
+def test_features_in_tf32_are_not_those_of_a_cpu(model, split, monkeypatch):
+    keep(model, split)
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["GPU:0"])
+    monkeypatch.setattr(
+        tf.config.experimental, "get_device_details", lambda _: {"compute_capability": (9, 0)}
+    )
+    keep(model, split)
+
+    assert len(entries()) == 2
+
+
 def test_damaged_features_are_computed_again_and_a_person_is_told(model, split):
     first = keep(model, split)
     path = entries()[0].path

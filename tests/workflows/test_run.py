@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from tiny import Ramp, Vectors
 from tiny_runs import PHASES, config
+from two_devices import DEVICES
 
 from kft.cli.show import run_summary
 from kft.config.run_config import RunConfig, load_config
@@ -204,6 +205,20 @@ def test_a_run_can_be_exported_elsewhere(result, tmp_path):
     assert path == tmp_path / "made" / "here" / "saved_model"
     assert tf.saved_model.contains_saved_model(str(path))
     assert difference <= 1e-5
+
+
+def test_a_run_on_another_device_is_exported_as_of_the_cpu_and_says_how_far_apart_they_are(
+    tmp_path,
+):
+    with tf.device(DEVICES[1]):
+        result = run(config(tmp_path / "run"))
+        _, difference = export_run(result.directory, to=tmp_path / "again")
+    console = Console(file=io.StringIO(), width=100)
+    console.print(run_summary(result))
+
+    assert 0 <= result.device_difference < 1e-5
+    assert [*result.exports.values(), difference] == [pytest.approx(0, abs=1e-5)] * 2
+    assert "the GPU's own answers differ by up to" in console.file.getvalue()
 
 
 def test_an_unknown_export_format_is_refused(result):
