@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from unicodedata import category
 
 from kft.errors import DataError
+from kft.host_memory import from_memory
 from kft.input import Input
 from kft.settings.bounds import BatchSize
 from kft.settings.component import AbsolutePath, Component
@@ -141,15 +142,14 @@ class Split:
     def take(self, indices: Sequence[int]) -> Split:
         """Returns the split of the examples at `indices`, in that order."""
         import numpy as np
-        import tensorflow as tf
 
         kept = np.asarray(indices, "int64")
-        numbers = tf.constant(kept)
+        numbers = from_memory(kept)
         return replace(
             self,
             names=[self.names[index] for index in kept],
             labels=self.labels[kept],
-            fetch=lambda index: self.fetch(tf.gather(numbers, index)),
+            fetch=lambda index: self.fetch(numbers(index)),
             weights=None if self.weights is None else self.weights[kept],
             groups=None if self.groups is None else [self.groups[index] for index in kept],
             files=None if self.files is None else [self.files[index] for index in kept],

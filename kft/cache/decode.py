@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from kft.cache.cached_rows import RowCache, computed_rows, fetch_from_disk
 from kft.cache.decoded_rows import EXAMPLE, DecodedRows, key_of, row_dtype
-from kft.cache.inference import from_memory, has_size
+from kft.cache.inference import has_size
 from kft.cache.key import DIGEST
 from kft.cache.place import place_for
 from kft.cache.row_file import RowFile
 from kft.cache.unchanged import verified
 from kft.data import Split, Splits
 from kft.errors import DataError
+from kft.host_memory import from_memory
 from kft.input import Input
 from kft.messages import asserted, clauses
 from kft.storage.files import is_remote, local_fault

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kft.cache.cached_rows import CachedRows, fetch_from_disk
-from kft.cache.inference import from_memory, output_batches, predict_one_batch, specs_of
+from kft.cache.inference import output_batches, predict_one_batch, specs_of
 from kft.cache.row_file import RowFile
 from kft.cache.views import View
 from kft.errors import ConfigError
+from kft.host_memory import from_memory
 from kft.rounding import SAME_MODEL
 
 if TYPE_CHECKING:

@@ -47,19 +47,6 @@ def has_size(spec: tf.TensorSpec) -> bool:
     return bool(spec.shape.is_fully_defined() and numbers)
 
 
-def from_memory(*arrays: np.ndarray) -> Callable[[tf.Tensor], Any]:
-    """Makes a function that fetches rows of a copy of the arrays, each ``(size, …)``.
-
-    It takes an int64 index or a vector of them, and gives a tensor, or a tuple for several arrays.
-    """
-    import tensorflow as tf
-
-    copies = [tf.constant(array) for array in arrays]
-    if len(copies) == 1:
-        return lambda index: tf.gather(copies[0], index)
-    return lambda index: tuple(tf.gather(rows, index) for rows in copies)
-
-
 def outputs_of(model: keras.Model, split: Split, title: str) -> list[np.ndarray]:
     """Each output of `model` for every example of `split`, in order, in inference mode.
 

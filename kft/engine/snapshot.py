@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kft.host_memory import on_host
+
 if TYPE_CHECKING:
     import keras
     import numpy as np
@@ -31,11 +33,10 @@ class Snapshot:
     def of(cls, variables: Iterable[keras.Variable | tf.Variable]) -> Snapshot:
         """Copies the values that `variables` have now."""
         import keras
-        import tensorflow as tf
 
         variables = tuple(variables)
         inside = (v.value if isinstance(v, keras.Variable) else v for v in variables)
-        with tf.device("CPU:0"):
+        with on_host():
             values = tuple(variable.read_value() for variable in inside)
         return cls(variables, values)
 
@@ -49,7 +50,8 @@ class Snapshot:
         """
         import tensorflow as tf
 
-        return cls(tuple(variables), tuple(tf.constant(array) for array in arrays))
+        with on_host():
+            return cls(tuple(variables), tuple(tf.constant(array) for array in arrays))
 
     def on(self, variables: Iterable[keras.Variable | tf.Variable]) -> Snapshot:
         """The same values for other `variables`, in the same order."""
@@ -83,10 +85,9 @@ class Snapshot:
         if alpha in (0.0, 1.0):
             return other if alpha else self
         pairs = zip(self.values, other.values, strict=True)
-        return Snapshot(
-            self.variables,
-            tuple(a + alpha * (b - a) if b.dtype.is_floating else b for a, b in pairs),
-        )
+        with on_host():
+            between = tuple(a + alpha * (b - a) if b.dtype.is_floating else b for a, b in pairs)
+        return Snapshot(self.variables, between)
 
 
 def positions_in(

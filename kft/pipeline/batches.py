@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from kft.data import Split, Target
 from kft.distribute.cluster import shared_out
 from kft.distribute.shares import WHOLE, BatchSharding, cut_up, in_shares, with_tally
+from kft.host_memory import from_memory
 from kft.pipeline.autotune import without_autotune
 from kft.pipeline.mix import Mix
 
@@ -186,17 +187,16 @@ def labelled(
     import numpy as np
     import tensorflow as tf
 
-    labels = tf.constant(split.labels)
-    ones = np.ones(split.size, "float32")
-    weights = tf.constant(ones if split.weights is None else split.weights)
-    if target.kind == "multilabel" and len(weights.shape) == 1:
-        weights = weights[:, tf.newaxis]
+    weights = np.ones(split.size, "float32") if split.weights is None else split.weights
+    if target.kind == "multilabel" and weights.ndim == 1:
+        weights = weights[:, np.newaxis]
+    labels_and_weights = from_memory(split.labels, weights)
 
     def with_label(row: tf.Tensor, inputs: tf.Tensor) -> tuple[tf.Tensor, ...]:
         index = row % split.size
-        label = tf.gather(labels, index)
+        label, weight = labels_and_weights(index)
         if target.kind == "class":
             label = tf.one_hot(label, len(target.names))
-        return index, inputs, label, tf.gather(weights, index)
+        return index, inputs, label, weight
 
     return split.fetched(rows, batch_size).map(with_label)

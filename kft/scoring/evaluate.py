@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kft.cache.inference import outputs_of
 from kft.data import Split, Target
 from kft.errors import DataError
+from kft.host_memory import from_memory
 from kft.scoring.metrics import scoring_of
 from kft.task import Task
 
@@ -76,10 +77,10 @@ def with_labels(split: Split, target: Target) -> Split:
     """Returns `split` whose examples have their label, ``(k,)``, as a further tensor."""
     import tensorflow as tf
 
-    labels = tf.constant(split.labels)
+    labels = from_memory(split.labels)
 
     def fetch(index: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        inputs, label = split.fetch(index), tf.gather(labels, index)
+        inputs, label = split.fetch(index), labels(index)
         if target.kind == "class":
             label = tf.one_hot(label, len(target.names))
         return (*inputs, label) if isinstance(inputs, tuple) else (inputs, label)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from kft.host_memory import from_memory
 from kft.storage.files import is_remote, local_fault
 
 if TYPE_CHECKING:
@@ -21,10 +22,10 @@ def fetch_files(files: Sequence[str]) -> Callable[[tf.Tensor], tf.Tensor]:
     import tensorflow as tf
 
     # Bytes, since a name on disk need not be UTF-8.
-    paths = tf.constant(
+    paths = from_memory(
         [os.fsencode(file) if is_remote(file) or not local_fault(file) else b"" for file in files]
     )
-    return lambda index: tf.io.read_file(tf.gather(paths, index))
+    return lambda index: tf.io.read_file(paths(index))
 
 
 def fetch_with(read: Callable[[int], Any], spec: tf.TensorSpec) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from kft.data import DataSource, Split, Splits, Target, TargetKind
 from kft.errors import DataError
+from kft.host_memory import from_memory
 from kft.input import Input
 from kft.sources.arrays.tensors import Tensors
 from kft.sources.labels.label_checks import (
@@ -133,7 +134,6 @@ def held_split(dataset: tf.data.Dataset, name: str, source: Datasets) -> Split:
         DataError: It is empty or ragged, not what the input takes, or a label is none.
     """
     import numpy as np
-    import tensorflow as tf
 
     pairs = list(dataset.as_numpy_iterator())
     if not pairs:
@@ -147,11 +147,11 @@ def held_split(dataset: tf.data.Dataset, name: str, source: Datasets) -> Split:
         )
     labels = labels_of([label for _, label in pairs], name, source)
     raws = [raw for raw, _ in pairs]
-    dtype = dataset.element_spec[0].dtype  # which tf.stack would make int32 of uint8
-    held = tf.stack(raws) if dtype == tf.string else tf.constant(np.stack(raws), dtype)
+    is_text = dataset.element_spec[0].dtype == "string"
+    held = from_memory(raws if is_text else np.stack(raws))
     names = [f"{name}/{number}" for number in range(len(pairs))]
-    source.input.encode(held[0])  # only to know before the work begins that it can be read
-    return Split(names, labels, lambda index: source.input.encode(tf.gather(held, index)))
+    source.input.encode(held(0))  # only to know before the work begins that it can be read
+    return Split(names, labels, lambda index: source.input.encode(held(index)))
 
 
 def labels_of(labels: Sequence[Any], name: str, source: Datasets) -> np.ndarray:

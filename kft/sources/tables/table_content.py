@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kft.host_memory import from_memory
 from kft.input import Input
 from kft.messages import printable
 from kft.settings.strict_json import problem_of_characters
@@ -56,12 +57,11 @@ class ContentColumn:
             DataError: It takes no such examples.
         """
         import numpy as np
-        import tensorflow as tf
 
         is_text = isinstance(self.content[0], str)
-        held = tf.constant([*self.content] if is_text else np.stack(self.content))
-        input.encode(held[0])  # to know at once that it can be
-        return lambda index: input.encode(tf.gather(held, index))
+        held = from_memory(self.content if is_text else np.stack(self.content))
+        input.encode(held(0))  # to know at once that it can be
+        return lambda index: input.encode(held(index))
 
     def refuse_missing(self, rows: Rows) -> None:
         """Nothing is missing: what the table lacks, it refuses."""

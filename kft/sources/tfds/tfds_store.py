@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kft.cache.inference import memory_budget
 from kft.data import TargetKind
 from kft.errors import DataError
+from kft.host_memory import from_memory
 from kft.sources.records.record_files import RecordFiles
 from kft.sources.records.records import PASS_SIZE, FeatureMap, fetch_feature, lists_of, read_columns
 from kft.storage.files import is_remote
@@ -103,7 +104,6 @@ def held(
     builder: tfds.core.DatasetBuilder, split: str, features: FeatureMap, predicts: TargetKind
 ) -> Stored:
     """A `split` in memory, of a format that cannot be read one example at a time."""
-    import tensorflow as tf
     import tensorflow_datasets as tfds
 
     size, budget = builder.info.splits[split].num_bytes, memory_budget()
@@ -119,14 +119,14 @@ def held(
     in_order = tfds.ReadConfig(interleave_cycle_length=1)
     dataset = builder.as_dataset(split=split, decoders={features.input: skip}, read_config=in_order)
     rows = [*dataset.as_numpy_iterator()]
-    inputs = tf.constant([row[features.input] for row in rows])
+    inputs = from_memory([row[features.input] for row in rows])
     lists = {features.label} if predicts == "multilabel" else {}
     columns = {
         key: column([value_at(row, key) for row in rows], is_list=key in lists)
         for key in features.read_at_once
     }
     note = f"{stored_as}: its examples, {size / 1e6:,.1f} MB, are held in memory"
-    return Stored(features.by_role(columns), lambda index: tf.gather(inputs, index), note)
+    return Stored(features.by_role(columns), inputs, note)
 
 
 def value_at(row: Mapping[str, Any], key: str) -> Any:
