@@ -81,14 +81,22 @@ class Distribute(Settings):
         Raises:
             ConfigError: There are no such devices, or no such cluster.
         """
-        import tensorflow as tf
-
         cluster = cluster_here() if self.strategy in ("auto", "multi_worker") else None
         if self.strategy == "multi_worker" or cluster is not None:
             return multi_worker(cluster, self.devices)
+        return self.on_this_machine()
+
+    def on_this_machine(self) -> tf.distribute.Strategy:
+        """Returns that of this process alone, for what only looks: it waits for no other workers.
+
+        Raises:
+            ConfigError: There are no such devices.
+        """
+        import tensorflow as tf
+
         devices = self.devices or gpus()
         several = self.devices is not None or len(devices) > 1
-        if self.strategy == "mirrored" or (self.strategy == "auto" and several):
+        if self.strategy == "mirrored" or (self.strategy != "none" and several):
             return mirrored(tuple(devices))
         return tf.distribute.get_strategy()
 

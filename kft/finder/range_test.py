@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kft.engine.random_state import preserve_random_state
 from kft.engine.snapshot import Snapshot
@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 
     from kft.finder.probe import Dial
 
+# At most, as in fastai.
+STEPS = 100
+
 
 def find_learning_rate(
     model: keras.Model,
-    batches: tf.data.Dataset,
+    batches: tf.data.Dataset | tf.distribute.DistributedDataset,
     lowest: float = 1e-7,
     highest: float = 10.0,
-    steps: int = 100,
+    steps: int = STEPS,
 ) -> FoundRate:
     """Trains for a few steps at rates that grow, and returns the losses.
 
@@ -35,6 +38,7 @@ def find_learning_rate(
     Weights, seeds of layers, optimizer, metrics and the global random states are afterwards as
     before, to the last bit; an optimizer that was not built yet is. `batches` is started again,
     and once more where it is too short: one that reshuffles each time has then done so once more.
+    Batches that a strategy shares out must be enough for `steps` as they are.
 
     Raises:
         ConfigError: The model has no weights or is not compiled, or the rates do not grow.
@@ -55,7 +59,7 @@ def find_learning_rate(
     probe = Probe(rates)
     with preserve_random_state(), untouched(model), turned_by(model.optimizer, probe.rate):
         model.fit(
-            batches.repeat(), steps_per_epoch=steps, callbacks=[probe], shuffle=False, verbose=0
+            repeated(batches), steps_per_epoch=steps, callbacks=[probe], shuffle=False, verbose=0
         )
     if len(probe.losses) < FEWEST_STEPS:
         raise TrainingError(
@@ -64,6 +68,13 @@ def find_learning_rate(
             fix="Look for the fault in the data or the model, or begin lower",
         )
     return FoundRate(tuple(rates[: len(probe.losses)]), tuple(probe.losses))
+
+
+def repeated(batches: tf.data.Dataset | tf.distribute.DistributedDataset) -> Any:
+    """Returns `batches` without an end; those of several devices have to be enough as they are."""
+    import tensorflow as tf
+
+    return batches.repeat() if isinstance(batches, tf.data.Dataset) else batches
 
 
 def check(model: keras.Model, lowest: float, highest: float, steps: int) -> None:

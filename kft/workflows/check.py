@@ -11,6 +11,7 @@ from typing import Any
 from kft.config.run_config import RunConfig
 from kft.data import Splits
 from kft.engine.class_weights import weigh
+from kft.engine.prepare import refuse_on_devices
 from kft.errors import ConfigError, KftError
 from kft.messages import one_line
 from kft.results.counts import class_counts
@@ -71,12 +72,19 @@ class CheckResult:
 def check(config: RunConfig) -> CheckResult:
     """Finds faults of the data, the phases and the sizes that `config` names.
 
-    Reads every example, downloads no weights and changes no file.
+    Reads every example, downloads no weights and changes no file. Measures on the devices of this
+    machine that a run would use.
 
     Raises:
         DataError: The source finds nothing at all.
-        ConfigError: A file that a component hands over to the run is not there.
+        ConfigError: A file that a component hands over to the run is not there, or a device.
     """
+    with config.distribute.on_this_machine().scope():
+        return checked(config)
+
+
+def checked(config: RunConfig) -> CheckResult:
+    """What a check of `config` finds, on the devices in scope."""
     refuse_missing_assets(config.model_parts)
     splits = load_splits(config.data, config.seed)
     seen = survey(splits)
@@ -184,6 +192,8 @@ def look_at_phases(config: RunConfig, splits: Splits) -> None:
     config = with_phases(config, splits, task.backbone)
     plan_phases(config, splits, task)
     refuse_phases(config, task)
+    for phase in config.phases:
+        refuse_on_devices(phase, task, phase.batch_size or config.data.batch_size)
 
 
 def look_at_class_weights(config: RunConfig, splits: Splits) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +14,7 @@ from kft.cache.unchanged import changes_as_error
 from kft.config.run_config import RunConfig
 from kft.engine.best import Best
 from kft.engine.context import TrainingContext
-from kft.engine.prepare import before_training, prepare
+from kft.engine.prepare import before_training, prepare, steps_per_epoch
 from kft.engine.random_state import preserve_random_state
 from kft.engine.segments import segments_of
 from kft.engine.step import pretrained_values
@@ -50,34 +50,45 @@ def lr_find(config: RunConfig, phase: str | None = None) -> LrFindResult:
     temporary directory: rates for fine-tuning mean nothing under an untrained head. Nothing is
     written but what the `cache` keeps, and the random states are afterwards as before.
 
+    It takes the steps on the devices of this machine that a run would.
+
     Raises:
         KftError: As `run`, or there is no such phase.
     """
+    with (
+        config.distribute.on_this_machine().scope(),
+        preserve_random_state(),
+        TemporaryDirectory() as directory,
+    ):
+        return found_in(Path(directory), config, phase)
+
+
+def found_in(directory: Path, config: RunConfig, phase: str | None) -> LrFindResult:
+    """Trains up to the phase called `phase`, with files in `directory`, and tests its rates."""
     import keras
 
-    with preserve_random_state(), TemporaryDirectory() as directory:
-        keras.utils.set_random_seed(config.seed)
-        ready = set_up(config)
-        config = ready.config
-        number = number_of(phase, config.phases)
-        task = ready.task
-        context = TrainingContext(
-            task=task,
-            splits=read(ready.splits, config.data.on_bad_input, config.cache).decoded,
-            directory=Path(directory),
-            best=Best(task.model, config.monitored),
-            seed=config.seed,
-            batch_size=config.data.batch_size,
-            class_weights=config.class_weights,
-            feature_cache=FeatureCache(config.cache_policy, config.seed, task.backbone.name),
-            # What l2_sp pulls to is not what the phases before leave.
-            pretrained=pretrained_values(task, config.phases),
-        )
-        chosen = config.phases[number]
-        with changes_as_error(*context.splits.by_name().values()):
-            earlier = train(context, config.phases[:number])
-            epoch = earlier[-1].epochs[-1]["epoch"] if earlier else 0
-            found = find_rate(context, chosen, epoch)
+    keras.utils.set_random_seed(config.seed)
+    ready = set_up(config)
+    config = ready.config
+    number = number_of(phase, config.phases)
+    task = ready.task
+    context = TrainingContext(
+        task=task,
+        splits=read(ready.splits, config.data.on_bad_input, config.cache).decoded,
+        directory=directory,
+        best=Best(task.model, config.monitored),
+        seed=config.seed,
+        batch_size=config.data.batch_size,
+        class_weights=config.class_weights,
+        feature_cache=FeatureCache(config.cache_policy, config.seed, task.backbone.name),
+        # What l2_sp pulls to is not what the phases before leave.
+        pretrained=pretrained_values(task, config.phases),
+    )
+    chosen = config.phases[number]
+    with changes_as_error(*context.splits.by_name().values()):
+        earlier = train(context, config.phases[:number])
+        epoch = earlier[-1].epochs[-1]["epoch"] if earlier else 0
+        found = find_rate(context, chosen, epoch)
     return LrFindResult(chosen.name, number, chosen.optimizer.learning_rate, found)
 
 
@@ -88,14 +99,17 @@ def find_rate(context: TrainingContext, phase: Phase, first_epoch: int = 0) -> F
     have from `first_epoch` on. The weights in the task and every random state are afterwards as
     before; it is compiled, and frozen but for what the phase trains.
     """
-    from kft.finder.range_test import find_learning_rate
+    from kft.finder.range_test import STEPS, find_learning_rate
 
     with preserve_random_state():
         context = before_training(context, [phase])
         segment = segments_of(context.task, phase, 0)[0]
         ready = prepare(context, phase, segment, first_epoch)
         part, target = ready.parts.train, context.task.target
-        batches = training_batches(part.split, target, ready.order, part.augment, part.mix)
+        # Enough for all steps, whatever the phase: what several devices share cannot be repeated.
+        epochs = -(-STEPS // steps_per_epoch(part.split, ready.order.batch_size))
+        order = replace(ready.order, epochs=max(epochs, ready.order.epochs))
+        batches = training_batches(part.split, target, order, part.augment, part.mix)
         return find_learning_rate(part.model, batches)
 
 

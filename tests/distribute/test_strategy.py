@@ -176,3 +176,14 @@ def test_learning_rates_go_with_the_number_of_devices_where_that_is_wished():
         rates = [Distribute(learning_rates=how).rate_factor() for how in ("same", "sqrt", "linear")]
 
     assert rates == [1.0, 2**0.5, 2.0]
+
+
+@pytest.mark.parametrize("strategy", ["auto", "multi_worker"])
+def test_what_only_looks_takes_the_devices_of_its_machine_and_waits_for_no_worker(
+    monkeypatch, strategy
+):
+    set_all(monkeypatch, tf_config(CLUSTER, {"type": "chief", "index": 0}))
+
+    found = Distribute(strategy=strategy).on_this_machine()
+
+    assert found is tf.distribute.get_strategy()

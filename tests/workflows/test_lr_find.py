@@ -11,6 +11,7 @@ import tensorflow as tf
 from click.testing import CliRunner
 from tiny import Noise, Ramp, Varied, Vectors, same, tiny_task, training, values
 from tiny_runs import config
+from two_devices import DEVICES
 
 from kft.cli.main import main
 from kft.engine.random_state import preserve_random_state
@@ -237,3 +238,13 @@ def test_the_steepest_fall_and_the_lowest_are_found_in_noise():
 def test_a_curve_that_says_little_says_so():
     assert "fell by 0 % only" in curve([1.0] * 50 + [4.0] * 10).note
     assert "until the end" in curve(np.linspace(2, 1, 60).tolist()).note
+
+
+def test_the_devices_of_the_config_find_the_rate_of_one(tmp_path):
+    settings = {"head": {"kind": "classifier", "dropout": 0.0}, "cache": "memory"}
+    two = {"distribute": {"strategy": "mirrored", "devices": DEVICES}}
+
+    one = lr_find(config(tmp_path, **settings))
+    both = lr_find(config(tmp_path, **settings, **two))
+
+    np.testing.assert_allclose(both.found.losses[:20], one.found.losses[:20], rtol=1e-4)

@@ -6,13 +6,13 @@ Imported inside functions only, since it imports Keras.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
+from kft.distribute.cluster import clock
 from kft.engine.callbacks.rollback import Rollback
 from kft.engine.callbacks.tensorboard import TensorBoard
 from kft.engine.callbacks.user_callback import UserCallbackAdapter, ValidationHooks
@@ -74,12 +74,12 @@ class Recorder(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Starts the clock, which stops before validation."""
-        self._started = time.perf_counter()
+        self._started = clock()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Records the epoch and adds ``val_…`` to its `logs`; epochs count from 1 over the run."""
         logs = logs if logs is not None else {}
-        seconds = time.perf_counter() - self._started
+        seconds = clock() - self._started
         scores = self._validated(self._hooks)
         logs.update(scores)
         rate = rate_of(self.model.optimizer)

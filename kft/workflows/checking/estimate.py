@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from kft.cache.feature_cache import FeatureCache
 from kft.cache.inference import inference_of
 from kft.config.run_config import RunConfig
 from kft.data import Split, Splits
+from kft.distribute.cluster import clock, replicas
 from kft.engine.best import Best
 from kft.engine.context import TrainingContext
 from kft.engine.prepare import PreparedSegment, before_training, prepare, steps_per_epoch
@@ -107,13 +107,13 @@ def estimate(
     train, validation = ready.parts.train, ready.parts.validation
     target = context.task.target
     batches = training_batches(train.split, target, ready.order, train.augment, train.mix)
-    inputs, labels, weights = next(iter(batches))
-    started = time.perf_counter()
-    train.model.train_on_batch(inputs, labels, weights)
-    first = time.perf_counter() - started
-    step = timed(lambda: train.model.train_on_batch(inputs, labels, weights))
+    batch = next(iter(batches))
+    started = clock()
+    train_step(train.model, batch)
+    first = clock() - started
+    step = timed(lambda: train_step(train.model, batch))
     tried = next(iter(evaluation_batches(validation.split, target, ready.batch_size)))
-    trial = timed(lambda: validation.model.test_on_batch(*tried))
+    trial = timed(lambda: test_step(validation.model, tried))
     once = 0
     if ready.parts.features_kept:
         once += splits.train.size * len(set(train.views))
@@ -126,13 +126,29 @@ def estimate(
     return Estimate(phase.name, seconds, step, max(first - step, 0.0), peak_memory())
 
 
+def train_step(model: keras.Model, batch: Any) -> None:
+    """Takes a step on a `batch` as `fit` has it: a share of it for each device.
+
+    Not by ``train_on_batch``, which takes the batch of one.
+    """
+    model.make_train_function()
+    model.train_function(iter([batch]))
+
+
+def test_step(model: keras.Model, batch: Any) -> None:
+    """Scores a `batch` as `evaluate` has it."""
+    model.make_test_function()
+    model.test_function(iter([batch]))
+
+
 def per_example(model: keras.Model, split: Split) -> float:
     """Returns the seconds that a frozen `model` takes for one example."""
     import tensorflow as tf
 
     inputs: tf.Tensor = split.fetch(tf.range(split.size, dtype=tf.int64))
     infer = inference_of(model)
-    return timed(lambda: infer(inputs)) / split.size
+    # Each device has as many examples, as in the pass that it stands for.
+    return timed(lambda: infer(inputs)) / (split.size * replicas())
 
 
 def timed(action: Callable[[], object]) -> float:
@@ -140,9 +156,9 @@ def timed(action: Callable[[], object]) -> float:
     action()
     taken = []
     for _ in range(STEPS):
-        started = time.perf_counter()
+        started = clock()
         action()
-        taken.append(time.perf_counter() - started)
+        taken.append(clock() - started)
     return min(taken)
 
 

@@ -1,3 +1,4 @@
+import time
 from dataclasses import replace
 
 import keras
@@ -5,10 +6,12 @@ import pytest
 import tensorflow as tf
 from tiny import Ramp, TinyDense, spoilt
 from tiny_runs import config
+from two_devices import DEVICES
 
 from kft.backbone import Backbone, layer_stages
 from kft.cache.store import entries
 from kft.workflows.check import check
+from kft.workflows.checking.estimate import timed
 
 
 class Hungry(keras.layers.Layer):
@@ -70,3 +73,49 @@ def test_a_phase_that_does_not_fit_into_memory_is_a_fault(tmp_path):
 
     assert fault.startswith(f"phase {settings.phases[0].name!r}: a step does not fit into memory")
     assert fault.endswith("Lower its batch_size and raise accumulate_steps")
+
+
+def test_steps_are_measured_on_the_devices_of_the_config(tmp_path):
+    seen = []
+
+    class Watching(keras.layers.Layer):
+        def call(self, inputs):
+            seen.append(tf.distribute.get_strategy().num_replicas_in_sync)
+            return inputs
+
+    class Watched(TinyDense):
+        def load(self, input_spec, pretrained=True):
+            inputs = keras.Input(input_spec.shape, dtype=input_spec.dtype.name)
+            model = keras.Model(inputs, Watching()(keras.layers.Dense(4, name="low")(inputs)))
+            return Backbone("watched", model, layer_stages(model), self.batch_norm)
+
+    distribute = {"strategy": "mirrored", "devices": DEVICES}
+    settings = config(tmp_path / "run", backbone=Watched(), distribute=distribute)
+
+    result = check(settings)
+
+    assert result.faults == ()
+    assert [each.name for each in result.estimates] == ["head", "tune"]
+    assert set(seen) == {2}
+
+
+def test_a_batch_that_is_too_small_for_the_devices_is_a_fault(tmp_path):
+    distribute = {"strategy": "mirrored", "devices": DEVICES}
+
+    result = check(config(tmp_path / "run", data=Ramp(batch_size=1), distribute=distribute))
+
+    assert "a batch of 1 cannot be shared by 2 devices" in result.faults[0]
+
+
+def test_seconds_count_what_a_device_was_only_told_to_do(monkeypatch):
+    """A GPU, here a list of what is left to do, works on when the call has returned."""
+    seconds, left = [0.0], []
+
+    def wait():
+        seconds[0] += sum(left)
+        left.clear()
+
+    monkeypatch.setattr(tf.test.experimental, "sync_devices", wait)
+    monkeypatch.setattr(time, "perf_counter", lambda: seconds[0])
+
+    assert timed(lambda: left.append(5.0)) == 5.0
