@@ -5,9 +5,14 @@ To read the code, begin with ``kft/workflows/run.py``: one run, from start to fi
 """
 
 import importlib
+import os
 from typing import Any
 
 __version__ = "0.1.0"
+
+# TensorFlow would take all memory of a GPU at once, so that nothing else could run beside it. It
+# reads this when it first uses one; what is set already stays.
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
 _HOMES = {
     "load_config": "kft.config.run_config",

@@ -10,6 +10,28 @@ if TYPE_CHECKING:
     import keras
 
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+# The compute capabilities from which on GPUs have units that multiply these formats.
+FLOAT16_UNITS = (7, 0)  # Volta
+BFLOAT16_UNITS = (8, 0)  # Ampere
+
+
+def speed_note(precision: Precision, gpu: str, capability: tuple[int, int] | None) -> str | None:
+    """Why another precision would be faster on a GPU of a compute `capability`; else None."""
+    if capability is None:
+        return None
+    fastest = "float32"
+    if capability >= FLOAT16_UNITS:
+        fastest = "mixed_bfloat16" if capability >= BFLOAT16_UNITS else "mixed_float16"
+    has_units = {
+        "float32": fastest == "float32",
+        "mixed_float16": capability >= FLOAT16_UNITS,
+        "mixed_bfloat16": capability >= BFLOAT16_UNITS,
+    }
+    if has_units[precision]:
+        return None
+    if precision == "float32":
+        return f"precision {fastest!r} is faster on {gpu}, and may change scores a little"
+    return f"{gpu} has no units for {precision!r}, which makes it slow. Use {fastest!r}"
 
 
 @contextmanager

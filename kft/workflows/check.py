@@ -22,7 +22,7 @@ from kft.workflows.checking.estimate import Estimate, estimates
 from kft.workflows.checking.findings import exclusions, in_json, notes_of
 from kft.workflows.checking.survey import Survey, survey
 from kft.workflows.plan import plan_phases
-from kft.workflows.setup import build_task, with_phases
+from kft.workflows.setup import build_task, say_devices, with_phases
 from kft.workflows.validate import refuse_phases
 
 
@@ -116,6 +116,7 @@ def measure(config: RunConfig, splits: Splits) -> tuple[tuple[Estimate, ...], st
     """The estimates of the phases, up to one that does not fit into memory, and that fault."""
     import tensorflow as tf
 
+    say_devices(config.precision)
     measured: list[Estimate] = []
     try:
         measured.extend(estimates(config, splits))

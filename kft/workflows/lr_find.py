@@ -25,7 +25,7 @@ from kft.phase import Phase
 from kft.pipeline.batches import training_batches
 from kft.progress import for_people
 from kft.storage.atomic import write_json
-from kft.workflows.setup import set_up
+from kft.workflows.setup import say_devices, set_up
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ def found_in(directory: Path, config: RunConfig, phase: str | None) -> LrFindRes
     """Trains up to the phase called `phase`, with files in `directory`, and tests its rates."""
     import keras
 
+    say_devices(config.precision)
     keras.utils.set_random_seed(config.seed)
     ready = set_up(config)
     config = ready.config

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kft.devices import announce
 from kft.errors import ConfigError, DataError
 from kft.messages import asserted, one_line
 from kft.saved_model.safety import SAVED_MODEL as TRUST
@@ -100,6 +101,7 @@ def answers_of(
             f"If you trust its maker with this machine, add --trust {TRUST} (in Python, trust=True)"
         )
         refuse_unsafe(path, every_signature, str(path), fix, ConfigError)
+    announce()
     served = loaded(path)
     for name, raw in named(examples):
         if isinstance(raw, str):

@@ -25,7 +25,7 @@ from kft.storage.digests import add_export, refuse_changed_model
 from kft.storage.run_files import BEST_WEIGHTS, CONFIG, EXPORT, SCORES, TARGET
 from kft.task import Task
 from kft.workflows.run import held_out
-from kft.workflows.setup import build_task
+from kft.workflows.setup import build_task, say_devices
 
 
 def open_run(directory: str | Path) -> tuple[RunConfig, Task]:
@@ -45,6 +45,7 @@ def open_run(directory: str | Path) -> tuple[RunConfig, Task]:
         )
     config = load_config(directory / CONFIG).reading_assets_in(directory)
     refuse_changed_model(directory, config.model_parts)
+    say_devices(config.precision)
     target = Target.from_json((directory / TARGET).read_text(encoding="utf-8"))
     task = build_task(config, target, config.data.input)
     task.model.load_weights(directory / BEST_WEIGHTS)

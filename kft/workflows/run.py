@@ -44,7 +44,7 @@ from kft.workflows.budget import within_budget
 from kft.workflows.fit import Fits
 from kft.workflows.folds import cross_validate
 from kft.workflows.refit import refit, refit_phases
-from kft.workflows.setup import SetUp, build_task, set_up
+from kft.workflows.setup import SetUp, build_task, say_devices, set_up
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,7 @@ def fine_tune(config: RunConfig, state: RunState, resume: bool = False) -> Train
     import keras
 
     started = time.monotonic()
+    say_devices(config.precision)
     keras.utils.set_random_seed(config.seed)
     ready = set_up(config)
     config = ready.config

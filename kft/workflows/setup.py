@@ -8,8 +8,10 @@ from kft.backbone import Backbone, batch_norm_variables
 from kft.config.recipe import Facts, default_recipe
 from kft.config.run_config import RunConfig
 from kft.data import Splits, Target
+from kft.devices import announce, used_gpus
 from kft.input import Input
-from kft.layers.precision import computing_in
+from kft.layers.precision import Precision, computing_in, speed_note
+from kft.progress import say
 from kft.sources.exclude import drop_excluded
 from kft.storage.assets import refuse_missing_assets
 from kft.task import Task, assemble
@@ -31,6 +33,14 @@ class SetUp:
     found: Splits
     splits: Splits
     task: Task
+
+
+def say_devices(precision: Precision) -> None:
+    """Says what is computed with, and where another `precision` would be faster on it."""
+    announce()
+    notes = [speed_note(precision, gpu.name, gpu.capability) for gpu in used_gpus()]
+    for note in filter(None, dict.fromkeys(notes)):
+        say(f"note: {note}")
 
 
 def set_up(config: RunConfig, pretrained: bool = True) -> SetUp:

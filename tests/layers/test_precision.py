@@ -1,5 +1,6 @@
 """Mixed precision: the backbone computes in few digits, weights and answers stay float32."""
 
+import re
 from contextlib import suppress
 from dataclasses import replace
 
@@ -26,13 +27,13 @@ from kft.config.run_config import load_config
 from kft.engine.cut import cut
 from kft.engine.parts import SegmentEpochs, train_validation_of
 from kft.engine.train import train
-from kft.exporter import tolerance_of
 from kft.heads.classifier import Classifier
 from kft.layers.inference_mode import InferenceMode
-from kft.layers.precision import compute_dtypes, computing_in, loss_scaled
+from kft.layers.precision import compute_dtypes, computing_in, loss_scaled, speed_note
 from kft.phase import Phase
 from kft.recipe.optimizer import Sgd
 from kft.recipe.unfreeze import UnfreezeAll, UnfreezeTop
+from kft.rounding import on_one_cpu
 from kft.task import assemble, save_weights
 from kft.workflows.rerun import evaluate_run, open_run
 from kft.workflows.run import run
@@ -231,11 +232,31 @@ def test_a_mixed_run_is_exported_and_verified(precision, tmp_path):
     served = tf.saved_model.load(str(path)).signatures["serving_default"]
     named = served(vectors=vector_split(3).fetch(tf.range(3)))
     assert named["probabilities"].dtype == tf.float32
-    assert difference <= tolerance_of(open_run(tmp_path / "run")[1])
+    assert difference <= on_one_cpu(open_run(tmp_path / "run")[1].model)
 
 
-def test_each_precision_has_a_tolerance_of_its_own():
-    tasks = [tiny_task(Ramp().load(0))]
-    tasks += [mixed_task(precision)[0] for precision in ("mixed_float16", "mixed_bfloat16")]
+@pytest.mark.parametrize(
+    ("precision", "capability", "note"),
+    [
+        ("mixed_bfloat16", (7, 5), "T has no units for 'mixed_bfloat16', .* Use 'mixed_float16'"),
+        ("mixed_bfloat16", (6, 1), "T has no units for 'mixed_bfloat16', .* Use 'float32'"),
+        ("mixed_float16", (6, 1), "T has no units for 'mixed_float16', .* Use 'float32'"),
+        ("float32", (7, 0), "precision 'mixed_float16' is faster on T"),
+        ("float32", (9, 0), "precision 'mixed_bfloat16' is faster on T"),
+    ],
+)
+def test_a_precision_that_a_gpu_is_slow_at_is_noted(precision, capability, note):
+    assert re.match(note, speed_note(precision, "T", capability))
 
-    assert [tolerance_of(task) for task in tasks] == [1e-5, 5e-3, 5e-2]
+
+@pytest.mark.parametrize(
+    ("precision", "capability"),
+    [
+        ("mixed_bfloat16", (8, 0)),
+        ("mixed_float16", (9, 0)),
+        ("float32", (6, 1)),
+        ("float32", None),
+    ],
+)
+def test_a_precision_that_suits_a_gpu_is_not_noted(precision, capability):
+    assert speed_note(precision, "T", capability) is None
