@@ -15,7 +15,6 @@ from tiny import (
     Vectors,
     assert_same_weights,
     same,
-    tiny_task,
     training,
     values,
     vector_split,
