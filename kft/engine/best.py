@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kft.engine.snapshot import Snapshot
+from kft.engine.snapshot import Copies, Snapshot
 from kft.errors import ConfigError
 from kft.head import Head
 from kft.messages import closest
@@ -45,11 +45,13 @@ class Best:
         monitor: The name of the metric.
         before: The best epoch before fine-tuning, or None before the first.
         since: The best epoch of fine-tuning, or None before its first.
+        copies: Makes the copies, also those of others that are to share what is frozen.
     """
 
     def __init__(self, model: keras.Model, monitor: str) -> None:
         self._model = model
         self.monitor = monitor
+        self.copies = Copies()
         self._fine_tunes = False
         self.before: EpochWeights | None = None
         self.since: EpochWeights | None = None
@@ -83,7 +85,7 @@ class Best:
         rival = self.since if self._fine_tunes else self.before
         if rival is not None and self.score(record) <= self.score(rival.record):
             return
-        epoch = EpochWeights(record, Snapshot.of(self._model.variables))
+        epoch = EpochWeights(record, self.copies.of(self._model.variables))
         if self._fine_tunes:
             self.since = epoch
         else:

@@ -32,13 +32,8 @@ class Snapshot:
     @classmethod
     def of(cls, variables: Iterable[keras.Variable | tf.Variable]) -> Snapshot:
         """Copies the values that `variables` have now."""
-        import keras
-
         variables = tuple(variables)
-        inside = (v.value if isinstance(v, keras.Variable) else v for v in variables)
-        with on_host():
-            values = tuple(variable.read_value() for variable in inside)
-        return cls(variables, values)
+        return cls(variables, tuple(copy_of(variable) for variable in variables))
 
     @classmethod
     def from_arrays(
@@ -88,6 +83,51 @@ class Snapshot:
         with on_host():
             between = tuple(a + alpha * (b - a) if b.dtype.is_floating else b for a, b in pairs)
         return Snapshot(self.variables, between)
+
+
+class Copies:
+    """Makes snapshots that share the values of frozen weights, which are copied once.
+
+    On a CPU all values are shared until they change; from a GPU, each snapshot would be a copy of
+    the whole model.
+    """
+
+    def __init__(self) -> None:
+        self._frozen: dict[int, tf.Tensor] = {}
+
+    def begin(self, model: keras.Model) -> None:
+        """Copies the weights of `model` that are frozen now, and stay so until the next call.
+
+        Those that were frozen before have been since, so their copies hold.
+        """
+        frozen = frozen_weights(model)
+        self._frozen = {
+            id(v): self._frozen[id(v)] if id(v) in self._frozen else copy_of(v) for v in frozen
+        }
+
+    def of(self, variables: Iterable[keras.Variable | tf.Variable]) -> Snapshot:
+        """A snapshot of the values that `variables` have now."""
+        variables = tuple(variables)
+        values = (self._frozen.get(id(v)) for v in variables)
+        kept = zip(variables, values, strict=True)
+        return Snapshot(
+            variables, tuple(copy_of(v) if value is None else value for v, value in kept)
+        )
+
+
+def copy_of(variable: keras.Variable | tf.Variable) -> tf.Tensor:
+    """A copy of the value of `variable` in the memory of the host."""
+    import keras
+
+    inside = variable.value if isinstance(variable, keras.Variable) else variable
+    with on_host():
+        return inside.read_value()
+
+
+def frozen_weights(model: keras.Model) -> list[keras.Variable]:
+    """The weights of `model` that are not trained; statistics change all the same, and are none."""
+    weights = (v for layer in model._flatten_layers() for v in layer._trainable_variables)
+    return [weight for weight in weights if not weight.trainable]
 
 
 def positions_in(

@@ -150,6 +150,7 @@ def train_segment(
     end = epoch + segment.epochs
     ready = prepare(context, phase, segment, epoch)
     take_over(ready.optimizer, phase, segment, optimizer)
+    context.best.copies.begin(context.task.model)
     parts, target = ready.parts, context.task.target
     validation = evaluation(parts.validation.split, target, ready.batch_size)
     epoch = callbacks.begin(parts, validation, epoch)

@@ -55,7 +55,8 @@ class StateCheckpoint(keras.callbacks.Callback):
     def begin(self, model: keras.Model, segment: str) -> None:
         """Saves a segment that trains `model`; its name `segment` is unique in the run."""
         trained = {id(variable) for variable in model.variables}
-        self._untouched = Snapshot.of(v for v in self._whole.variables if id(v) not in trained)
+        untouched = (v for v in self._whole.variables if id(v) not in trained)
+        self._untouched = self._best.copies.of(untouched)
         self._untouched_file = f"untouched-{segment}.npz"
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

@@ -47,7 +47,7 @@ class PhaseCallbacks:
         self._started = time.perf_counter()
         self._saved: SavedState | None = None
         self._average = average_of(phase, model, last_epoch)
-        self.rollback = Rollback(phase, self._average, context.limits)
+        self.rollback = Rollback(phase, self._average, context.limits, context.best.copies)
         self._recalibrations = [Recalibration()] if batch_norm == "recalibrate" else []
         self._user_callbacks = [
             UserCallbackAdapter(callback, model, last_epoch + 1) for callback in context.callbacks()

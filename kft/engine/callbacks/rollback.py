@@ -14,7 +14,7 @@ import keras
 from kft.engine.callbacks.averages import Average
 from kft.engine.divergence import Diverged, DivergenceLimits
 from kft.engine.phase_rate import rate_of
-from kft.engine.snapshot import Snapshot
+from kft.engine.snapshot import Copies, Snapshot
 from kft.errors import TrainingError
 from kft.phase import Phase
 from kft.progress import say
@@ -36,7 +36,9 @@ class Rollback(keras.callbacks.Callback):
         is_good: Whether the first loss of the epoch has shown that `epoch_start` is good.
     """
 
-    def __init__(self, phase: Phase, average: Average, limits: DivergenceLimits) -> None:
+    def __init__(
+        self, phase: Phase, average: Average, limits: DivergenceLimits, copies: Copies
+    ) -> None:
         super().__init__()
         self.rollbacks: list[dict[str, Any]] = []
         self.epoch_start: Snapshot | None = None
@@ -44,6 +46,7 @@ class Rollback(keras.callbacks.Callback):
         self._average = average
         self._phase = phase
         self._limits = limits
+        self._copies = copies
         # The copy of the epoch before, until `epoch_start` is known to be good.
         self._earlier: Snapshot | None = None
         # The mean training loss of the epoch at work, and of the one before in this phase.
@@ -57,7 +60,7 @@ class Rollback(keras.callbacks.Callback):
             self._earlier, self._loss_before = self.epoch_start, self._loss
         self._epoch = epoch
         self._begun = self.is_good = False
-        self.epoch_start = Snapshot.of(self.variables(self.model))
+        self.epoch_start = self._copies.of(self.variables(self.model))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Checks the first loss of the epoch, which is of the weights that it began with."""
