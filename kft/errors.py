@@ -39,5 +39,18 @@ class TrainingError(KftError):
     """Training cannot go on; what was best so far is kept."""
 
 
+class OutOfMemoryError(TrainingError):
+    """The memory of a GPU, or of the computer, is too small for what is asked of it.
+
+    Attributes:
+        settings: What a run needs to go on, such as ``phases.1.batch_size=16``; none if no
+            setting of a phase would do.
+    """
+
+    def __init__(self, where: str, problem: str, fix: str, settings: tuple[str, ...] = ()) -> None:
+        super().__init__(where, problem, fix)
+        self.settings = settings
+
+
 class ExportError(KftError):
     """The trained model cannot be written, or answers differently when read back."""

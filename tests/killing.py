@@ -1,4 +1,4 @@
-"""What kills a run once: a callback, an optimizer, and an exporter."""
+"""What ends a run: a callback, an optimizer, and an exporter, once; and too little memory."""
 
 import os
 import signal
@@ -6,7 +6,9 @@ from pathlib import Path
 
 import keras
 import tensorflow as tf
+from tiny import TinyDense
 
+from kft.backbone import Backbone, layer_stages
 from kft.exporter import Exporter
 from kft.recipe.optimizer import Sgd
 
@@ -73,3 +75,38 @@ class WeightsFile(Exporter):
     def ask(self, path, task, raw):
         task.model.load_weights(path)
         return task.model(tf.stack([task.input.decode(each) for each in raw])).numpy()
+
+
+class ResourceExhaustedOnce(keras.callbacks.Callback):
+    """Fails in the second step of an epoch as a GPU without memory does, unless it has before."""
+
+    def __init__(self, epoch: int, mark: str) -> None:
+        super().__init__()
+        self.fatal = epoch
+        self.mark = Path(mark)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == self.fatal and batch == 1 and not self.mark.exists():
+            self.mark.touch()
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+
+class Hungry(keras.layers.Layer):
+    """Asks for more memory than there is, once it is given examples."""
+
+    def call(self, inputs):
+        if inputs.shape[0] is not None:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating 9 TB")
+        return inputs
+
+
+class HungryBackbone(TinyDense):
+    """Cannot be computed."""
+
+    def load(self, input_spec, pretrained=True):
+        inputs = keras.Input(input_spec.shape, dtype=input_spec.dtype.name)
+        model = keras.Model(inputs, Hungry()(keras.layers.Dense(4, name="low")(inputs)))
+        return Backbone("hungry", model, layer_stages(model), self.batch_norm)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from kft.cache.key import DIGEST
 from kft.cache.row_file import DamagedError, RowFile
 from kft.data import Split
 from kft.distribute.cluster import is_chief, min_over_workers
+from kft.out_of_memory import out_of_memory_as_error
 from kft.progress import say
 
 if TYPE_CHECKING:
@@ -100,7 +102,8 @@ class RowCache:
         if not in_memory:
             written = self._write(rows, rows.compute())
             return find(rows, just_written=True) if written else None
-        computed = computed_rows(rows)
+        with rows_in_memory(rows.title):
+            computed = computed_rows(rows)
         self._write(rows, [computed])
         return computed
 
@@ -123,6 +126,12 @@ class RowCache:
             pass  # All workers compute them together, also for one that does not write.
         self.disk_failed = not min_over_workers(not self.disk_failed)
         return not self.disk_failed
+
+
+def rows_in_memory(title: str) -> AbstractContextManager[None]:
+    """Turns running out of memory, where rows are held in it, into an error."""
+    fix = "Set it to 'disk', or end other programs that hold memory"
+    return out_of_memory_as_error("cache", f"{title}: to keep it in memory", fix)
 
 
 def computed_rows(rows: CachedRows) -> np.ndarray:

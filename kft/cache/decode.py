@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kft.cache.cached_rows import RowCache, computed_rows, fetch_from_disk
+from kft.cache.cached_rows import RowCache, computed_rows, fetch_from_disk, rows_in_memory
 from kft.cache.decoded_rows import EXAMPLE, DecodedRows, key_of, row_dtype
 from kft.cache.inference import has_size
 from kft.cache.key import DIGEST
@@ -139,7 +139,8 @@ def decode_all(
     is_good = digests.any(axis=1)
     good = np.flatnonzero(is_good)
     raw = split if is_good.all() else split.take(good.tolist())
-    decoded = replace(raw, **decoded_fetch(rows, good, raw, decode), digests=digests[good])
+    with rows_in_memory(title):
+        decoded = replace(raw, **decoded_fetch(rows, good, raw, decode), digests=digests[good])
     bad = {split.names[i]: why_bad(split, input, i) for i in np.flatnonzero(~is_good).tolist()}
     return SplitPass(raw, decoded, bad)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kft.cache.cached_rows import RowCache
+from kft.cache.cached_rows import RowCache, rows_in_memory
 from kft.cache.feature_rows import FeatureRows, fetch_features
 from kft.cache.inference import PASS_SIZE, specs_of
 from kft.cache.key import ModelDigest, digest_model, digests_of, key_of
@@ -130,6 +130,7 @@ class FeatureCache:
             if cached is None:
                 return CacheResult(None, NO_DISK)
             sets.append(cached)
-        fetch = fetch_features(sets, request.model)
+        with rows_in_memory(f"the features of {request.name}"):
+            fetch = fetch_features(sets, request.model)
         split = replace(request.split, fetch=fetch, fetches_many=True, digests=None)
         return CacheResult(split, place.message)

@@ -13,6 +13,7 @@ from kft.cache.unchanged import changes_as_error
 from kft.data import Split
 from kft.distribute.cluster import by_replica, replicas, shared_out
 from kft.distribute.shares import BatchSharding
+from kft.out_of_memory import out_of_memory_as_error
 from kft.pipeline.autotune import without_autotune
 from kft.progress import track
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 # One size for every pass, the last batch padded: a feature differs by about 2e-6 between batch
 # sizes, so a fixed one makes it independent of who asks.
 PASS_SIZE = 64
+SMALLER = (
+    "End other programs that hold memory, make the examples smaller, or set precision to "
+    "'mixed_bfloat16'"
+)
 
 _inference: weakref.WeakKeyDictionary[keras.Model, Callable[[Any], list[tf.Tensor]]] = (
     weakref.WeakKeyDictionary()
@@ -76,7 +81,8 @@ def output_batches(
     count = -(-split.size // PASS_SIZE)
     batches = shared_out(lambda shares: pass_batches(split, shares, vary))
     done = 0
-    with changes_as_error(split):
+    doing = f"a pass over {PASS_SIZE} examples at once"
+    with changes_as_error(split), out_of_memory_as_error(title, doing, SMALLER):
         for numbers, inputs in track(batches, title, -(-count // replicas())):
             batch = {int(number[0]): out for number, out in by_replica((numbers, infer(inputs)))}
             while done in batch:

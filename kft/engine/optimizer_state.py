@@ -65,13 +65,25 @@ def set_steps_ahead(optimizer: Optimizer, ahead: Sequence[int]) -> None:
 
 def state_outside_variables(optimizer: Optimizer) -> dict[str, Any]:
     """Returns the state of `optimizer` that its variables do not hold, ready for JSON."""
+    rate = rate_of(optimizer)
     return {
-        "rate_scale": float(rate_of(optimizer).scale.numpy()),
+        "rate_scale": float(rate.scale.numpy()),
+        "steps_per_epoch": rate.steps_per_epoch,
         "steps_ahead": steps_ahead(optimizer),
     }
 
 
 def restore_outside_variables(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
-    """Gives `optimizer` a state that `state_outside_variables` returned."""
-    rate_of(optimizer).scale.assign(state["rate_scale"])
-    set_steps_ahead(optimizer, state["steps_ahead"])
+    """Gives `optimizer`, whose variables are restored, a state of `state_outside_variables`.
+
+    Where a step has come to take other examples than then, steps are counted as if all had been
+    such steps: the schedule goes on from the epoch that it had reached.
+    """
+    rate, iterations = rate_of(optimizer), unscaled(optimizer).iterations
+    rate.scale.assign(state["rate_scale"])
+    before, factor = int(iterations.numpy()), rate.steps_per_epoch / state["steps_per_epoch"]
+    begun = round(before * factor)
+    iterations.assign(begun)
+    set_steps_ahead(
+        optimizer, [round((before + ahead) * factor) - begun for ahead in state["steps_ahead"]]
+    )

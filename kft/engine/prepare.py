@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from kft.engine.parts import TrainValidation, segment_epochs, train_validation_o
 from kft.engine.segments import Segment
 from kft.engine.step import optimizer_of, pretrained_values
 from kft.errors import ConfigError
+from kft.out_of_memory import out_of_memory_as_error
 from kft.phase import Phase
 from kft.pipeline.batches import Order
 from kft.task import Task
@@ -42,14 +44,48 @@ def refuse_on_devices(phase: Phase, task: Task, batch_size: int) -> None:
             problem=f"a batch of {batch_size} cannot be shared by {replicas()} devices",
             fix="Raise batch_size, or use fewer devices",
         )
-    follows = task.backbone.batch_norm in ("train", "recalibrate")
-    if replicas() > 1 and phase.accumulate_steps > 1 and follows:
+    if replicas() > 1 and phase.accumulate_steps > 1 and follows_data(task):
         raise ConfigError(
             where=f"phase {phase.name!r}, accumulate_steps",
             problem="batch normalisation that follows the data needs a batch at once on several "
             "devices",
             fix="Set it to 1, or the batch_norm of the backbone to 'frozen' or 'inference'",
         )
+
+
+def follows_data(task: Task) -> bool:
+    """Whether the batch normalisation of the backbone follows the data that it trains on."""
+    return task.backbone.batch_norm in ("train", "recalibrate")
+
+
+def in_memory(context: TrainingContext, phase: Phase, number: int) -> AbstractContextManager[None]:
+    """Turns running out of memory in a phase into an error with sizes that take less of it."""
+    batch_size, path = phase.batch_size or context.batch_size, f"phases[{number}]"
+    examples = context.task.input.counted(batch_size)
+    shape = "×".join(map(str, context.task.input.spec.shape)) or "1"
+    doing = f"to train {phase.name!r} on {examples} of {shape} at once"
+    size, parts = smaller(batch_size, phase.accumulate_steps)
+    if size < replicas():
+        fix = "Unfreeze less, make the examples smaller, or set precision to 'mixed_bfloat16'"
+        return out_of_memory_as_error(f"{path}.batch_size", doing, fix)
+    fix = f"Set it to {size}"
+    settings = {"batch_size": size}
+    if replicas() == 1 or not follows_data(context.task):
+        fix += f" and {path}.accumulate_steps to {parts}, which takes steps of as many examples"
+        settings["accumulate_steps"] = parts
+    words = tuple(f"phases.{number}.{key}={value}" for key, value in settings.items())
+    return out_of_memory_as_error(f"{path}.batch_size", doing, fix, words)
+
+
+def smaller(batch_size: int, parts: int) -> tuple[int, int]:
+    """A smaller batch, in more parts of a step: half, or the next that divides it evenly.
+
+    Of a large prime it is half, rounded up, which makes the step larger by an example.
+    """
+    divisor = next((d for d in (2, 3, 5, 7) if batch_size % d == 0), None)
+    if divisor is None:
+        return (batch_size + 1) // 2 if batch_size > 1 else 0, parts * 2
+    return batch_size // divisor, parts * divisor
 
 
 @dataclass(frozen=True, eq=False)

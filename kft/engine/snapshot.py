@@ -66,6 +66,19 @@ class Snapshot:
         finally:
             now.restore()
 
+    @contextmanager
+    def seen(self) -> Iterator[None]:
+        """Lets whoever reads the variables as those of Keras find these values in them.
+
+        The variables stay as they are: a GPU whose memory has run out has no room for others.
+        """
+        import keras
+
+        with on_host():
+            scope = keras.StatelessScope(zip(self.variables, self.values, strict=True))
+        with scope:
+            yield
+
     def restore(self) -> None:
         """Assigns the values to their variables."""
         for variable, value in zip(self.variables, self.values, strict=True):

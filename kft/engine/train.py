@@ -10,7 +10,7 @@ from kft.data import Target
 from kft.engine.context import TrainingContext
 from kft.engine.divergence import Diverged
 from kft.engine.parts import ModelOnSplit
-from kft.engine.prepare import before_training, prepare, steps_per_epoch
+from kft.engine.prepare import before_training, in_memory, prepare, steps_per_epoch
 from kft.engine.segments import Segment, segments_of
 from kft.phase import Phase
 from kft.pipeline.batches import Order, evaluation, training_batches
@@ -62,7 +62,7 @@ def train(context: TrainingContext, phases: Sequence[Phase]) -> tuple[PhaseResul
 
     Raises:
         ConfigError: A phase does not fit the backbone; found before anything is trained.
-        TrainingError: The loss is not a number any more, or grows and grows.
+        TrainingError: The loss is not a number any more, or grows and grows; or memory runs out.
     """
     context.best.check_monitor(context.task.head)
     planned = [segments_of(context.task, phase, number) for number, phase in enumerate(phases)]
@@ -72,9 +72,10 @@ def train(context: TrainingContext, phases: Sequence[Phase]) -> tuple[PhaseResul
     for number in range(len(results), len(phases)):
         if results and any(segment.stages for segment in planned[number]):
             context.best.begin_fine_tuning()
-        result, optimizer = train_phase(
-            context, phases[number], planned[number], results, optimizer
-        )
+        with in_memory(context, phases[number], number):
+            result, optimizer = train_phase(
+                context, phases[number], planned[number], results, optimizer
+            )
         results.append(result)
     return tuple(results)
 

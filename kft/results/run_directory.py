@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from kft.config.run_config import RunConfig, load_config
 from kft.distribute.cluster import min_over_workers
 from kft.distribute.lost_worker import LostWorkerError
 from kft.distribute.strategy import cluster_here
 from kft.engine.run_state import SavedState, find_state
-from kft.errors import ConfigError, ExportError, TrainingError
+from kft.errors import ConfigError, ExportError, OutOfMemoryError, TrainingError
 from kft.progress import hidden, say
 from kft.storage.assets import keep_assets
 from kft.storage.atomic import PARTIAL, write_text
@@ -30,8 +31,8 @@ from kft.storage.run_files import (
     STATE,
 )
 
-# Settings that a run works out when it begins, where its config leaves the phases or refit open.
-OPEN = ("phases", "refit", "time_budget")
+# Settings of the data and of phases that may be others where a run goes on: what fits in memory.
+SIZES = ("batch_size", "accumulate_steps")
 FULL_DISK = ("No space left on device", "File too large", "Disk quota exceeded")
 
 
@@ -39,8 +40,8 @@ FULL_DISK = ("No space left on device", "File too large", "Disk quota exceeded")
 def own_directory(config: RunConfig, resume: bool) -> Iterator[Path]:
     """Makes the run's directory, or takes the one of a killed run that `resume` goes on with.
 
-    If the run ends before its first epoch has, the directory is removed if it was made here,
-    so that the same command can be given again.
+    If the run ends before its first epoch has, the directory is removed if it was made here, so
+    that the same command can be given again; unless it can go on with other settings.
     """
     directory = Path(config.output_dir)
     goes_on = resume and (directory / CONFIG).is_file()
@@ -54,11 +55,12 @@ def own_directory(config: RunConfig, resume: bool) -> Iterator[Path]:
                 keep_assets(directory, config.model_parts)
                 yield directory
         except BaseException as error:
-            if not goes_on and not (directory / METRICS).exists():
+            settings = error.settings if isinstance(error, OutOfMemoryError) else ()
+            if not goes_on and not settings and not (directory / METRICS).exists():
                 shutil.rmtree(directory, ignore_errors=True)
             # A signal to all workers may reach this one as the loss of another.
-            if isinstance(error, (KeyboardInterrupt, LostWorkerError)):
-                say_what_is_left(directory)
+            if settings or isinstance(error, (KeyboardInterrupt, LostWorkerError)):
+                say_what_is_left(directory, settings)
             raise
 
 
@@ -91,13 +93,13 @@ def locked(directory: Path) -> Iterator[None]:
         yield
 
 
-def say_what_is_left(directory: Path) -> None:
-    """Says which files an interrupted run has left, and how to resume it."""
-    for line in what_is_left(directory):
+def say_what_is_left(directory: Path, settings: Iterable[str] = ()) -> None:
+    """Says which files an interrupted run has left, and how to resume it with other `settings`."""
+    for line in what_is_left(directory, settings):
         say(line)
 
 
-def what_is_left(directory: Path) -> list[str]:
+def what_is_left(directory: Path, settings: Iterable[str] = ()) -> list[str]:
     """The files that an interrupted run has left, and how to resume it, a line each."""
     if not directory.exists():
         return [f"Nothing had been trained, so {directory} is gone: give the same command again"]
@@ -107,7 +109,9 @@ def what_is_left(directory: Path) -> list[str]:
     if (directory / SCORES).is_file() and not (directory / STATE).is_file():
         return [*lines, f"Export it with:  kft export {quote(str(directory))}"]
     how = "Go on with" if cluster_here() is None else "Start all workers again to go on, each with"
-    return [*lines, f"{how}:  kft run {quote(str(directory / CONFIG))} --resume"]
+    words = ["kft run", quote(str(directory / CONFIG)), "--resume"]
+    words += [f"--set {quote(each)}" for each in settings]
+    return [*lines, f"{how}:  {' '.join(words)}"]
 
 
 @contextmanager
@@ -146,8 +150,7 @@ def write_config(directory: Path, config: RunConfig) -> None:
 
 def write_worked_out(directory: Path, config: RunConfig) -> None:
     """Writes into the config of a run what `config`, the same, has worked out since."""
-    there = load_config(directory / CONFIG)
-    write_config(directory, there.model_copy(update={key: getattr(config, key) for key in OPEN}))
+    write_config(directory, with_left_open(load_config(directory / CONFIG), config))
 
 
 def as_begun(config: RunConfig) -> RunConfig:
@@ -155,8 +158,12 @@ def as_begun(config: RunConfig) -> RunConfig:
     there = Path(config.output_dir) / CONFIG
     if not there.is_file():
         return config
-    begun = load_config(there)
-    return config.model_copy(update={key: getattr(begun, key) for key in left_open(config)})
+    return with_left_open(config, load_config(there))
+
+
+def with_left_open(config: RunConfig, worked_out: RunConfig) -> RunConfig:
+    """Returns `config` with what it leaves open as it is in `worked_out`."""
+    return config.model_copy(update={key: getattr(worked_out, key) for key in left_open(config)})
 
 
 def left_open(config: RunConfig) -> list[str]:
@@ -179,8 +186,9 @@ def take_over(directory: Path, config: RunConfig) -> None:
         fix = "Copy your own config there, or start a new run with another output_dir"
         raise TrainingError(f"resume {str(directory)!r}", problem, fix) from error
     here = json.loads(config.to_json())
+    before, now = without_sizes(there), without_sizes(here)
     keys = {*there, *here} - {*left_open(config)}
-    others = sorted(key for key in keys if there.get(key) != here.get(key))
+    others = sorted(key for key in keys if before.get(key) != now.get(key))
     if others:
         raise ConfigError(
             where=f"output_dir {str(directory)!r}",
@@ -194,7 +202,20 @@ def take_over(directory: Path, config: RunConfig) -> None:
             fix=f"Run `kft export {directory}` if its export is missing, or give another "
             "output_dir",
         )
+    if any(there.get(key) != here.get(key) for key in keys):
+        say("note: the run goes on with other sizes of batches than it began with")
+        write_config(directory, as_begun(config))
     (directory / ARRAYS).mkdir(exist_ok=True)  # it comes behind the config
+
+
+def without_sizes(settings: Any) -> Any:
+    """A config as JSON, or a part of it, without what may be another where its run goes on."""
+    if isinstance(settings, list):
+        return [without_sizes(each) for each in settings]
+    if not isinstance(settings, dict):
+        return settings
+    inside = {key: without_sizes(settings[key]) for key in ("data", "phases") if key in settings}
+    return {key: value for key, value in {**settings, **inside}.items() if key not in SIZES}
 
 
 def agreed_state(directory: Path) -> SavedState | None:

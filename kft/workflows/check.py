@@ -12,8 +12,7 @@ from kft.config.run_config import RunConfig
 from kft.data import Splits
 from kft.engine.class_weights import weigh
 from kft.engine.prepare import refuse_on_devices
-from kft.errors import ConfigError, KftError
-from kft.messages import one_line
+from kft.errors import ConfigError, KftError, OutOfMemoryError
 from kft.results.counts import class_counts
 from kft.results.run_directory import refuse_used
 from kft.sources.exclude import listed, load_splits
@@ -114,18 +113,12 @@ def readable(splits: Splits, seen: Survey) -> Splits:
 
 def measure(config: RunConfig, splits: Splits) -> tuple[tuple[Estimate, ...], str | None]:
     """The estimates of the phases, up to one that does not fit into memory, and that fault."""
-    import tensorflow as tf
-
     say_devices(config.precision)
     measured: list[Estimate] = []
     try:
         measured.extend(estimates(config, splits))
-    except tf.errors.ResourceExhaustedError as error:
-        phase = config.phases[len(measured)]
-        return tuple(measured), (
-            f"phase {phase.name!r}: a step does not fit into memory: {one_line(error)}. Lower its "
-            "batch_size and raise accumulate_steps"
-        )
+    except OutOfMemoryError as error:
+        return tuple(measured), str(error)
     return tuple(measured), None
 
 

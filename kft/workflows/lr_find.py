@@ -14,7 +14,7 @@ from kft.cache.unchanged import changes_as_error
 from kft.config.run_config import RunConfig
 from kft.engine.best import Best
 from kft.engine.context import TrainingContext
-from kft.engine.prepare import before_training, prepare, steps_per_epoch
+from kft.engine.prepare import before_training, in_memory, prepare, steps_per_epoch
 from kft.engine.random_state import preserve_random_state
 from kft.engine.segments import segments_of
 from kft.engine.step import pretrained_values
@@ -89,7 +89,8 @@ def found_in(directory: Path, config: RunConfig, phase: str | None) -> LrFindRes
     with changes_as_error(*context.splits.by_name().values()):
         earlier = train(context, config.phases[:number])
         epoch = earlier[-1].epochs[-1]["epoch"] if earlier else 0
-        found = find_rate(context, chosen, epoch)
+        with in_memory(context, chosen, number):
+            found = find_rate(context, chosen, epoch)
     return LrFindResult(chosen.name, number, chosen.optimizer.learning_rate, found)
 
 

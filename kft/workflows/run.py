@@ -176,10 +176,11 @@ def best_weights_saved(context: TrainingContext) -> Iterator[None]:
         with worker_loss_as_error(), changes_as_error(*context.splits.by_name().values()):
             yield
     except (DataError, TrainingError, KeyboardInterrupt):
-        if best.record is not None:
-            best.restore_best_weights()
-            save_selected(task, directory)
-            say(f"The weights of epoch {best.record['epoch']} are in {directory / BEST_WEIGHTS}")
+        if best.overall is not None:
+            with best.overall.weights.seen():
+                save_selected(task, directory)
+            epoch = best.overall.record["epoch"]
+            say(f"The weights of epoch {epoch} are in {directory / BEST_WEIGHTS}")
         raise
     save_selected(task, directory)
 

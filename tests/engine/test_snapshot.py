@@ -12,6 +12,7 @@ from kft.engine.train import train
 from kft.phase import Phase
 from kft.recipe.optimizer import Sgd
 from kft.recipe.unfreeze import UnfreezeTop
+from kft.task import save_weights
 
 
 def small_model(trainable):
@@ -130,3 +131,18 @@ def test_best_and_rollback_share_what_a_phase_leaves_alone():
     assert 0 < sum(held) < len(held)
     assert is_shared(starts[0], starts[-1]) == held
     assert is_shared(starts[0], context.best.overall.weights) == held
+
+
+def test_weights_are_written_from_a_snapshot_that_the_model_has_not_taken_back(tmp_path):
+    task = tiny_task(Ramp().load(0))
+    best, wanted = Snapshot.of(task.model.variables), values(task.model.variables)
+    for variable in task.model.trainable_variables:
+        variable.assign(variable + 1.0)
+    now = values(task.model.variables)
+
+    with best.seen():
+        save_weights(task, tmp_path / "best.weights.h5")
+
+    assert all(map(np.array_equal, values(task.model.variables), now))
+    task.model.load_weights(tmp_path / "best.weights.h5")
+    assert all(map(np.array_equal, values(task.model.variables), wanted))

@@ -15,6 +15,7 @@ from kft.distribute.cluster import is_chief
 from kft.engine.callbacks.recorder import Recorder
 from kft.engine.callbacks.rollback import Rollback
 from kft.engine.optimizer_state import restore_outside_variables, state_outside_variables
+from kft.engine.phase_rate import rate_of
 from kft.engine.run_state import RunState, SavedState
 from kft.engine.snapshot import Snapshot, positions_in
 
@@ -76,7 +77,9 @@ class StateCheckpoint(keras.callbacks.Callback):
         self._recorder.leave_out(seconds)
 
     def _save(self, epoch_start: Snapshot) -> None:
-        epoch_file = f"epoch-{self._epoch}-{len(self._rollback.rollbacks)}.npz"
+        # A run may go on with other steps, and counts those before as if they had been such.
+        steps = rate_of(self.model.optimizer).steps_per_epoch
+        epoch_file = f"epoch-{self._epoch}-{len(self._rollback.rollbacks)}-{steps}.npz"
         state = {
             **self._phase_state(),
             "epoch": self._epoch,

@@ -18,7 +18,7 @@ from kft.data import Split, Splits
 from kft.distribute.cluster import clock, replicas
 from kft.engine.best import Best
 from kft.engine.context import TrainingContext
-from kft.engine.prepare import PreparedSegment, before_training, prepare, steps_per_epoch
+from kft.engine.prepare import PreparedSegment, before_training, in_memory, prepare, steps_per_epoch
 from kft.engine.segments import segments_of
 from kft.phase import Phase
 from kft.pipeline.batches import evaluation_batches, training_batches
@@ -61,7 +61,7 @@ def estimates(config: RunConfig, splits: Splits) -> Iterator[Estimate]:
     All examples of `splits` can be read.
 
     Raises:
-        tf.errors.ResourceExhaustedError: A step of the next one does not fit into memory.
+        OutOfMemoryError: A step of the next one does not fit into memory.
     """
     task = build_task(config, splits.target, splits.input)
     config = with_phases(config, splits, task.backbone)
@@ -88,8 +88,10 @@ def estimates(config: RunConfig, splits: Splits) -> Iterator[Estimate]:
         epoch = 0
         for number, phase in enumerate(config.phases):
             say(f"Measuring {phase.name!r}")
-            ready = prepare(context, phase, segments_of(task, phase, number)[-1], epoch)
-            yield estimate(context, phase, ready, splits)
+            with in_memory(context, phase, number):
+                ready = prepare(context, phase, segments_of(task, phase, number)[-1], epoch)
+                measured = estimate(context, phase, ready, splits)
+            yield measured
             epoch += phase.epochs
 
 

@@ -1,9 +1,11 @@
+import re
 import time
 from dataclasses import replace
 
 import keras
 import pytest
 import tensorflow as tf
+from killing import HungryBackbone
 from tiny import Ramp, TinyDense, spoilt
 from tiny_runs import config
 from two_devices import DEVICES
@@ -12,22 +14,6 @@ from kft.backbone import Backbone, layer_stages
 from kft.cache.store import entries
 from kft.workflows.check import check
 from kft.workflows.checking.estimate import timed
-
-
-class Hungry(keras.layers.Layer):
-    """Asks for more memory than there is, once it is given examples."""
-
-    def call(self, inputs):
-        if inputs.shape[0] is not None:
-            raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating 9 TB")
-        return inputs
-
-
-class HungryBackbone(TinyDense):
-    def load(self, input_spec, pretrained=True):
-        inputs = keras.Input(input_spec.shape, dtype=input_spec.dtype.name)
-        model = keras.Model(inputs, Hungry()(keras.layers.Dense(4, name="low")(inputs)))
-        return Backbone("hungry", model, layer_stages(model), self.batch_norm)
 
 
 @pytest.mark.parametrize("cache", ["auto", "off"])
@@ -66,13 +52,24 @@ def test_what_cannot_be_read_is_not_measured_on(tmp_path):
     assert all(each.seconds > 0 for each in result.estimates)
 
 
-def test_a_phase_that_does_not_fit_into_memory_is_a_fault(tmp_path):
-    settings = config(tmp_path / "run", backbone=HungryBackbone(), phases=config("run").phases[:1])
+@pytest.mark.parametrize(
+    ("phase", "fault"),
+    [
+        (
+            0,
+            r"Computing the features of .*: a pass over 64 examples at once takes .*: OOM when all",
+        ),
+        (1, r"phases\[0\].batch_size: .* on 4 examples .*: OOM .*Set it to 2 and phases\[0\].accu"),
+    ],
+    ids=["pass", "step"],
+)
+def test_what_does_not_fit_into_memory_is_a_fault(tmp_path, phase, fault):
+    phases = config("run").phases[phase : phase + 1]
+    settings = config(tmp_path / "run", backbone=HungryBackbone(), phases=phases)
 
-    (fault,) = check(settings).faults
+    (found,) = check(settings).faults
 
-    assert fault.startswith(f"phase {settings.phases[0].name!r}: a step does not fit into memory")
-    assert fault.endswith("Lower its batch_size and raise accumulate_steps")
+    assert re.match(fault, found)
 
 
 def test_steps_are_measured_on_the_devices_of_the_config(tmp_path):
