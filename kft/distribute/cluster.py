@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kft.distribute.shares import BatchSharding
+from kft.host_memory import on_host
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+# Bytes that all devices together send to each other: enough for the network, little for a GPU.
+SENT_AT_ONCE = 1 << 26
 
 
 def replicas() -> int:
@@ -81,34 +86,54 @@ def by_replica(values: Any) -> list[Any]:
     import tensorflow as tf
 
     strategy = tf.distribute.get_strategy()
-    if workers() == 1:
-        each = [strategy.experimental_local_results(v) for v in tf.nest.flatten(values)]
-    else:
-        each = [tf.split(v, replicas()) for v in gathering(strategy)(tf.nest.flatten(values))]
+    local = strategy.experimental_local_results if workers() == 1 else gathered
+    each = [local(value) for value in tf.nest.flatten(values)]
     return [tf.nest.pack_sequence_as(values, flat) for flat in zip(*each, strict=True)]
 
 
-@functools.cache
-def gathering(strategy: tf.distribute.Strategy) -> Callable[[list[Any]], list[tf.Tensor]]:
-    """A function that joins the tensors of all devices, one graph for each shape."""
+def gathered(value: Any, at_once: int = SENT_AT_ONCE) -> list[tf.Tensor]:
+    """The tensors ``(n, …)`` of all devices of all processes.
+
+    They travel in pieces of a few rows, each of `at_once` bytes over all devices or of one row: a
+    feature map of a batch, of all devices at once, takes gigabytes of each of them.
+    """
     import tensorflow as tf
 
-    def gather(values: Any) -> tf.Tensor:
-        dtypes: list[tf.DType] = []
+    strategy = tf.distribute.get_strategy()
+    first = strategy.experimental_local_results(value)[0]
+    rows, row = int(first.shape[0]), max(first.dtype.size, 4) * math.prod(first.shape[1:])
+    step = max(at_once // max(row * replicas(), 1), 1)
+    pieces = []
+    for start in range(0, rows, step):
+        here = tf.constant([start, min(start + step, rows)])
+        piece = gathering(strategy)(value, here)
+        with on_host():
+            pieces.append(tf.split(tf.identity(piece), replicas()))
+    with on_host():
+        return [tf.concat(of_one, axis=0) for of_one in zip(*pieces, strict=True)]
 
-        def sent(value: tf.Tensor) -> tf.Tensor:
-            dtypes.append(value.dtype)
-            # No short numbers but float16 travel (TensorFlow 2.21).
-            if value.dtype.size >= 4:
-                return value
-            return tf.cast(value, tf.float32 if value.dtype.is_floating else tf.int32)
 
-        return tf.cast(strategy.gather(strategy.run(sent, args=(values,)), axis=0), dtypes[0])
+@functools.cache
+def gathering(strategy: tf.distribute.Strategy) -> Callable[[Any, tf.Tensor], tf.Tensor]:
+    """A function that joins rows of the tensors of all devices, one graph for each shape.
 
-    gathered: Callable[[list[Any]], list[tf.Tensor]] = tf.function(
-        lambda values: [gather(each) for each in values], reduce_retracing=True
-    )
-    return gathered
+    It takes the tensors, and the first of the rows and the one after the last.
+    """
+    import tensorflow as tf
+
+    def sent(value: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        value = value[rows[0] : rows[1]]
+        # No short numbers but float16 travel (TensorFlow 2.21).
+        if value.dtype.size >= 4:
+            return value
+        return tf.cast(value, tf.float32 if value.dtype.is_floating else tf.int32)
+
+    def gather(value: Any, rows: tf.Tensor) -> tf.Tensor:
+        joined = strategy.gather(strategy.run(sent, args=(value, rows)), axis=0)
+        return tf.cast(joined, strategy.experimental_local_results(value)[0].dtype)
+
+    joining: Callable[[Any, tf.Tensor], tf.Tensor] = tf.function(gather, reduce_retracing=True)
+    return joining
 
 
 def shared_out(make: Callable[[BatchSharding], tf.data.Dataset]) -> Any:

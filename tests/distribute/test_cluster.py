@@ -14,9 +14,10 @@ import workers
 from distributed import CASES, RUNS, SEEDS, assert_equal, comparable, load, outcome
 from tensorflow.python.framework import op_def_registry
 from tiny import vector_split
-from two_devices import DEVICES
+from two_devices import DEVICES, mirrored
 
 from kft.cache.inference import PASS_SIZE
+from kft.distribute.cluster import gathered
 
 FAST = {"train", "strings"}
 MIRRORED = {"strategy": "mirrored", "devices": list(DEVICES)}
@@ -147,3 +148,19 @@ def test_two_processes_compute_half_of_the_features_each_and_find_them_in_the_ne
     for note in notes_of(two_workers, "disk again"):
         assert not heads & {*note["batches"]}
     assert_equal(load(two_workers, "disk again"), alone("disk"))
+
+
+@pytest.mark.parametrize("at_once", [1, 2 * 2 * 3 * 4, 1 << 20])
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "float16"])
+def test_what_devices_gather_is_the_same_in_pieces_of_any_size(at_once, dtype):
+    rows = np.arange(2 * 7 * 3).reshape(2, 7, 3).astype(dtype)
+    strategy = mirrored()
+    value = strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(rows[context.replica_id_in_sync_group])
+    )
+
+    with strategy.scope():
+        each = gathered(value, at_once)
+
+    assert [tensor.dtype.name for tensor in each] == [dtype] * 2
+    np.testing.assert_array_equal(np.stack(each), rows)
