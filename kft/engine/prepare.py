@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kft.data import Split
 from kft.distribute.cluster import replicas
+from kft.distribute.one_device import can_leave, on_first_device
 from kft.engine.context import TrainingContext
 from kft.engine.parts import TrainValidation, segment_epochs, train_validation_of
 from kft.engine.segments import Segment
@@ -17,6 +18,7 @@ from kft.errors import ConfigError
 from kft.out_of_memory import out_of_memory_as_error
 from kft.phase import Phase
 from kft.pipeline.batches import Order
+from kft.progress import say
 from kft.task import Task
 
 if TYPE_CHECKING:
@@ -105,17 +107,41 @@ class PreparedSegment:
     batch_size: int
 
 
+@contextmanager
 def prepare(
     context: TrainingContext, phase: Phase, segment: Segment, epoch: int
-) -> PreparedSegment:
-    """Returns `segment`, ready to begin with `epoch` of the run, counted from 0."""
+) -> Iterator[PreparedSegment]:
+    """Yields `segment`, ready to begin with `epoch` of the run, counted from 0.
+
+    On the first device alone, where that is faster than on all: a head on features that are kept is
+    so small that devices would spend their time on adding gradients up.
+    """
     batch_size = phase.batch_size or context.batch_size
     step_size = batch_size * phase.accumulate_steps
-    parts = stepping(parts_for(context, phase, segment, epoch), phase, batch_size)
-    steps = steps_per_epoch(parts.train.split, step_size)
-    optimizer = compile_for(phase, parts, steps, context)
-    order = Order(context.seed, epoch, segment.epochs, step_size, parts.train.views)
-    return PreparedSegment(parts, optimizer, order, batch_size)
+    parts = parts_for(context, phase, segment, epoch)
+    with devices_for(context, phase, segment, parts):
+        parts = stepping(parts, phase, batch_size)
+        steps = steps_per_epoch(parts.train.split, step_size)
+        optimizer = compile_for(phase, parts, steps, context)
+        order = Order(context.seed, epoch, segment.epochs, step_size, parts.train.views)
+        yield PreparedSegment(parts, optimizer, order, batch_size)
+
+
+@contextmanager
+def devices_for(
+    context: TrainingContext, phase: Phase, segment: Segment, parts: TrainValidation
+) -> Iterator[None]:
+    """The devices that train `parts`: the first alone if the phase computes just the head."""
+    model, count = context.task.model, replicas()
+    is_head = not segment.stages and segment.epochs == phase.epochs
+    if not is_head or not parts.features_kept or not can_leave():
+        yield
+        return
+    say(f"{phase.name}: one device trains, of {count}: the head alone, on features that are kept")
+    with on_first_device(parts.train.model.variables):
+        yield
+    # They know the variables of the first device.
+    model.train_function = model.test_function = model.predict_function = None
 
 
 def stepping(parts: TrainValidation, phase: Phase, batch_size: int) -> TrainValidation:
@@ -129,16 +155,26 @@ def stepping(parts: TrainValidation, phase: Phase, batch_size: int) -> TrainVali
     from kft.distribute.replicated import replicated
     from kft.engine.accumulate import in_parts
 
-    if phase.accumulate_steps == 1:
-        model = replicated(parts.train.model)
-    else:
-        model = in_parts(parts.train.model, -(-batch_size // replicas()))
     train, validation = parts.train, parts.validation
+    if phase.accumulate_steps == 1:
+        model = replicated(here(train.model))
+    else:
+        model = in_parts(train.model, -(-batch_size // replicas()))
     whole = validation.model
     scored = replicated(keras.Model(whole.input, whole.output, name=whole.name))
     return replace(
         parts, train=replace(train, model=model), validation=replace(validation, model=scored)
     )
+
+
+def here(model: keras.Model) -> keras.Model:
+    """Returns `model`, or one of its layers for the devices in scope, if it is for others."""
+    import keras
+    import tensorflow as tf
+
+    if model.distribute_strategy is tf.distribute.get_strategy():
+        return model
+    return keras.Model(model.input, model.output, name=model.name)
 
 
 def parts_for(
@@ -183,8 +219,11 @@ def compile_with(
     loss: keras.losses.Loss,
 ) -> None:
     """Compiles a `model` of `task`, with the metrics of its head."""
-    model.compile(optimizer=optimizer, loss=loss, metrics=task.head.metrics(), jit_compile=False)
-    build_metrics(model, len(task.target.names))
+    with model.distribute_strategy.scope():
+        model.compile(
+            optimizer=optimizer, loss=loss, metrics=task.head.metrics(), jit_compile=False
+        )
+        build_metrics(model, len(task.target.names))
 
 
 def build_metrics(model: keras.Model, outputs: int) -> None:

@@ -149,20 +149,20 @@ def train_segment(
     """
     epoch = callbacks.first_epoch + segment.first
     end = epoch + segment.epochs
-    ready = prepare(context, phase, segment, epoch)
-    take_over(ready.optimizer, phase, segment, optimizer)
-    context.best.copies.begin(context.task.model)
-    parts, target = ready.parts, context.task.target
-    validation = evaluation(parts.validation.split, target, ready.batch_size)
-    epoch = callbacks.begin(parts, validation, epoch)
-    while epoch < end:
-        order = replace(ready.order, first_epoch=epoch, epochs=end - epoch)
-        try:
-            fit(parts.train, target, order, callbacks.callbacks)
-        except Diverged as diverged:
-            epoch = callbacks.rollback.go_back(diverged)
-        else:
-            break
+    with prepare(context, phase, segment, epoch) as ready:
+        take_over(ready.optimizer, phase, segment, optimizer)
+        context.best.copies.begin(context.task.model)
+        parts, target = ready.parts, context.task.target
+        validation = evaluation(parts.validation.split, target, ready.batch_size)
+        epoch = callbacks.begin(parts, validation, epoch)
+        while epoch < end:
+            order = replace(ready.order, first_epoch=epoch, epochs=end - epoch)
+            try:
+                fit(parts.train, target, order, callbacks.callbacks)
+            except Diverged as diverged:
+                epoch = callbacks.rollback.go_back(diverged)
+            else:
+                break
     return ready.optimizer, (parts.features_kept, parts.features)
 
 

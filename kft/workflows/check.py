@@ -10,6 +10,7 @@ from typing import Any
 
 from kft.config.run_config import RunConfig
 from kft.data import Splits
+from kft.distribute.one_device import devices_of
 from kft.engine.class_weights import weigh
 from kft.engine.prepare import refuse_on_devices
 from kft.errors import ConfigError, KftError, OutOfMemoryError
@@ -78,7 +79,7 @@ def check(config: RunConfig) -> CheckResult:
         DataError: The source finds nothing at all.
         ConfigError: A file that a component hands over to the run is not there, or a device.
     """
-    with config.distribute.on_this_machine().scope():
+    with devices_of(config.distribute.on_this_machine()):
         return checked(config)
 
 

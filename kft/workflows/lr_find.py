@@ -12,6 +12,7 @@ from kft.cache.decode import read
 from kft.cache.feature_cache import FeatureCache
 from kft.cache.unchanged import changes_as_error
 from kft.config.run_config import RunConfig
+from kft.distribute.one_device import devices_of
 from kft.engine.best import Best
 from kft.engine.context import TrainingContext
 from kft.engine.prepare import before_training, in_memory, prepare, steps_per_epoch
@@ -56,7 +57,7 @@ def lr_find(config: RunConfig, phase: str | None = None) -> LrFindResult:
         KftError: As `run`, or there is no such phase.
     """
     with (
-        config.distribute.on_this_machine().scope(),
+        devices_of(config.distribute.on_this_machine()),
         preserve_random_state(),
         TemporaryDirectory() as directory,
     ):
@@ -106,13 +107,13 @@ def find_rate(context: TrainingContext, phase: Phase, first_epoch: int = 0) -> F
     with preserve_random_state():
         context = before_training(context, [phase])
         segment = segments_of(context.task, phase, 0)[0]
-        ready = prepare(context, phase, segment, first_epoch)
-        part, target = ready.parts.train, context.task.target
-        # Enough for all steps, whatever the phase: what several devices share cannot be repeated.
-        epochs = -(-STEPS // steps_per_epoch(part.split, ready.order.batch_size))
-        order = replace(ready.order, epochs=max(epochs, ready.order.epochs))
-        batches = training_batches(part.split, target, order, part.augment, part.mix)
-        return find_learning_rate(part.model, batches)
+        with prepare(context, phase, segment, first_epoch) as ready:
+            part, target = ready.parts.train, context.task.target
+            # Enough for all steps, since what several devices share cannot be repeated.
+            epochs = -(-STEPS // steps_per_epoch(part.split, ready.order.batch_size))
+            order = replace(ready.order, epochs=max(epochs, ready.order.epochs))
+            batches = training_batches(part.split, target, order, part.augment, part.mix)
+            return find_learning_rate(part.model, batches)
 
 
 def number_of(name: str | None, phases: Sequence[Phase]) -> int:

@@ -15,6 +15,7 @@ from kft.cache.unchanged import changes_as_error
 from kft.config.run_config import RunConfig
 from kft.distribute.cluster import is_chief, min_over_workers
 from kft.distribute.lost_worker import worker_loss_as_error
+from kft.distribute.one_device import devices_of
 from kft.engine.context import TrainingContext
 from kft.engine.gain import gain
 from kft.engine.parts import part_of
@@ -107,7 +108,7 @@ def run(config: RunConfig, resume: bool = False) -> RunResult:
         # There for all workers: that of one which is not the chief is private, and has no copies.
         config = config.reading_assets_in(Path(config.output_dir))
         config = as_begun(config) if resume else config
-        with strategy.scope(), worker_loss_as_error():
+        with devices_of(strategy), worker_loss_as_error():
             found = agreed_state(Path(config.output_dir)) if resume else None
             trained = fine_tune(config, RunState(directory, found), resume)
         if not chief:

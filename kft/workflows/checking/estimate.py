@@ -15,7 +15,7 @@ from kft.cache.feature_cache import FeatureCache
 from kft.cache.inference import inference_of
 from kft.config.run_config import RunConfig
 from kft.data import Split, Splits
-from kft.distribute.cluster import clock, replicas
+from kft.distribute.cluster import clock
 from kft.engine.best import Best
 from kft.engine.context import TrainingContext
 from kft.engine.prepare import PreparedSegment, before_training, in_memory, prepare, steps_per_epoch
@@ -88,8 +88,11 @@ def estimates(config: RunConfig, splits: Splits) -> Iterator[Estimate]:
         epoch = 0
         for number, phase in enumerate(config.phases):
             say(f"Measuring {phase.name!r}")
-            with in_memory(context, phase, number):
-                ready = prepare(context, phase, segments_of(task, phase, number)[-1], epoch)
+            segment = segments_of(task, phase, number)[-1]
+            with (
+                in_memory(context, phase, number),
+                prepare(context, phase, segment, epoch) as ready,
+            ):
                 measured = estimate(context, phase, ready, splits)
             yield measured
             epoch += phase.epochs
@@ -149,8 +152,9 @@ def per_example(model: keras.Model, split: Split) -> float:
 
     inputs: tf.Tensor = split.fetch(tf.range(split.size, dtype=tf.int64))
     infer = inference_of(model)
-    # Each device has as many examples, as in the pass that it stands for.
-    return timed(lambda: infer(inputs)) / (split.size * replicas())
+    # Each device of the pass that it stands for has as many examples.
+    devices = int(model.distribute_strategy.num_replicas_in_sync)
+    return timed(lambda: infer(inputs)) / (split.size * devices)
 
 
 def timed(action: Callable[[], object]) -> float:
