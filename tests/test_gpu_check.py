@@ -1,0 +1,54 @@
+"""The script for the first GPU that meets kft, on the CPU: its sections end, and it writes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "gpu_check.py"
+
+
+def checked(tmp_path, *sections):
+    """What the script writes of some sections."""
+    written = tmp_path / "check.json"
+    options = ("--images", "60", "--size", "32", "--json", str(written))
+    chosen = ("--patience", "5", "--only", *sections)
+    subprocess.run([sys.executable, str(SCRIPT), *options, *chosen], check=True)
+    return json.loads(written.read_text(encoding="utf-8"))
+
+
+def test_without_a_gpu_its_sections_are_not_tested(tmp_path):
+    found = checked(tmp_path, "speed", "loops", "memory", "several")
+
+    assert {each["outcome"] for each in found["sections"].values()} == {"not tested"}
+    assert {each["verdict"] for each in found["verdicts"].values()} == {"not tested"}
+
+
+@pytest.mark.slow
+def test_what_needs_no_gpu_runs(tmp_path):
+    found = checked(tmp_path, "environment", "quickstart", "differences", "placement", "resume")
+
+    assert [each["said"] for each in found["sections"].values()] == [""] * 5
+    assert found["verdicts"]["a killed run ends as one that was not"]["verdict"] == "kept"
+    assert found["verdicts"]["a run says its device"]["verdict"] == "kept"
+    assert {each["verdict"] for each in found["verdicts"].values()} <= {"kept", "not tested"}
+
+
+def test_a_section_that_hangs_or_fails_is_a_result(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    import gpu_check
+
+    hung = gpu_check.ended([sys.executable, "-c", "while True: pass"], 1)
+    failed = gpu_check.ended([sys.executable, "-c", "raise SystemExit('no memory')"], 60)
+
+    assert hung == (None, "")
+    assert failed == (1, "no memory\n")
+
+
+def test_the_parent_imports_no_tensorflow():
+    code = f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r}); import gpu_check; "
+    code += "sys.exit('tensorflow' in sys.modules)"
+
+    subprocess.run([sys.executable, "-c", code], check=True)
