@@ -28,7 +28,7 @@ import numpy as np
 
 ROOT = Path(__file__).parents[1]
 # What differs between two runs, or is worded for people and depends on the room on the disk.
-LEFT_OUT = ("seconds", "examples_per_second", "features")
+LEFT_OUT = ("seconds", "input_wait", "examples_per_second", "features")
 # Workers add up in whatever order their messages come: docs/distribute/README.md.
 WORKERS_TOLERANCE = 1e-5
 RNG_SEED = 3

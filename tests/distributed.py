@@ -138,7 +138,7 @@ def weights_in(directory):
 
 def comparable(phases):
     """The records of all epochs, without names and what depends on the clock."""
-    clock = {"seconds", "examples_per_second", "phase"}
+    clock = {"seconds", "input_wait", "examples_per_second", "phase"}
     return [
         [{key: value for key, value in record.items() if key not in clock} for record in p.epochs]
         for p in phases

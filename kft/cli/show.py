@@ -84,6 +84,7 @@ def run_summary(result: RunResult) -> RenderableType:
         Text(selection(scores["selected"])),
         score_table({name: scores[name] for name in SPLITS if name in scores}),
         *([Text(gain(scores))] if scores["gain"] else []),
+        *(Text(note) for note in result.notes),
         "",
         *whereabouts(result),
     )

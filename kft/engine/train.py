@@ -49,6 +49,15 @@ class PhaseResult:
     features: str
     seconds: float
 
+    @property
+    def input_wait(self) -> float | None:
+        """The share of the time of its epochs that input was waited for; None if not measured."""
+        measured = [record for record in self.epochs if "input_wait" in record]
+        if not measured:
+            return None
+        waited = sum(float(each["input_wait"]) for each in measured)
+        return waited / sum(float(each["seconds"]) for each in measured)
+
     @classmethod
     def from_json(cls, state: Mapping[str, Any]) -> PhaseResult:
         """Returns the result that `asdict` gave, as JSON brought it back."""
@@ -158,7 +167,7 @@ def train_segment(
         while epoch < end:
             order = replace(ready.order, first_epoch=epoch, epochs=end - epoch)
             try:
-                fit(parts.train, target, order, callbacks.callbacks)
+                fit(parts.train, target, order, callbacks)
             except Diverged as diverged:
                 epoch = callbacks.rollback.go_back(diverged)
             else:
@@ -181,18 +190,20 @@ def take_over(
         transfer_state(old, new)
 
 
-def fit(part: ModelOnSplit, target: Target, order: Order, callbacks: Sequence[Any]) -> None:
+def fit(part: ModelOnSplit, target: Target, order: Order, callbacks: PhaseCallbacks) -> None:
     """Trains the model of `part` for the epochs of `order`.
 
     Raises:
         Diverged: An epoch went wrong; its steps have been taken all the same.
     """
+    batches = training_batches(part.split, target, order, part.augment, part.mix)
+    wait = callbacks.recorder.wait
     part.model.fit(
-        training_batches(part.split, target, order, part.augment, part.mix),
+        batches if wait is None else wait.measured(batches),
         initial_epoch=order.first_epoch,
         epochs=order.first_epoch + order.epochs,
         steps_per_epoch=steps_per_epoch(part.split, order.batch_size),
-        callbacks=callbacks,
+        callbacks=callbacks.callbacks,
         shuffle=False,
         verbose=0,
     )

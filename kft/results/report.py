@@ -87,6 +87,7 @@ def scores(
             {
                 "name": phase.name,
                 "seconds": round(phase.seconds, 3),
+                "input_wait": phase.input_wait and round(phase.input_wait, 4),
                 "trained_parameters": phase.trained_parameters,
                 "trained_stages": phase.trained_stages,
                 "features_kept": phase.features_kept,

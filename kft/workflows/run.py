@@ -35,6 +35,7 @@ from kft.results.run_directory import (
     private_directory,
     write_worked_out,
 )
+from kft.results.waits import input_notes
 from kft.scoring.evaluate import Answers, evaluate
 from kft.scoring.on_cpu import on_cpu
 from kft.sources.exclude import left_out
@@ -59,6 +60,7 @@ class RunResult:
             the run's own, both of the CPU.
         device_difference: The largest between the run's answers on its GPU and on the CPU; None if
             it had no GPU, or wrote no export.
+        notes: On what held training up, for people.
         chief: Whether this is the worker that writes; others have no scores and no exports.
     """
 
@@ -67,6 +69,7 @@ class RunResult:
     scores: Mapping[str, Any]
     exports: Mapping[Path, float]
     device_difference: float | None = None
+    notes: tuple[str, ...] = ()
     chief: bool = True
 
 
@@ -222,7 +225,8 @@ def finish(directory: Path, config: RunConfig, trained: Trained) -> RunResult:
     draw_end(directory, content, test, task.target)
     # Only now: a run that was killed in any of this is resumed.
     RunState(directory).remove()
-    return RunResult(directory, trained.phases, content, exports, across)
+    notes = input_notes(trained.phases, examples.raw.input.plural)
+    return RunResult(directory, trained.phases, content, exports, across, notes)
 
 
 def validation_before_refit(trained: Trained) -> dict[str, Answers]:

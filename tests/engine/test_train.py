@@ -408,3 +408,20 @@ def test_features_that_do_not_fit_in_memory_are_computed_anew(task, splits, monk
         "computed anew: 528 bytes are more than the 216 bytes of memory that they may have"
     )
     assert len(result.epochs) == 2
+
+
+def test_an_epoch_records_how_long_it_waited_for_input():
+    splits = Ramp(input=Vectors(claims_to_augment=True)).load(0)
+
+    (result,) = train(training(tiny_task(splits), splits), [phase(unfreeze=UnfreezeAll())])
+
+    assert all(0 <= each["input_wait"] <= each["seconds"] for each in result.epochs)
+    assert 0 < result.input_wait < 1
+
+
+def test_features_that_are_kept_are_not_waited_for():
+    splits = Ramp().load(0)
+
+    (result,) = train(training(tiny_task(splits), splits), [phase()])
+
+    assert result.input_wait is None

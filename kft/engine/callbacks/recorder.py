@@ -19,6 +19,7 @@ from kft.engine.callbacks.user_callback import UserCallbackAdapter, ValidationHo
 from kft.engine.phase_rate import rate_of
 from kft.phase import Phase
 from kft.pipeline.batches import Evaluation
+from kft.pipeline.input_wait import InputWait
 from kft.progress import say
 from kft.storage.atomic import write_text
 from kft.storage.run_files import METRICS, TENSORBOARD
@@ -38,6 +39,8 @@ class Recorder(keras.callbacks.Callback):
         records: One for each epoch of the phase that counts, as lines of ``metrics.jsonl``.
         before: The validation scores before the first step of the phase, and the number of epochs
             that came before; empty until `begin`.
+        wait: Measures how long training waits for input; None on several devices, and on features
+            that are kept, of which batches take no time.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Recorder(keras.callbacks.Callback):
         super().__init__()
         self.records: list[dict[str, Any]] = []
         self.before: dict[str, Any] = {}
+        self.wait: InputWait | None = None
         self._phase = phase
         self._limits = context.limits
         self._rollback = rollback
@@ -63,6 +67,8 @@ class Recorder(keras.callbacks.Callback):
         The first time in the phase it validates at once, for `before`.
         """
         self._parts = parts
+        unmeasured = parts.features_kept or tf.distribute.has_strategy()
+        self.wait = None if unmeasured else InputWait()
         self._validation = validation
         if not self.before:
             self.before = {"epoch": epoch, **self._validated([])}
@@ -74,12 +80,15 @@ class Recorder(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Starts the clock, which stops before validation."""
+        if self.wait:
+            self.wait.taken()
         self._started = clock()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Records the epoch and adds ``val_…`` to its `logs`; epochs count from 1 over the run."""
         logs = logs if logs is not None else {}
         seconds = clock() - self._started
+        waited = {"input_wait": round(self.wait.taken(), 4)} if self.wait else {}
         scores = self._validated(self._hooks)
         logs.update(scores)
         rate = rate_of(self.model.optimizer)
@@ -90,6 +99,7 @@ class Recorder(keras.callbacks.Callback):
             "learning_rate": float(rate(tf.maximum(self.model.optimizer.iterations - 1, 0))),
             "rollbacks": len(self._rollback.rollbacks),
             "seconds": round(seconds, 4),
+            **waited,
             "examples_per_second": round(self._parts.train.split.size / seconds, 2),
         }
         self._limits.check(record)

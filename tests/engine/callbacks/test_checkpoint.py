@@ -79,7 +79,7 @@ def trained(directory, phases, callback, found=None):
 
 def untimed(results):
     """The results of phases, but for the time they took."""
-    timed = ("seconds", "examples_per_second")
+    timed = ("seconds", "input_wait", "examples_per_second")
     return [
         [{key: record[key] for key in record if key not in timed} for record in result.epochs]
         + [result.before, result.rollbacks, result.features, result.best["epoch"]]
