@@ -2,7 +2,7 @@
 
     python benchmarks/gpu_check.py [--json gpu_check.json] [--only SECTION …]
 
-About five minutes on one GPU; it downloads nothing, and needs a kft that is installed with its
+Five to ten minutes on one GPU; it downloads nothing, and needs a kft that is installed with its
 extra ``gpu``. Each section is a process of its own with a time limit, so that one that hangs, or is
 killed, is a result too. The file is written anew after each. It holds what the sections measured, a
 verdict on each thing that kft promises of GPUs, and versions and device; no path or name of yours.
@@ -52,7 +52,7 @@ SECTIONS = {
     "differences": Section(120),
     "placement": Section(60),
     "resume": Section(120),
-    "speed": Section(240, gpus=1),
+    "speed": Section(300, gpus=1),
     "loops": Section(90, gpus=1),
     "memory": Section(180, gpus=1),
     "several": Section(180, gpus=2),

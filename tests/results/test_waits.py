@@ -28,7 +28,7 @@ UNKNOWN = phase({"seconds": 4.0})
 def test_a_gpu_that_waited_is_told_with_what_helps(one_gpu):
     (note,) = input_notes([SLOW, FAST, UNKNOWN], "sounds")
 
-    assert note.startswith("tune: the GPU waited up to 71 % of the time for sounds. More processor cores")
+    assert note.startswith("tune: the GPU waited up to 71 % of the time for sounds. More")
 
 
 def test_nothing_is_said_of_a_cpu():
