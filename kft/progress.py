@@ -112,10 +112,10 @@ class EpochBar:
             _epoch_bar.set(self)
             self._task = self._bar.add_task(title, total=steps, note="")
 
-    def advance(self, note: str) -> None:
-        """Moves on by one step; `note` is shown behind the bar."""
+    def show(self, done: int, note: str) -> None:
+        """Shows how many steps are done, and `note` behind the bar."""
         if self._bar is not None:
-            self._bar.update(self._task, advance=1, note=note)
+            self._bar.update(self._task, completed=done, note=note)
 
     def close(self) -> None:
         """Takes the bar away."""

@@ -26,6 +26,7 @@ from kft.config.recipe import Effort
 from kft.config.user_callback import UserCallback
 from kft.data import DataSource
 from kft.distribute.strategy import Distribute
+from kft.engine.jit import Jit
 from kft.engine.selection import Select
 from kft.errors import ConfigError
 from kft.exporter import Exporter
@@ -74,6 +75,9 @@ class RunConfig(Settings):
             ``balanced`` weighs those that lack it too, so that both count the same.
         precision: Of the computations of the backbone; ``mixed_bfloat16`` and ``mixed_float16`` are
             faster on GPUs that support them. Weights and the head are always float32.
+        jit: Whether XLA compiles the steps of training. ``auto``: on a single GPU, in a phase of
+            at least 1,000 steps, if XLA can compile them. Compiling may take a minute for each
+            phase, and results differ by rounding. On a CPU it makes steps several times slower.
         cache: Where decoded examples and the features of frozen layers are kept, so that neither is
             computed twice. ``auto``: on disk for the next run, as far as there is room, and in
             memory if it fits. ``memory``: only there. ``disk``: only there, so that memory stays
@@ -103,6 +107,7 @@ class RunConfig(Settings):
     folds: Annotated[int, Field(ge=2, le=MOST_FOLDS)] | None = None
     class_weights: Literal["balanced"] | dict[str, PositiveFloat] | None = None
     precision: Precision = "float32"
+    jit: Jit = "auto"
     cache: CacheMode = "auto"
     cache_views: Views = 0
     cache_dtype: CacheDtype = "float32"

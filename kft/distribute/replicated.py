@@ -6,7 +6,6 @@ Reached from functions only, since it imports Keras. Of Keras 3.15, under a stra
 - `fit` and `evaluate` take the mean over devices of a first batch, to build the model by: strings,
   booleans and an uneven batch fail (keras-team/keras#21172, tensorflow/tensorflow#80951), and all
   do with several workers (keras-team/keras#20585).
-- With several workers, logs that are scalars cannot be averaged (keras-team/keras#20585).
 - Gradients are clipped on each device by itself, before they are added up
   (tensorflow/tensorflow#33929), and a loss scale looks whether those of the first device are finite
   (keras-team/keras#18691).
@@ -27,7 +26,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from kft.distribute.cluster import replicas, workers
+from kft.distribute.cluster import replicas
 from kft.distribute.shares import ReplicaWeight
 from kft.errors import TrainingError
 from kft.layers.precision import unscaled
@@ -52,7 +51,7 @@ class Replicated(keras.Model):
             gradients = self.gradients(batch, tally)
         gradients = summed(gradients)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return logged(self.get_metrics_result())
+        return dict(self.get_metrics_result())
 
     def gradients(self, batch: tuple[Any, ...], tally: ReplicaWeight) -> list[Any]:
         """The gradients of the share of one device, which is counted in the metrics too."""
@@ -69,7 +68,7 @@ class Replicated(keras.Model):
         (x, y, weights), tally = with_own_tally(data)
         answers = self(x, training=False)
         self.count(self.compute_loss(x, y, answers, weights, training=False), y, answers, tally)
-        return logged(self.get_metrics_result())
+        return dict(self.get_metrics_result())
 
     def count(
         self, loss: tf.Tensor, y: tf.Tensor, answers: tf.Tensor, tally: ReplicaWeight
@@ -120,12 +119,6 @@ def summed(gradients: list[Any]) -> list[Any]:
     there = [gradient for gradient in gradients if gradient is not None]
     sums = iter(tf.distribute.get_replica_context().all_reduce("sum", there))
     return [None if gradient is None else next(sums) for gradient in gradients]
-
-
-def logged(metrics: Any) -> dict[str, Any]:
-    """Returns metrics in the shape that `fit` can average over devices."""
-    shape = [1] if workers() > 1 else []
-    return {name: tf.reshape(value, shape) for name, value in metrics.items()}
 
 
 def replicated(model: keras.Model) -> keras.Model:

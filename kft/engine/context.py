@@ -13,6 +13,7 @@ from kft.data import Split, Splits
 from kft.engine.best import Best
 from kft.engine.class_weights import weigh
 from kft.engine.divergence import DivergenceLimits
+from kft.engine.jit import Jit
 from kft.engine.run_state import RunState
 from kft.engine.step import Pretrained
 from kft.task import Task
@@ -38,6 +39,7 @@ class TrainingContext:
         rate_factor: What the learning rates of the phases are multiplied by.
         pretrained: The weights of the backbone before the first phase, where one pulls to them.
         state: Where the state of epochs is saved, and what a killed run saved there; or None.
+        jit: Whether XLA compiles the steps of training, as in the config.
         limits: Of the loss, beyond which training diverges.
     """
 
@@ -53,6 +55,7 @@ class TrainingContext:
     rate_factor: float = 1.0
     pretrained: Pretrained = field(default_factory=dict)
     state: RunState | None = None
+    jit: Jit = "auto"
     limits: DivergenceLimits = field(default_factory=DivergenceLimits)
 
     @cached_property

@@ -15,7 +15,6 @@ from kft.engine.segments import segments_of
 from kft.engine.train import PhaseResult
 from kft.errors import ConfigError
 from kft.phase import Phase
-from kft.pipeline.batches import evaluation
 from kft.progress import say
 from kft.scoring.direction import lower_is_better
 from kft.task import Task
@@ -170,11 +169,11 @@ def validator(
     not change between calls.
     """
     from kft.distribute.replicated import replicated
+    from kft.engine.loop import Evaluation
 
     task = context.task
     task.backbone.train_only(stages)
     part = part_of(task, context.splits.validation, "validation", context.feature_cache)
     model = replicated(part.model)
     model.compile(loss=task.head.loss(task.target), metrics=task.head.metrics(), jit_compile=False)
-    validation_batches = evaluation(part.split, task.target, context.batch_size)
-    return lambda: validation_batches.scores(model)
+    return Evaluation(model, part.split, task.target, context.batch_size).scores

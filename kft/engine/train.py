@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from kft.data import Target
 from kft.engine.context import TrainingContext
 from kft.engine.divergence import Diverged
+from kft.engine.jit import Jit, is_compiled
 from kft.engine.parts import ModelOnSplit
 from kft.engine.prepare import before_training, in_memory, prepare, steps_per_epoch
 from kft.engine.segments import Segment, segments_of
 from kft.phase import Phase
-from kft.pipeline.batches import Order, evaluation, training_batches
+from kft.pipeline.batches import Order, training_batches
 
 if TYPE_CHECKING:
     import keras
@@ -156,18 +157,21 @@ def train_segment(
     It takes over from the `optimizer` of the segment before. Returns its own, whether the features
     of training were kept, and where.
     """
+    from kft.engine.loop import Evaluation
+
     epoch = callbacks.first_epoch + segment.first
     end = epoch + segment.epochs
     with prepare(context, phase, segment, epoch) as ready:
         take_over(ready.optimizer, phase, segment, optimizer)
         context.best.copies.begin(context.task.model)
         parts, target = ready.parts, context.task.target
-        validation = evaluation(parts.validation.split, target, ready.batch_size)
+        of = parts.validation
+        validation = Evaluation(of.model, of.split, target, ready.batch_size)
         epoch = callbacks.begin(parts, validation, epoch)
         while epoch < end:
             order = replace(ready.order, first_epoch=epoch, epochs=end - epoch)
             try:
-                fit(parts.train, target, order, callbacks)
+                fit_part(parts.train, target, order, callbacks, context.jit)
             except Diverged as diverged:
                 epoch = callbacks.rollback.go_back(diverged)
             else:
@@ -190,23 +194,23 @@ def take_over(
         transfer_state(old, new)
 
 
-def fit(part: ModelOnSplit, target: Target, order: Order, callbacks: PhaseCallbacks) -> None:
+def fit_part(
+    part: ModelOnSplit, target: Target, order: Order, callbacks: PhaseCallbacks, jit: Jit
+) -> None:
     """Trains the model of `part` for the epochs of `order`.
 
     Raises:
         Diverged: An epoch went wrong; its steps have been taken all the same.
     """
+    from kft.engine.loop import Training
+
     batches = training_batches(part.split, target, order, part.augment, part.mix)
     wait = callbacks.recorder.wait
-    part.model.fit(
-        batches if wait is None else wait.measured(batches),
-        initial_epoch=order.first_epoch,
-        epochs=order.first_epoch + order.epochs,
-        steps_per_epoch=steps_per_epoch(part.split, order.batch_size),
-        callbacks=callbacks.callbacks,
-        shuffle=False,
-        verbose=0,
-    )
+    measured = batches if wait is None else wait.measured(batches)
+    steps = steps_per_epoch(part.split, order.batch_size)
+    compiled = is_compiled(jit, part.model, batches, order.batch_size, steps * order.epochs)
+    training = Training(part.model, measured, steps, callbacks.callbacks, compiled)
+    training.run(range(order.first_epoch, order.first_epoch + order.epochs))
 
 
 def parameters(model: keras.Model) -> int:

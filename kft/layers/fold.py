@@ -66,54 +66,68 @@ def foldable(model: keras.Model) -> list[Pair]:
             continue
         before = id(node.input_tensors[0])
         convolution = made_by.get(before)
-        if uses[before] == 1 and calls[convolution] == 1 and is_plain_convolution(convolution):
+        once = uses[before] == 1 and calls[convolution] == 1
+        if (
+            once
+            and is_plain_convolution(convolution)
+            and compute_alike(convolution, node.operation)
+        ):
             pairs.append((convolution, node.operation))
     return pairs
 
 
 def is_plain_norm(layer: Any) -> bool:
-    """Says whether `layer` normalises the last of four axes in float32."""
+    """Says whether `layer` normalises the last of four axes, whatever it computes in."""
     return (
         type(layer) is keras.layers.BatchNormalization
         and layer.axis in (-1, 3)
         and not getattr(layer, "renorm", False)
-        and layer.compute_dtype == "float32"
     )
 
 
 def is_plain_convolution(layer: Any) -> bool:
-    """Says whether `layer` is a convolution in float32 and nothing more."""
+    """Says whether `layer` is a convolution with float32 weights and nothing more."""
     return (
         type(layer) in (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
         and layer.activation is keras.activations.linear
         and layer.activity_regularizer is None
         and layer.data_format == "channels_last"
-        and layer.dtype_policy.name == "float32"
+        and layer.dtype_policy.name in ("float32", "mixed_bfloat16", "mixed_float16")
     )
+
+
+def compute_alike(layer: keras.layers.Layer, other: keras.layers.Layer) -> bool:
+    """Says whether two layers compute in the same dtype, and keep their weights in the same."""
+    return bool(layer.dtype_policy == other.dtype_policy)
 
 
 def convolved(
     layer: Any, norm: keras.layers.BatchNormalization, inputs: tf.Tensor, **_: Any
 ) -> tf.Tensor:
-    """The output of `norm` for that of a convolution `layer` for `inputs`."""
+    """The output of `norm` for that of a convolution `layer` for `inputs`.
+
+    In half precision the weights are multiplied in float32 and then rounded, once.
+    """
+    dtype = layer.compute_dtype
+    inputs = tf.cast(inputs, dtype)
     scale = tf.math.rsqrt(norm.moving_variance.value + norm.epsilon)
     if norm.scale:
         scale *= norm.gamma.value
     shift = (layer.bias.value if layer.use_bias else 0.0) - norm.moving_mean.value
     bias = shift * scale + (norm.beta.value if norm.center else 0.0)
     if type(layer) is keras.layers.Conv2D:
-        outputs = layer.convolution_op(inputs, layer.kernel * scale)
+        outputs = layer.convolution_op(inputs, tf.cast(layer.kernel.value * scale, dtype))
     else:
         kernel = layer.kernel.value * tf.reshape(scale, layer.kernel.shape[2:])
         outputs = keras.ops.depthwise_conv(
             inputs,
-            kernel,
+            tf.cast(kernel, dtype),
             strides=layer.strides,
             padding=layer.padding,
             dilation_rate=layer.dilation_rate,
             data_format=layer.data_format,
         )
-    return tf.nn.bias_add(outputs, bias)
+    return tf.nn.bias_add(outputs, tf.cast(bias, dtype))
 
 
 def as_it_is(inputs: tf.Tensor, **_: Any) -> tf.Tensor:

@@ -71,6 +71,7 @@ class Fits:
             rate_factor=config.distribute.rate_factor(),
             callbacks=callbacks,
             state=state,
+            jit=config.jit,
         )
 
 

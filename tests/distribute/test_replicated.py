@@ -1,6 +1,5 @@
 """What Keras leaves out or gets wrong on several devices, and what kft does about it."""
 
-import inspect
 import io
 from contextlib import nullcontext
 
@@ -9,7 +8,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras.src.backend.tensorflow import trainer
 from rich.console import Console
 from tiny import Ramp, tiny_task, training
 from two_devices import mirrored
@@ -68,11 +66,6 @@ def test_keras_still_cannot_fit_strings_on_two_devices():
 
     with pytest.raises(tf.errors.InvalidArgumentError, match="string"):
         model.fit(rows, shuffle=False, verbose=0)
-
-
-def test_keras_still_averages_the_logs_of_several_workers_over_an_axis_that_scalars_lack():
-    """Once it does not (3.15 does), `logged` may leave them scalars."""
-    assert 'strategy.reduce("MEAN", v, axis=0)' in inspect.getsource(trainer.reduce_per_replica)
 
 
 def test_batch_normalisation_takes_the_statistics_of_the_whole_batch():

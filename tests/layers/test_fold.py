@@ -44,9 +44,8 @@ NOT_FOLDED: dict[str, Graph] = {
     "activation between": lambda x: norm()(layers.Conv2D(4, 3, activation="relu")(x)),
     "output used twice": lambda x: (lambda y: layers.Add()([norm()(y), y]))(layers.Conv2D(4, 3)(x)),
     "another axis": lambda x: norm(axis=1)(layers.Conv2D(4, 3)(x)),
-    "half precision": lambda x: norm(dtype="mixed_bfloat16")(
-        layers.Conv2D(4, 3, dtype="mixed_bfloat16")(x)
-    ),
+    "another precision": lambda x: norm(dtype="mixed_bfloat16")(layers.Conv2D(4, 3)(x)),
+    "half weights": lambda x: norm(dtype="bfloat16")(layers.Conv2D(4, 3, dtype="bfloat16")(x)),
     "no convolution": lambda x: norm()(x),
 }
 
@@ -66,6 +65,24 @@ def test_folded_gives_what_the_model_gives(graph: Graph) -> None:
 
     assert len(foldable(model)) == 1
     np.testing.assert_allclose(infer(model, inputs), model(inputs), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("kind", [layers.Conv2D, layers.DepthwiseConv2D])
+def test_half_precision_is_folded_and_rounds_no_worse(policy: str, kind: type) -> None:
+    def graph(x: keras.KerasTensor, policy: str = policy) -> keras.KerasTensor:
+        settings = {"filters": 4} if kind is layers.Conv2D else {}
+        return norm(dtype=policy)(kind(kernel_size=3, dtype=policy, **settings)(x))
+
+    model, inputs = model_of(graph), images()
+    exact = model_of(lambda x: graph(x, "float32"))(inputs)
+
+    def error(outputs: tf.Tensor) -> float:
+        return float(np.abs(tf.cast(outputs, "float32") - exact).mean())
+
+    assert len(foldable(model)) == 1
+    assert infer(model, inputs).dtype == model(inputs).dtype
+    assert 0 < error(infer(model, inputs)) < 1.5 * error(model(inputs, training=False))
 
 
 @pytest.mark.parametrize("graph", NOT_FOLDED.values(), ids=NOT_FOLDED)

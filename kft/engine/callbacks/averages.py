@@ -7,7 +7,7 @@ selects the weights themselves, and exchanges them for the average after trainin
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -41,6 +41,7 @@ class Average(keras.callbacks.Callback):
 
     Attributes:
         put_back: The callback that puts the weights back.
+        after_step: What is to run in the graph after each step, or None.
     """
 
     def __init__(self, model: keras.Model, last_epoch: int) -> None:
@@ -50,6 +51,7 @@ class Average(keras.callbacks.Callback):
         self._taken = tf.Variable(0, trainable=False, dtype=tf.int64)
         self._averaged: dict[int, tuple[keras.Variable, tf.Variable]] = {}
         self._spares: list[tf.Variable] = []
+        self.after_step: Callable[[], None] | None = None
 
     def _add(self, variables: Iterable[keras.Variable]) -> None:
         """Averages `variables` too, those that are new."""
@@ -145,17 +147,18 @@ class MovingAverage(Average):
     def __init__(self, model: keras.Model, last_epoch: int, decay: float) -> None:
         super().__init__(model, last_epoch)
         self._decay = decay
+        self._steps = tf.Variable(0, trainable=False, dtype=tf.int64)
+        self.after_step = self._average_changed
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Reads the number of steps that the optimizer has taken."""
-        self._steps = int(self.model.optimizer.iterations.numpy())
+        self._steps.assign(int(self.model.optimizer.iterations.numpy()))
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Averages the weights if this batch has changed them; it may only gather gradients."""
-        steps = int(self.model.optimizer.iterations.numpy())
-        if steps != self._steps:
-            self._steps = steps
-            self._take()
+    def _average_changed(self) -> None:
+        """Averages the weights if a batch has changed them; it may only gather gradients."""
+        steps = tf.cast(tf.convert_to_tensor(self.model.optimizer.iterations), tf.int64)
+        tf.cond(steps != self._steps, self._take, lambda: None)
+        self._steps.assign(steps)
 
     def share(self, taken: tf.Tensor) -> tf.Tensor:
         """Returns ``1 - d``."""

@@ -17,8 +17,8 @@ from kft.engine.callbacks.recalibrate import Recalibration
 from kft.engine.callbacks.recorder import Recorder
 from kft.engine.callbacks.rollback import NanGuard, Rollback
 from kft.engine.callbacks.user_callback import UserCallbackAdapter
+from kft.engine.loop import Evaluation
 from kft.phase import Phase
-from kft.pipeline.batches import Evaluation
 
 if TYPE_CHECKING:
     from kft.engine.context import TrainingContext

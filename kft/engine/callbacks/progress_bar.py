@@ -27,9 +27,9 @@ class ProgressBar(keras.callbacks.Callback):
         self._bar = EpochBar(f"{self._phase}, epoch {epoch + 1}", self.params["steps"])
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Moves the bar by one step."""
+        """Moves the bar to the step that is done."""
         if self._bar is not None:
-            self._bar.advance(f"loss {(logs or {}).get('loss', math.nan):.4f}")
+            self._bar.show(batch + 1, f"loss {(logs or {}).get('loss', math.nan):.4f}")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Closes the bar."""

@@ -6,19 +6,19 @@ Imported inside functions only, since it imports Keras.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
-from kft.distribute.cluster import clock
 from kft.engine.callbacks.rollback import Rollback
 from kft.engine.callbacks.tensorboard import TensorBoard
 from kft.engine.callbacks.user_callback import UserCallbackAdapter, ValidationHooks
+from kft.engine.loop import Evaluation
 from kft.engine.phase_rate import rate_of
 from kft.phase import Phase
-from kft.pipeline.batches import Evaluation
 from kft.pipeline.input_wait import InputWait
 from kft.progress import say
 from kft.storage.atomic import write_text
@@ -75,19 +75,20 @@ class Recorder(keras.callbacks.Callback):
             self._limits.begin(self.before)
 
     def _validated(self, callbacks: Sequence[ValidationHooks]) -> dict[str, float]:
-        scores = self._validation.scores(self._parts.validation.model, callbacks)
+        scores = self._validation.scores(callbacks)
         return {f"val_{name}": score for name, score in scores.items()}
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Starts the clock, which stops before validation."""
         if self.wait:
             self.wait.taken()
-        self._started = clock()
+        self._started = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Records the epoch and adds ``val_…`` to its `logs`; epochs count from 1 over the run."""
         logs = logs if logs is not None else {}
-        seconds = clock() - self._started
+        # The devices are done, since the metrics of the last step are here.
+        seconds = time.perf_counter() - self._started
         waited = {"input_wait": round(self.wait.taken(), 4)} if self.wait else {}
         scores = self._validated(self._hooks)
         logs.update(scores)

@@ -21,11 +21,22 @@ def forward(hook: str) -> Callable[..., None]:
     return call
 
 
+def overrides(callback: keras.callbacks.Callback, *hooks: str) -> bool:
+    """Says whether `callback` has a method of its own for one of these `hooks`."""
+    own = (getattr(getattr(callback, hook), "__func__", None) for hook in hooks)
+    defaults = (getattr(keras.callbacks.Callback, hook) for hook in hooks)
+    return any(mine is not default for mine, default in zip(own, defaults, strict=True))
+
+
 class UserCallbackAdapter(keras.callbacks.Callback):
     """Shows a user's callback the `whole` model, also where only the head is being fitted.
 
     It sees one training in each phase, whose last epoch is `end`, even where `fit` is called
     several times.
+
+    Attributes:
+        by_batch: Whether it is to be called for each single batch of training.
+        validates_by_batch: The same, of validation.
     """
 
     def __init__(self, callback: keras.callbacks.Callback, whole: keras.Model, end: int) -> None:
@@ -35,6 +46,10 @@ class UserCallbackAdapter(keras.callbacks.Callback):
         self._end = end
         self._begun = False
         self._last_logs: dict[str, Any] | None = None
+        self.by_batch = overrides(
+            callback, "on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end"
+        )
+        self.validates_by_batch = overrides(callback, "on_test_batch_begin", "on_test_batch_end")
 
     def set_model(self, model: keras.Model) -> None:
         """Gives the callback the whole model, with the optimizer at work."""
@@ -78,6 +93,7 @@ class ValidationHooks(keras.callbacks.Callback):
 
     def __init__(self, adapter: UserCallbackAdapter) -> None:
         super().__init__()
+        self.by_batch = adapter.validates_by_batch
         self.on_test_begin = adapter.on_test_begin
         self.on_test_end = adapter.on_test_end
         self.on_test_batch_begin = adapter.on_test_batch_begin

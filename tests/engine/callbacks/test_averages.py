@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from tiny import Ramp, tiny_task, training, values
 
 from kft.engine.callbacks.averages import (
@@ -14,6 +15,7 @@ from kft.engine.callbacks.averages import (
     average_of,
     changed_variables,
 )
+from kft.engine.loop import Training
 from kft.engine.train import train
 from kft.heads.classifier import Classifier
 from kft.phase import Phase
@@ -24,6 +26,8 @@ from kft.scoring.evaluate import evaluate
 
 class Witness(keras.callbacks.Callback):
     """Copies the weights at the moments its place in the list lets it see."""
+
+    by_batch = True
 
     def __init__(self):
         super().__init__()
@@ -59,16 +63,9 @@ def fit(model, average, epochs, *others):
     x, y = rng.normal(0, 1, (12, 4)), rng.normal(0, 1, (12, 2))
     before, after = Witness(), Witness()
     average.begin(model)
-    model.fit(
-        x,
-        y,
-        batch_size=4,
-        initial_epoch=epochs.start,
-        epochs=epochs.stop,
-        shuffle=False,
-        verbose=0,
-        callbacks=[before, average, after, *others, average.put_back],
-    )
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(4).repeat()
+    callbacks = [before, average, after, *others, average.put_back]
+    Training(model, batches, 3, callbacks).run(epochs)
     return before, after
 
 
