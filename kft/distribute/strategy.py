@@ -54,6 +54,8 @@ class Distribute(Settings):
         learning_rates: How the rates of all phases are scaled; ``batch_size`` stays as it is: the
             ``same``, or times the number of devices (``linear``; Goyal et al. 2017) or its square
             root (``sqrt``), for a batch that was made that many times larger.
+        augment_on: What augments and mixes training examples: the ``cpu``, while the device trains,
+            or the ``device`` itself, where a fast GPU waits for a slow CPU. Equal to rounding.
     """
 
     strategy: Annotated[
@@ -61,6 +63,7 @@ class Distribute(Settings):
     ] = "auto"
     devices: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     learning_rates: Literal["same", "linear", "sqrt"] = "same"
+    augment_on: Literal["cpu", "device"] = "cpu"
 
     @model_validator(mode="after")
     def _check_devices(self) -> Self:

@@ -40,6 +40,7 @@ class TrainingContext:
         pretrained: The weights of the backbone before the first phase, where one pulls to them.
         state: Where the state of epochs is saved, and what a killed run saved there; or None.
         jit: Whether XLA compiles the steps of training, as in the config.
+        augment_on_device: Whether the device that trains augments and mixes its examples.
         limits: Of the loss, beyond which training diverges.
     """
 
@@ -56,6 +57,7 @@ class TrainingContext:
     pretrained: Pretrained = field(default_factory=dict)
     state: RunState | None = None
     jit: Jit = "auto"
+    augment_on_device: bool = False
     limits: DivergenceLimits = field(default_factory=DivergenceLimits)
 
     @cached_property

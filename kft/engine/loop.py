@@ -38,6 +38,7 @@ class Steps:
     Args:
         step: ``train_step`` or ``test_step`` of `model`.
         after: What runs in the graph after each step.
+        change: What makes a batch of what is read; None takes it as it is.
         jit: Whether XLA compiles the step.
     """
 
@@ -46,6 +47,7 @@ class Steps:
         model: keras.Model,
         step: Callable[[Any], Any],
         after: Sequence[Callable[[], None]] = (),
+        change: Callable[..., Any] | None = None,
         jit: bool = False,
     ) -> None:
         self._model = model
@@ -59,7 +61,8 @@ class Steps:
         @tf.function(reduce_retracing=True, autograph=False)
         def take(iterator: Any, count: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
             def body(done: tf.Tensor, finite: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                loss = mean(strategy.run(compiled, args=(next(iterator),))["loss"])
+                batch = next(iterator) if change is None else change(*next(iterator))
+                loss = mean(strategy.run(compiled, args=(batch,))["loss"])
                 for each in after:
                     each()
                 # Counted in floats, which a GPU need not bring to the host at each step.
@@ -103,6 +106,7 @@ class Training:
     Attributes:
         batches: Of all epochs, one after another.
         steps: In an epoch.
+        change: What makes a batch of one of `batches`, on the device; None takes it as it is.
         jit: Whether XLA compiles the steps.
     """
 
@@ -110,6 +114,7 @@ class Training:
     batches: Any
     steps: int
     callbacks: Sequence[keras.callbacks.Callback]
+    change: Callable[..., Any] | None = None
     jit: bool = False
 
     def run(self, epochs: range) -> None:
@@ -149,7 +154,7 @@ class Training:
         while done < self.steps and not model.stop_training:
             # A callback that unfreezes has Keras make this function anew.
             if not isinstance(model.train_function, Steps):
-                model.train_function = Steps(model, model.train_step, after, self.jit)
+                model.train_function = Steps(model, model.train_step, after, self.change, self.jit)
             hooks.on_train_batch_begin(done)
             most = 1 if single or not done else self.steps - done
             taken, good, logs = model.train_function.take(iterator, most)

@@ -31,6 +31,12 @@ def before_training(context: TrainingContext, phases: Sequence[Phase]) -> Traini
     Raises:
         ConfigError: A phase cannot train on so many devices.
     """
+    if context.augment_on_device and replicas() > 1:
+        raise ConfigError(
+            where="distribute.augment_on",
+            problem=f"is 'device', and {replicas()} devices share each batch",
+            fix="Set it to 'cpu', or distribute.strategy to 'none'",
+        )
     for phase in phases:
         refuse_on_devices(phase, context.task, phase.batch_size or context.batch_size)
     pretrained = context.pretrained or pretrained_values(context.task, phases)

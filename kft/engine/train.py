@@ -6,15 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from kft.data import Target
 from kft.engine.context import TrainingContext
 from kft.engine.divergence import Diverged
-from kft.engine.jit import Jit, is_compiled
+from kft.engine.jit import is_compiled
 from kft.engine.parts import ModelOnSplit
 from kft.engine.prepare import before_training, in_memory, prepare, steps_per_epoch
 from kft.engine.segments import Segment, segments_of
 from kft.phase import Phase
-from kft.pipeline.batches import Order, training_batches
+from kft.pipeline.batches import Order, changed, training_batches, unchanged_batches
 
 if TYPE_CHECKING:
     import keras
@@ -171,7 +170,7 @@ def train_segment(
         while epoch < end:
             order = replace(ready.order, first_epoch=epoch, epochs=end - epoch)
             try:
-                fit_part(parts.train, target, order, callbacks, context.jit)
+                fit_part(context, parts.train, order, callbacks)
             except Diverged as diverged:
                 epoch = callbacks.rollback.go_back(diverged)
             else:
@@ -195,7 +194,7 @@ def take_over(
 
 
 def fit_part(
-    part: ModelOnSplit, target: Target, order: Order, callbacks: PhaseCallbacks, jit: Jit
+    context: TrainingContext, part: ModelOnSplit, order: Order, callbacks: PhaseCallbacks
 ) -> None:
     """Trains the model of `part` for the epochs of `order`.
 
@@ -204,12 +203,17 @@ def fit_part(
     """
     from kft.engine.loop import Training
 
-    batches = training_batches(part.split, target, order, part.augment, part.mix)
+    target, change = context.task.target, None
+    if context.augment_on_device and (part.augment or part.mix):
+        batches = unchanged_batches(part.split, target, order)
+        change = changed(part.augment, part.mix, order.seed)
+    else:
+        batches = training_batches(part.split, target, order, part.augment, part.mix)
     wait = callbacks.recorder.wait
     measured = batches if wait is None else wait.measured(batches)
     steps = steps_per_epoch(part.split, order.batch_size)
-    compiled = is_compiled(jit, part.model, batches, order.batch_size, steps * order.epochs)
-    training = Training(part.model, measured, steps, callbacks.callbacks, compiled)
+    jit = is_compiled(context.jit, part.model, batches, order.batch_size, steps * order.epochs)
+    training = Training(part.model, measured, steps, callbacks.callbacks, change, jit)
     training.run(range(order.first_epoch, order.first_epoch + order.epochs))
 
 

@@ -81,6 +81,41 @@ def training_batches(
     return shared_out(all_epochs)
 
 
+def unchanged_batches(split: Split, target: Target, order: Order) -> Any:
+    """Returns the batches of one device before they are augmented and mixed, which `changed` does.
+
+    Each is ``(inputs, labels, weights, index, epoch)``.
+    """
+    import tensorflow as tf
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        indices = shuffled(split.size, order.seed, epoch, order.batch_size)
+        batches = labelled(split, target, indices, order.batch_size)
+        return batches.map(lambda index, *batch: (*batch, index, epoch))
+
+    def all_epochs(_: BatchSharding) -> tf.data.Dataset:
+        epochs = tf.data.Dataset.range(order.first_epoch, order.first_epoch + order.epochs)
+        return without_autotune(epochs.flat_map(one_epoch).prefetch(2))
+
+    return shared_out(all_epochs)
+
+
+def changed(
+    augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None, mix: Mix | None, seed: int
+) -> Callable[..., tuple[tf.Tensor, ...]]:
+    """The function that augments and mixes `unchanged_batches`, on the device that calls it."""
+
+    def change(
+        inputs: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor, index: tf.Tensor, epoch: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
+        batch: tuple[tf.Tensor, ...] = (index, inputs, labels, weights)
+        for each in changes(augment, mix, seed, epoch):
+            batch = each(*batch)
+        return batch[1:]
+
+    return change
+
+
 def changes(
     augment: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None,
     mix: Mix | None,

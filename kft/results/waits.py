@@ -23,8 +23,8 @@ def input_notes(phases: Sequence[PhaseResult], plural: str) -> tuple[str, ...]:
         return ()
     return tuple(
         f"{phase.name}: the GPU waited up to {100 * phase.input_wait:.0f} % of the time for "
-        f"{plural}. More processor cores, cheaper augmentations or cache_views help, "
-        "a faster GPU does not."
+        f"{plural}. More processor cores, cheaper augmentations, cache_views or "
+        "distribute.augment_on help, a faster GPU does not."
         for phase in phases
         if phase.input_wait is not None and phase.input_wait >= WORTH_SAYING
     )

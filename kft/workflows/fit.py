@@ -72,6 +72,7 @@ class Fits:
             callbacks=callbacks,
             state=state,
             jit=config.jit,
+            augment_on_device=config.distribute.augment_on == "device",
         )
 
 

@@ -184,6 +184,17 @@ def test_what_cannot_be_shared_out_is_refused(settings, message):
             train(training(task, splits), [Phase(**TUNE, **settings)])
 
 
+def test_several_devices_do_not_augment_by_themselves():
+    with mirrored().scope():
+        splits = Ramp().load(0)
+        how = training(tiny_task(splits), splits, augment_on_device=True)
+
+        with pytest.raises(ConfigError, match="2 devices share each batch") as caught:
+            train(how, [Phase(**TUNE)])
+
+    assert caught.value.where == "distribute.augment_on"
+
+
 def test_another_keras_is_told_once():
     console = Console(file=io.StringIO(), width=200)
 

@@ -56,6 +56,20 @@ def test_a_head_phase_with_augmentation_leaves_it_bit_identical_too(splits):
     assert all(same(task.backbone.model.variables, before))
 
 
+@pytest.mark.parametrize("settings", [{}, {"mixup": 0.4, "mix_off_epochs": 1}])
+def test_the_device_may_augment_with_the_same_result(settings):
+    results = []
+    for on_device in (False, True):
+        splits = Ramp(input=Shaken()).load(0)
+        task = tiny_task(splits)
+        how = training(task, splits, augment_on_device=on_device)
+        train(how, [phase(epochs=3, unfreeze=UnfreezeAll(), **settings)])
+        results.append(values(task.model.variables))
+
+    for on_cpu, on_device in zip(*results, strict=True):
+        np.testing.assert_allclose(on_cpu, on_device, atol=1e-5)
+
+
 def test_a_phase_changes_exactly_the_stages_it_names(task, splits):
     bottom, top = task.backbone.stages
     before_bottom, before_top = values(bottom.variables), values(top.variables)

@@ -3,15 +3,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import TARGET, vector_split
+from tiny import TARGET, Shaken, vector_split
 
 from kft.pipeline.batches import (
     Order,
+    changed,
     evaluation_batches,
     example_seeds,
     shuffled,
     training_batches,
+    unchanged_batches,
 )
+from kft.pipeline.mix import Mix
 
 
 def order_of(seed, epoch, size=50):
@@ -92,10 +95,26 @@ def test_seeds_differ_between_epochs_and_examples():
 def test_evaluation_keeps_the_order_of_the_split():
     split = vector_split(7)
 
-    batches = list(evaluation_batches(split, TARGET, 4))
+    batches = list(evaluation_batches(split, TARGET, 4).take(4))
 
     rows = np.concatenate([inputs for inputs, _ in batches])
-    np.testing.assert_array_equal(rows, np.stack([split.fetch(i) for i in range(7)]))
+    once = np.stack([split.fetch(i) for i in range(7)])
+    np.testing.assert_array_equal(rows, np.concatenate([once, once]))
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_examples_that_are_augmented_on_the_device_are_those_of_the_cpu(mixed):
+    split, order, augment = vector_split(10), Order(5, 1, 3, 4), Shaken().augment
+    mix = Mix(mixup=0.4, cutmix=0.0, until=3, regions=None) if mixed else None
+
+    change = tf.function(changed(augment, mix, order.seed))
+    found = [change(*batch) for batch in unchanged_batches(split, TARGET, order)]
+
+    expected = list(training_batches(split, TARGET, order, augment, mix))
+    assert len(found) == len(expected) == 9
+    for mine, theirs in zip(found, expected, strict=True):
+        for part, other in zip(mine, theirs, strict=True):
+            np.testing.assert_allclose(part, other, atol=1e-6)
 
 
 def test_epochs_take_the_variants_of_the_examples_in_turn():
