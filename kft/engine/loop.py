@@ -52,32 +52,17 @@ class Steps:
     ) -> None:
         self._model = model
         self._count = 1
-        strategy = model.distribute_strategy
         compiled = tf.function(step, autograph=False, jit_compile=True) if jit else step
 
-        def mean(values: Any) -> tf.Tensor:
-            return values if replicas() == 1 else strategy.reduce("MEAN", values, axis=None)
+        def one(iterator: Any) -> dict[str, Any]:
+            batch = next(iterator) if change is None else change(*next(iterator))
+            logs: dict[str, Any] = model.distribute_strategy.run(compiled, args=(batch,))
+            for each in after:
+                each()
+            return logs
 
-        @tf.function(reduce_retracing=True, autograph=False)
-        def take(iterator: Any, count: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
-            def body(done: tf.Tensor, finite: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-                batch = next(iterator) if change is None else change(*next(iterator))
-                loss = mean(strategy.run(compiled, args=(batch,))["loss"])
-                for each in after:
-                    each()
-                # Counted in floats, which a GPU need not bring to the host at each step.
-                return done + 1, finite + tf.cast(tf.math.is_finite(loss), tf.float32)
-
-            # In a loop, TensorFlow 2.21 lets a device begin the next step early, and then adds up
-            # what it has of that with what others have of the last.
-            if replicas() > 1:
-                _, finite = body(0, 0.0)
-            else:
-                _, finite = tf.while_loop(lambda done, _: done < count, body, (0, 0.0))
-            # Not on each device: the sums of all devices are divided here.
-            return finite, model.get_metrics_result()
-
-        self._take = take
+        graph = several_steps(model, one) if replicas() == 1 else step_of_devices(model, one)
+        self._take = tf.function(graph, reduce_retracing=True, autograph=False)
 
     def take(self, iterator: Any, most: int) -> tuple[int, int, Logs]:
         """Takes up to `most` steps: as many as take about `CALL`, at first one; of devices one.
@@ -93,6 +78,51 @@ class Steps:
         if count == self._count and replicas() == 1:
             self._count = max(1, min(2 * count, int(count * CALL / seconds)))
         return count, good, {name: float(value) for name, value in logs.items()}
+
+
+Graph = Callable[[Any, tf.Tensor], tuple[tf.Tensor, dict[str, tf.Tensor]]]
+
+
+def several_steps(model: keras.Model, one: Callable[[Any], dict[str, Any]]) -> Graph:
+    """The graph that takes so many steps, and gives how many losses were numbers and the metrics.
+
+    They are counted in floats, which a GPU need not bring to the host at each step.
+    """
+
+    def take(iterator: Any, count: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        def body(done: tf.Tensor, finite: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            is_number = tf.math.is_finite(one(iterator)["loss"])
+            return done + 1, finite + tf.cast(is_number, tf.float32)
+
+        _, finite = tf.while_loop(lambda done, _: done < count, body, (0, 0.0))
+        return finite, model.get_metrics_result()
+
+    return take
+
+
+def step_of_devices(model: keras.Model, one: Callable[[Any], dict[str, Any]]) -> Graph:
+    """The graph of a single step of several devices, with the means of their metrics.
+
+    In a loop, TensorFlow 2.21 lets a device begin the next step early, and then adds up what it has
+    of that with what others have of the last.
+    """
+    strategy = model.distribute_strategy
+
+    def take(iterator: Any, _: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        logs = {k: strategy.reduce("MEAN", v, axis=None) for k, v in one(iterator).items()}
+        return tf.cast(tf.math.is_finite(logs["loss"]), tf.float32), logs
+
+    return take
+
+
+def exact(logs: Logs, model: keras.Model) -> Logs:
+    """The metrics of `model` since they were reset, of which a step gave the last `logs`.
+
+    In those of a step several devices weigh alike; here they do by their examples.
+    """
+    if replicas() == 1:
+        return logs
+    return {name: float(value) for name, value in model.get_metrics_result().items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +191,7 @@ class Training:
             # Where the loss is no number, the callbacks see the step that made it so.
             done += min(good + 1, taken)
             hooks.on_train_batch_end(done - 1, logs)
-        return logs
+        return exact(logs, model)
 
 
 class Evaluation:
@@ -194,5 +224,6 @@ class Evaluation:
             hooks.on_test_batch_end(done - 1, logs)
         if done == self._number:
             self._iterator = iterator
+        logs = exact(logs, model)
         hooks.on_test_end(logs)
         return logs
