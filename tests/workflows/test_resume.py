@@ -54,7 +54,7 @@ def settings(directory: Path, epoch: int, **others) -> dict:
 
 def untimed(scores: dict) -> dict:
     """The content of ``scores.json`` without the time that phases took."""
-    phases = [{**phase, "seconds": 0} for phase in scores["phases"]]
+    phases = [{**phase, "seconds": 0, "input_wait": 0} for phase in scores["phases"]]
     return json.loads(json.dumps({**scores, "phases": phases}))
 
 
