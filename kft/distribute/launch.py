@@ -16,6 +16,9 @@ from tempfile import TemporaryDirectory
 from threading import Thread
 from typing import IO, Any
 
+from kft.devices import VISIBLE, has_driver, named_visible, visible
+from kft.errors import ConfigError
+
 # How long the others may take to end by themselves once one has failed: to say so, and to write.
 GRACE = 60.0
 POLL = 0.1
@@ -30,12 +33,17 @@ def launch(arguments: Sequence[str], workers: int, show: Callable[[str], None]) 
 
     Returns:
         The exit code of the first that failed, or 0; where a signal ended them, 128 and its number.
+
+    Raises:
+        ConfigError: As `gpu_shares`.
     """
     started: list[subprocess.Popen[str]] = []
+    shares = gpu_shares(workers, show)
     # What a worker that was killed has left goes with it.
     with passed_on(started) as came, TemporaryDirectory(prefix="kft-launch-") as private:
-        for config in tf_configs(workers):
-            started.append(start(arguments, {"TF_CONFIG": config, "TMPDIR": private}))
+        for config, gpus in zip(tf_configs(workers), shares, strict=True):
+            own = {"TF_CONFIG": config, "TMPDIR": private, VISIBLE: ",".join(gpus) or "-1"}
+            started.append(start(arguments, own))
         readers = [
             Thread(target=relay, args=(process.stdout, prefix(number), show), daemon=True)
             for number, process in enumerate(started)
@@ -47,6 +55,31 @@ def launch(arguments: Sequence[str], workers: int, show: Callable[[str], None]) 
             reader.join()
     # A worker may have missed another before the signal reached itself.
     return 128 + came[0] if code and came else code
+
+
+def gpu_shares(workers: int, show: Callable[[str], None]) -> list[tuple[str, ...]]:
+    """Divides the visible GPUs among `workers`, equally many each; none, where there are none.
+
+    Raises:
+        ConfigError: There are fewer than workers, or it cannot be known which there are.
+    """
+    names = visible()
+    if not names and named_visible() is None and has_driver():
+        raise ConfigError(
+            where=f"--workers {workers}",
+            problem="NVIDIA's driver is here, but nvidia-smi does not list its GPUs",
+            fix=f"Name them in {VISIBLE}, or set it to -1 to use the CPU",
+        )
+    if names and len(names) < workers:
+        raise ConfigError(
+            where=f"--workers {workers}",
+            problem=f"cannot share out {len(names)} GPU(s): two workers cannot train on one",
+            fix=f"Start no more workers than GPUs, or set {VISIBLE}=-1 to use the CPU",
+        )
+    each = len(names) // workers
+    if len(names) > each * workers:
+        show(f"each worker has {each} GPU(s); not used: {', '.join(names[each * workers :])}")
+    return [names[number * each : (number + 1) * each] for number in range(workers)]
 
 
 def start(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
@@ -112,7 +145,7 @@ def passed_on(started: Sequence[subprocess.Popen[str]]) -> Iterator[list[int]]:
 
     def pass_on(number: int, frame: Any) -> None:
         for process in started:
-            process.send_signal(signal.SIGKILL if came else number)  # nothing, if it has ended
+            process.kill() if came else process.send_signal(number)  # nothing, if it has ended
         came.append(number)
 
     kinds = (signal.SIGINT, signal.SIGTERM)

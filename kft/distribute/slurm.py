@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from typing import TYPE_CHECKING
 
+from kft.devices import VISIBLE, visible
 from kft.errors import ConfigError
 from kft.messages import one_line
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 TASKS = "SLURM_STEP_NUM_TASKS"
+FIRST_PORT = 8888  # TensorFlow's default; the tasks of a machine count up from it
+# Options of srun that give each task GPUs of its own.
+OWN_GPUS = ("SLURM_GPUS_PER_TASK", "SLURM_NTASKS_PER_GPU", "SLURM_TRES_PER_TASK")
 
 
 def in_step() -> bool:
@@ -21,15 +24,18 @@ def in_step() -> bool:
     return "SLURM_PROCID" in os.environ and os.environ.get(TASKS, "1") != "1"
 
 
-def slurm_resolver() -> tf.distribute.cluster_resolver.SlurmClusterResolver:
-    """A cluster resolver for the tasks of this SLURM step.
+def slurm_resolver() -> tf.distribute.cluster_resolver.SimpleClusterResolver:
+    """A cluster resolver for the tasks of this SLURM step; gives this one its GPUs.
 
     Raises:
-        ConfigError: A variable of SLURM is missing or wrong, or TensorFlow takes the machines
-            in another order than SLURM.
+        ConfigError: A variable of SLURM is missing or wrong, TensorFlow takes the machines in
+            another order than SLURM, or there are fewer GPUs than tasks.
     """
+    import tensorflow as tf
+
     try:
-        resolver, found = resolved()
+        spec, job, task = resolved()
+        found, port = spec.task_address(job, task).rsplit(":", 1)
     except (RuntimeError, ValueError) as error:
         raise ConfigError(
             where="SLURM",
@@ -43,30 +49,57 @@ def slurm_resolver() -> tf.distribute.cluster_resolver.SlurmClusterResolver:
             problem=f"TensorFlow sorts machines by name and takes this one, {mine}, for {found}",
             fix="Request machines whose names sort as their numbers do, or set TF_CONFIG",
         )
-    return resolver
+    take_gpus(int(port) - FIRST_PORT, tasks_per_machine())
+    # Of SLURM's own resolver, TensorFlow takes the number of GPUs that it was made with.
+    return tf.distribute.cluster_resolver.SimpleClusterResolver(
+        spec,
+        task_type=job,
+        task_id=task,
+        num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
+        rpc_layer="grpc",
+    )
 
 
-def resolved() -> tuple[tf.distribute.cluster_resolver.SlurmClusterResolver, str]:
-    """A cluster resolver for this step, and the machine that it takes this one for."""
+def resolved() -> tuple[tf.train.ClusterSpec, str, int]:
+    """The cluster of this step, and the job and task of this process."""
     import tensorflow as tf
 
-    kind = tf.distribute.cluster_resolver.SlurmClusterResolver
-    if shares_gpus():
-        resolver = kind()
-    else:
-        # TensorFlow 2.21 cannot do without GPUs to share out (tensorflow/tensorflow#36159): it gets
-        # a number of them, and shares out none.
-        tasks = int(os.environ[TASKS])
-        resolver = kind(gpus_per_node=tasks, gpus_per_task=1, auto_set_gpu=False)
-    address = resolver.cluster_spec().task_address(resolver.task_type, resolver.task_id)
-    return resolver, address.rsplit(":", 1)[0]
+    # TensorFlow 2.21 cannot do without GPUs to share out (tensorflow/tensorflow#36159): it gets a
+    # number of them, and shares out none, since it would name them 0, 1, 2, … whatever the job has.
+    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+        port_base=FIRST_PORT,
+        gpus_per_node=int(os.environ[TASKS]),
+        gpus_per_task=1,
+        auto_set_gpu=False,
+    )
+    spec = resolver.cluster_spec()
+    return spec, resolver.task_type, resolver.task_id
 
 
-def shares_gpus() -> bool:
-    """Says whether the tasks of a machine all see its GPUs, and are to have a part each."""
+def tasks_per_machine() -> int:
+    """The most tasks that a machine of this step has."""
     per_machine = os.environ.get("SLURM_STEP_TASKS_PER_NODE", "1")
-    tasks = max(int(count) for count in re.findall(r"(?:^|,)(\d+)", per_machine))
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is None:
-        return shutil.which("nvidia-smi") is not None
-    return len([name for name in visible.split(",") if name]) >= tasks
+    return max(int(count) for count in re.findall(r"(?:^|,)(\d+)", per_machine))
+
+
+def take_gpus(number: int, tasks: int) -> None:
+    """Hides from this task, `number` of its machine, the GPUs that are for the other `tasks`.
+
+    Raises:
+        ConfigError: The job has fewer GPUs of a machine than tasks there.
+    """
+    names = visible()
+    of_job = os.environ.get("SLURM_GPUS_ON_NODE", "")
+    if names and of_job.isdecimal() and int(of_job) < tasks:
+        raise ConfigError(
+            where="SLURM_GPUS_ON_NODE",
+            problem=f"is {of_job} on a machine of {tasks} tasks, and two cannot train on one GPU",
+            fix=f"Request --gpus-per-node={tasks}, or fewer tasks",
+        )
+    is_divided = any(name in os.environ for name in OWN_GPUS) or (
+        of_job.isdecimal() and len(names) < int(of_job)
+    )
+    if is_divided or len(names) < tasks:
+        return
+    each = len(names) // tasks
+    os.environ[VISIBLE] = ",".join(names[number * each : (number + 1) * each])

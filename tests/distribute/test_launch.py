@@ -13,8 +13,10 @@ import workers
 from click.testing import CliRunner
 from distributed import BASE, LONGER
 
+from kft import devices
 from kft.cli.main import main
-from kft.distribute.launch import launch, passed_on, run_arguments, tf_configs, wait_for
+from kft.distribute.launch import gpu_shares, launch, passed_on, run_arguments, tf_configs, wait_for
+from kft.errors import ConfigError
 
 DEATH = {"name": "SIGKILL", "worker": 1, "epoch": 2, "step": 1}
 # A worker that is missed, the weights written, TensorFlow's own end: far less on a free machine.
@@ -34,6 +36,41 @@ def test_each_worker_is_the_run_that_was_asked_for():
         *("run", "a.json", "--set", "seed=1", "--trust", "mine"),
         *("--set", "distribute.strategy=multi_worker"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("visible", "workers", "shares"),
+    [
+        ("0,1,2,3", 2, [("0", "1"), ("2", "3")]),
+        ("5,3", 2, [("5",), ("3",)]),
+        ("MIG-a,GPU-b,GPU-c", 3, [("MIG-a",), ("GPU-b",), ("GPU-c",)]),
+        ("0,1,2", 2, [("0",), ("1",)]),
+        ("", 2, [(), ()]),
+        ("-1", 3, [(), (), ()]),
+    ],
+)
+def test_workers_share_the_gpus_that_are_visible(visible, workers, shares, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    shown = []
+
+    assert gpu_shares(workers, shown.append) == shares
+    assert shown == (["each worker has 1 GPU(s); not used: 2"] if visible == "0,1,2" else [])
+
+
+def test_more_workers_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+
+    with pytest.raises(ConfigError, match="--workers 3: cannot share out 2 GPU"):
+        launch(["run", "no-such.json"], 3, print)
+
+
+def test_gpus_that_the_driver_does_not_list_are_not_taken_for_none(tmp_path, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(devices, "FIRST_GPU", tmp_path)
+
+    with pytest.raises(ConfigError, match="nvidia-smi does not list its GPUs"):
+        gpu_shares(2, print)
 
 
 def test_what_workers_write_is_shown_with_their_number_and_their_failure_is_that_of_all():

@@ -81,13 +81,40 @@ STEP = {
 }
 
 
+ALL = {"SLURM_GPUS_ON_NODE": "4"}
+
+
 @pytest.mark.parametrize(
-    ("gpus", "given"), [(None, None), ("", ""), ("0", "0"), ("0,1,2,3", "2,3"), ("0,1", "1")]
+    ("gpus", "of_job", "given"),
+    [
+        (None, {}, None),
+        ("", {}, ""),
+        ("0", {}, "0"),
+        ("0,1,2,3", ALL, "2,3"),
+        ("4,5,6,7", ALL, "6,7"),
+        ("GPU-a,GPU-b", {}, "GPU-b"),
+        ("0,1,2", {}, "1"),
+        ("2,3", ALL, "2,3"),
+        ("0,1", {"SLURM_GPUS_PER_TASK": "2"}, "0,1"),
+    ],
+    ids=[
+        "no GPU",
+        "none visible",
+        "one of the task's own",
+        "all of the machine",
+        "those that SLURM gave to the job",
+        "by UUID",
+        "one left over",
+        "fewer than the job has",
+        "two of the task's own",
+    ],
 )
-def test_a_slurm_step_is_a_cluster_and_its_tasks_share_the_gpus_they_see(gpus, given, monkeypatch):
-    """No GPU; none; one that SLURM has given to this task; all of the machine, twice."""
+def test_a_slurm_step_is_a_cluster_and_its_tasks_share_the_gpus_they_see(
+    gpus, of_job, given, monkeypatch
+):
     monkeypatch.setenv("PATH", "")  # no nvidia-smi
-    set_all(monkeypatch, STEP | ({} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus}))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    set_all(monkeypatch, STEP | of_job | ({} if gpus is None else {"CUDA_VISIBLE_DEVICES": gpus}))
 
     resolver = slurm_resolver()
 
@@ -95,6 +122,22 @@ def test_a_slurm_step_is_a_cluster_and_its_tasks_share_the_gpus_they_see(gpus, g
     assert resolver.cluster_spec().as_dict() == {"worker": workers}
     assert (resolver.task_type, resolver.task_id) == ("worker", 3)
     assert os.environ.get("CUDA_VISIBLE_DEVICES") == given
+
+
+def test_two_tasks_on_one_gpu_are_refused(monkeypatch):
+    set_all(monkeypatch, STEP | {"SLURM_GPUS_ON_NODE": "1", "CUDA_VISIBLE_DEVICES": "0"})
+
+    with pytest.raises(ConfigError, match="is 1 on a machine of 2 tasks.*--gpus-per-node=2"):
+        slurm_resolver()
+
+
+def test_tensorflow_is_told_of_the_gpus_that_a_task_sees(monkeypatch):
+    set_all(monkeypatch, STEP)
+
+    assert slurm_resolver().num_accelerators() == {"GPU": 0}
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: ["GPU:0", "GPU:1"])
+    assert slurm_resolver().num_accelerators() == {"GPU": 2}
 
 
 @pytest.mark.parametrize(
