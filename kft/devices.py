@@ -60,7 +60,7 @@ def used_gpus() -> tuple[Gpu, ...]:
     import tensorflow as tf
 
     strategy, every = tf.distribute.get_strategy(), gpus()
-    if strategy.num_replicas_in_sync == 1:
+    if not tf.distribute.has_strategy():
         return every[:1]
     names = [tf.DeviceSpec.from_string(name) for name in strategy.extended.worker_devices]
     numbers = [name.device_index for name in names if name.device_type == "GPU"]
@@ -122,7 +122,7 @@ def reason_and_command() -> str:
     if version is not None and int(version.split(".")[0]) < OLDEST_DRIVER:
         return f"driver {version} is too old for CUDA 12. Install {OLDEST_DRIVER} or later"
     if not is_installed(LIBRARY):
-        return "there are no CUDA libraries. Install them:  pip install 'keras-kft[gpu]'"
+        return "there are no CUDA libraries. Install them:  pip install 'tensorflow[and-cuda]'"
     if "LD_LIBRARY_PATH" in os.environ:
         return (
             "its CUDA libraries do not load, perhaps since LD_LIBRARY_PATH leads to others; "

@@ -90,7 +90,7 @@ def test_a_driver_without_a_gpu_in_tensorflow_is_warned_of_with_what_mends_it(sa
     assert said[0] == "Device: CPU"
     assert said[1] == (
         "warning: NVIDIA's driver is here, but TensorFlow sees no GPU, and computes on the CPU: "
-        "there are no CUDA libraries. Install them:  pip install 'keras-kft[gpu]'"
+        "there are no CUDA libraries. Install them:  pip install 'tensorflow[and-cuda]'"
     )
 
 

@@ -54,8 +54,8 @@ def is_chief() -> bool:
 def clock() -> float:
     """Seconds on a clock, read once the devices of this process have done what they were given.
 
-    A GPU is only told what to do when a call returns. Not with several workers, whose devices
-    TensorFlow 2.21 cannot wait for.
+    A GPU is only told what to do when a call returns. For a process that works alone: TensorFlow
+    2.21 cannot wait for the devices of other workers.
     """
     import tensorflow as tf
 

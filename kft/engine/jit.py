@@ -23,7 +23,7 @@ def is_compiled(jit: Jit, model: keras.Model, batches: Any, size: int, steps: in
     """Says whether XLA is to compile the steps of a compiled `model`.
 
     ``auto``: on one GPU alone, where many small kernels take longer to launch than to run; in a
-    fit of at least `FEWEST_STEPS`; and where XLA has all ops of the step. On a CPU, what it makes
+    phase of at least `FEWEST_STEPS`; and where XLA has all ops of the step. On a CPU, what it makes
     of convolutions takes several times as long as TensorFlow's own kernels.
 
     Args:
@@ -31,19 +31,13 @@ def is_compiled(jit: Jit, model: keras.Model, batches: Any, size: int, steps: in
         model: One that would train.
         batches: What a step takes.
         size: Examples in a batch.
-        steps: Of the whole fit.
+        steps: Of the whole phase, so that a run that is resumed decides the same.
 
     Raises:
         ConfigError: `jit` is true, and XLA cannot compile the step.
     """
     if jit is False or (jit == "auto" and not pays(steps)):
         return False
-    if replicas() > 1:
-        raise ConfigError(
-            where="jit",
-            problem=f"is true, and {replicas()} devices train together",
-            fix="Set it to 'auto' or false, or distribute.strategy to 'none'",
-        )
     reason = why_not(model, batches, size)
     if reason is not None and jit is True:
         raise ConfigError(
@@ -73,7 +67,9 @@ def why_not(model: keras.Model, batches: Any, size: int) -> str | None:
     specs = tf.nest.flatten(structure)
     filled = [tf.TensorSpec([size, *spec.shape[1:]], spec.dtype) for spec in specs]
     step = tf.function(
-        lambda *flat: model.train_step(tf.nest.pack_sequence_as(structure, flat)),
+        lambda *flat: model.distribute_strategy.run(
+            model.train_step, args=(tf.nest.pack_sequence_as(structure, flat),)
+        ),
         autograph=False,
         jit_compile=True,
     )

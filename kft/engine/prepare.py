@@ -37,6 +37,12 @@ def before_training(context: TrainingContext, phases: Sequence[Phase]) -> Traini
             problem=f"is 'device', and {replicas()} devices share each batch",
             fix="Set it to 'cpu', or distribute.strategy to 'none'",
         )
+    if context.jit is True and replicas() > 1:
+        raise ConfigError(
+            where="jit",
+            problem=f"is true, and {replicas()} devices train together",
+            fix="Set it to 'auto' or false, or distribute.strategy to 'none'",
+        )
     for phase in phases:
         refuse_on_devices(phase, context.task, phase.batch_size or context.batch_size)
     pretrained = context.pretrained or pretrained_values(context.task, phases)

@@ -121,7 +121,7 @@ class Copies:
     def of(self, variables: Iterable[keras.Variable | tf.Variable]) -> Snapshot:
         """A snapshot of the values that `variables` have now."""
         variables = tuple(variables)
-        values = (self._frozen.get(id(v)) for v in variables)
+        values = (None if v.trainable else self._frozen.get(id(v)) for v in variables)
         kept = zip(variables, values, strict=True)
         return Snapshot(
             variables, tuple(copy_of(v) if value is None else value for v, value in kept)

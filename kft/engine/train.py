@@ -170,7 +170,7 @@ def train_segment(
         while epoch < end:
             order = replace(ready.order, first_epoch=epoch, epochs=end - epoch)
             try:
-                fit_part(context, parts.train, order, callbacks)
+                fit_part(context, phase, parts.train, order, callbacks)
             except Diverged as diverged:
                 epoch = callbacks.rollback.go_back(diverged)
             else:
@@ -194,7 +194,11 @@ def take_over(
 
 
 def fit_part(
-    context: TrainingContext, part: ModelOnSplit, order: Order, callbacks: PhaseCallbacks
+    context: TrainingContext,
+    phase: Phase,
+    part: ModelOnSplit,
+    order: Order,
+    callbacks: PhaseCallbacks,
 ) -> None:
     """Trains the model of `part` for the epochs of `order`.
 
@@ -212,7 +216,7 @@ def fit_part(
     wait = callbacks.recorder.wait
     measured = batches if wait is None else wait.measured(batches)
     steps = steps_per_epoch(part.split, order.batch_size)
-    jit = is_compiled(context.jit, part.model, batches, order.batch_size, steps * order.epochs)
+    jit = is_compiled(context.jit, part.model, batches, order.batch_size, steps * phase.epochs)
     training = Training(part.model, measured, steps, callbacks.callbacks, change, jit)
     training.run(range(order.first_epoch, order.first_epoch + order.epochs))
 

@@ -82,9 +82,9 @@ def training_batches(
 
 
 def unchanged_batches(split: Split, target: Target, order: Order) -> Any:
-    """Returns the batches of one device before they are augmented and mixed, which `changed` does.
+    """Batches of one device before they are augmented and mixed, which `changed` does.
 
-    Each is ``(inputs, labels, weights, index, epoch)``.
+    Each is ``(inputs, labels, weights, index, epoch)``; the split has no cached views.
     """
     import tensorflow as tf
 

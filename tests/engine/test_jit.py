@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from shown import shown_lines
 from tiny import Ramp, Texts, TinyWords, phase, tiny_task, training, values
+from two_devices import mirrored
 
 from kft.engine.jit import FEWEST_STEPS, is_compiled
 from kft.engine.train import train
@@ -87,3 +88,19 @@ def test_compiled_steps_train_the_same_up_to_rounding():
 
     for plain, compiled in zip(*results, strict=True):
         np.testing.assert_allclose(plain, compiled, atol=1e-4)
+
+
+def test_a_strategy_of_one_device_can_be_compiled_too():
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        assert is_compiled(True, *dense(), 4, 1)
+
+
+def test_several_devices_are_refused_before_anything_trains():
+    with mirrored().scope():
+        splits = Ramp().load(0)
+        how = training(tiny_task(splits), splits, jit=True)
+
+        with pytest.raises(ConfigError, match="2 devices train together") as caught:
+            train(how, [phase()])
+
+    assert caught.value.where == "jit"

@@ -83,6 +83,8 @@ def estimates(config: RunConfig, splits: Splits) -> Iterator[Estimate]:
             seed=config.seed,
             batch_size=config.data.batch_size,
             feature_cache=FeatureCache(policy, config.seed, task.backbone.name),
+            jit=config.jit,
+            augment_on_device=config.distribute.augment_on == "device",
         )
         context = before_training(context, config.phases)
         epoch = 0
