@@ -1,8 +1,11 @@
 """Parts that note what they are given, to see which worker works on what; a config names them."""
 
+from typing import ClassVar
+
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework.config import is_op_determinism_enabled
 from tiny import Vectors
 
 from kft.backbone import Backbone, BackboneSource, layer_stages
@@ -59,3 +62,12 @@ class NotingDense(BackboneSource):
         outputs = keras.layers.Dense(6, activation="relu", name="only")(NotesBatches()(inputs))
         model = keras.Model(inputs, outputs)
         return Backbone("noting", model, layer_stages(model), self.batch_norm)
+
+
+class SeesDeterminism(keras.callbacks.Callback):
+    """Notes whether ops are deterministic as training begins."""
+
+    seen: ClassVar[list[bool]] = []
+
+    def on_train_begin(self, logs=None):
+        self.seen.append(is_op_determinism_enabled())

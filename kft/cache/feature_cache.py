@@ -57,7 +57,8 @@ class FeatureRequest:
             title = f"Computing the features of {self.name}{one_of}"
             contents = {"kind": "features", "backbone": backbone, "view": view.settings}
             rest = {"view": view.settings, "row": str(row), "batch": PASS_SIZE}
-            rest["arithmetic"] = arithmetic()
+            if arithmetic() != "CPU":
+                rest["arithmetic"] = arithmetic()
             key = None if model is None else key_of(model, digests_of(self.split, PASS_SIZE), rest)
             yield FeatureRows(self.split, row, key, title, contents, self.model, view)
 

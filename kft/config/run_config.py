@@ -61,13 +61,11 @@ class RunConfig(Settings):
             Left out, it is the head's first.
         select: The weights that the run ends with: those of the ``best`` epoch over all phases, of
             the ``last``, or the best found on the line from the best epoch before fine-tuning to
-            the best after (``interpolate``; Wortsman et al. 2022, WiSE-FT). ``auto``: the last,
-            unless the best is better by more than one standard error of its score (Breiman et al.
-            1984), so that a few validation examples decide nothing.
+            the best after (``interpolate``; Wortsman et al. 2022, WiSE-FT). ``auto``: the last, if
+            the best is not better by a standard error of its score (Breiman et al. 1984).
         refit: Whether the phases are trained once more from the beginning, on training and
-            validation examples together, up to the epoch that was selected. The weights of that
-            are the result; the validation scores are those before it. Null does so in the default
-            recipe alone.
+            validation examples together, up to the epoch that was selected. Those weights are the
+            result, validation scores those before it. Null does so in the default recipe alone.
         folds: Of a cross-validation besides: every training and validation example is answered by
             a model that was trained on the other folds. Null does none.
         class_weights: The weight of each class in the loss: ``balanced``, a number for each class
@@ -76,8 +74,9 @@ class RunConfig(Settings):
         precision: Of the computations of the backbone; ``mixed_bfloat16`` and ``mixed_float16`` are
             faster on GPUs that support them. Weights and the head are always float32.
         jit: Whether XLA compiles the steps of training. ``auto``: on a single GPU, in a phase of
-            at least 1,000 steps, if XLA can compile them. Compiling may take a minute for each
-            phase, and results differ by rounding. On a CPU it makes steps several times slower.
+            at least 1,000 steps, if it can. It may take a minute; on a CPU steps get slower.
+        deterministic: Whether every op gives the same bits each time, on a GPU too. It is slower
+            there, and an op that has no such kernel ends the run.
         cache: Where decoded examples and the features of frozen layers are kept, so that neither is
             computed twice. ``auto``: on disk for the next run, as far as there is room, and in
             memory if it fits. ``memory``: only there. ``disk``: only there, so that memory stays
@@ -108,6 +107,7 @@ class RunConfig(Settings):
     class_weights: Literal["balanced"] | dict[str, PositiveFloat] | None = None
     precision: Precision = "float32"
     jit: Jit = "auto"
+    deterministic: bool = False
     cache: CacheMode = "auto"
     cache_views: Views = 0
     cache_dtype: CacheDtype = "float32"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kft.devices import used_gpus
 from kft.distribute.cluster import replicas
+from kft.engine.random_state import ops_are_deterministic
 from kft.errors import ConfigError
 from kft.messages import one_line
 from kft.progress import say
@@ -52,11 +53,9 @@ def is_compiled(jit: Jit, model: keras.Model, batches: Any, size: int, steps: in
 
 def pays(steps: int) -> bool:
     """Says whether so many steps may be faster if they are compiled first."""
-    from tensorflow.python.framework.config import is_op_determinism_enabled
-
     alone = replicas() == 1 and len(used_gpus()) == 1
     # What XLA makes for a GPU need not be deterministic; Keras 3.15 leaves it off then, too.
-    return alone and steps >= FEWEST_STEPS and not is_op_determinism_enabled()
+    return alone and steps >= FEWEST_STEPS and not ops_are_deterministic()
 
 
 def why_not(model: keras.Model, batches: Any, size: int) -> str | None:

@@ -28,6 +28,33 @@ def preserve_random_state() -> Iterator[None]:
         restore_keras()
 
 
+def ops_are_deterministic() -> bool:
+    """Says whether TensorFlow takes deterministic kernels alone."""
+    from tensorflow.python.framework.config import is_op_determinism_enabled
+
+    return bool(is_op_determinism_enabled())
+
+
+@contextmanager
+def deterministic_ops(wanted: bool) -> Iterator[None]:
+    """Has TensorFlow take kernels that give the same bits each time, if that is `wanted`.
+
+    An op that has none for its device raises. `keras.utils.set_random_seed` must have been called
+    before the first random number.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework import config  # The public module cannot turn it off again.
+
+    before = ops_are_deterministic()
+    if wanted:
+        tf.config.experimental.enable_op_determinism()
+    try:
+        yield
+    finally:
+        if wanted and not before:
+            config.disable_op_determinism()
+
+
 def tensorflow_state() -> Callable[[], None]:
     """Returns a function that restores TensorFlow's global seed, and its position."""
     from tensorflow.python.eager import context

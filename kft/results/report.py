@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from kft import __version__
 from kft.data import Split, Splits, Target
+from kft.devices import driver_version, gpus
 from kft.progress import for_people
+from kft.rounding import arithmetic
 from kft.scoring.metrics import scoring_of
 from kft.storage.atomic import remove, replacing, write_json, write_text
 from kft.storage.run_files import ENVIRONMENT, FIGURES, PREDICTIONS, SCORES, SKIPPED, SPLIT, TARGET
@@ -70,6 +72,24 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "devices": [device.name for device in tf.config.list_logical_devices()],
+        **gpu_environment(),
+    }
+
+
+def gpu_environment() -> dict[str, Any]:
+    """The GPUs, and what their results depend on besides; empty without one."""
+    import tensorflow as tf
+
+    found = gpus()
+    if not found:
+        return {}
+    built = tf.sysconfig.get_build_info()
+    return {
+        "gpus": [str(gpu) for gpu in found],
+        "driver": driver_version(),
+        "cuda": built.get("cuda_version"),
+        "cudnn": built.get("cudnn_version"),
+        "arithmetic": arithmetic(),
     }
 
 

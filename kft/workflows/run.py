@@ -19,6 +19,7 @@ from kft.distribute.one_device import devices_of
 from kft.engine.context import TrainingContext
 from kft.engine.gain import gain
 from kft.engine.parts import part_of
+from kft.engine.random_state import deterministic_ops
 from kft.engine.run_state import RunState
 from kft.engine.selection import Selected, select_weights
 from kft.engine.snapshot import Snapshot
@@ -105,7 +106,10 @@ def run(config: RunConfig, resume: bool = False) -> RunResult:
     strategy = config.distribute.build()
     with strategy.scope():
         chief = is_chief()
-    with own_directory(config, resume) if chief else private_directory() as directory:
+    with (
+        deterministic_ops(config.deterministic),
+        own_directory(config, resume) if chief else private_directory() as directory,
+    ):
         with strategy.scope(), worker_loss_as_error():
             min_over_workers(0)  # The chief has copied the assets.
         # There for all workers: that of one which is not the chief is private, and has no copies.

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from matplotlib.figure import Figure
+from noted import SeesDeterminism
 from rich.console import Console
+from tensorflow.python.framework.config import is_op_determinism_enabled
 from tiny import Ramp, Vectors
 from tiny_runs import PHASES, config
 from two_devices import DEVICES
@@ -16,6 +18,7 @@ from kft.cli.show import run_summary
 from kft.config.run_config import RunConfig, load_config
 from kft.data import Target
 from kft.errors import ConfigError, DataError, ExportError
+from kft.results.report import environment
 from kft.workflows.lr_find import lr_find
 from kft.workflows.predict import predict
 from kft.workflows.rerun import evaluate_run, export_run, open_run
@@ -35,6 +38,37 @@ def test_a_run_that_fails_before_its_first_epoch_leaves_nothing_in_the_way_of_th
         run(wrong)
 
     assert not (tmp_path / "run").exists()
+
+
+def test_ops_are_deterministic_while_a_run_lasts_that_asks_for_it(tmp_path):
+    watched = [{"kind": "noted:SeesDeterminism"}]
+    results = [
+        run(config(tmp_path / name, deterministic=wanted, callbacks=watched))
+        for name, wanted in (("plain", False), ("deterministic", True))
+    ]
+
+    assert set(SeesDeterminism.seen[:2]) == {False}
+    assert set(SeesDeterminism.seen[2:]) == {True}
+    assert not is_op_determinism_enabled()
+    losses = [result.scores["test"]["loss"] for result in results]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_the_environment_names_the_gpus_and_what_rounds_there(monkeypatch):
+    gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+    details = {"device_name": "NVIDIA A100", "compute_capability": (8, 0)}
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda *_: [gpu])
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda *_: details)
+
+    found = environment()
+
+    assert found["gpus"] == ["NVIDIA A100 (compute capability 8.0)"]
+    assert found["arithmetic"] == "GPU with TF32"
+    assert {"driver", "cuda", "cudnn"} <= found.keys()
+
+
+def test_without_a_gpu_the_environment_says_nothing_of_one():
+    assert not {"gpus", "driver", "cuda", "cudnn", "arithmetic"} & environment().keys()
 
 
 def test_a_run_leaves_every_file_that_people_and_scripts_read(result):

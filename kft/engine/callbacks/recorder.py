@@ -18,6 +18,7 @@ from kft.engine.callbacks.tensorboard import TensorBoard
 from kft.engine.callbacks.user_callback import UserCallbackAdapter, ValidationHooks
 from kft.engine.loop import Evaluation
 from kft.engine.phase_rate import rate_of
+from kft.engine.random_state import ops_are_deterministic
 from kft.phase import Phase
 from kft.pipeline.input_wait import InputWait
 from kft.progress import say
@@ -67,7 +68,8 @@ class Recorder(keras.callbacks.Callback):
         The first time in the phase it validates at once, for `before`.
         """
         self._parts = parts
-        unmeasured = parts.features_kept or tf.distribute.has_strategy()
+        # Where ops are to be deterministic, TensorFlow 2.21 reads no clock.
+        unmeasured = parts.features_kept or ops_are_deterministic() or tf.distribute.has_strategy()
         self.wait = None if unmeasured else InputWait()
         self._validation = validation
         if not self.before:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -171,10 +170,14 @@ def timed(action: Callable[[], object]) -> float:
 
 
 def peak_memory() -> int:
-    """The peak memory of the first GPU, or else of this process, in bytes."""
+    """The peak memory of the first GPU, or else of this process, in bytes; 0 if unknown."""
     import tensorflow as tf
 
     if tf.config.list_logical_devices("GPU"):
         return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
+    try:
+        import resource
+    except ImportError:  # Windows has none.
+        return 0
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
