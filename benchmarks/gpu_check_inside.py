@@ -61,6 +61,7 @@ def config(work: Path, size: int, name: str, epochs: int = 1, **settings: Any) -
         },
         "backbone": {"kind": "keras_application", "name": "MobileNetV2", "weights": "bundled"},
         "phases": phases,
+        "distribute": {"strategy": "none"},
         **settings,
     }
     path = work / f"{name}.config.json"
@@ -375,7 +376,7 @@ def several(work: Path, size: int, answer: Answer) -> None:
     answer["speedup"] = round(
         answer["all"]["images_per_second"] / answer["one"]["images_per_second"], 2
     )
-    path = config(work, size, "launched", exporters=[])
+    path = config(work, size, "launched", exporters=[], distribute={})
     workers = str(answer["gpus"])
     code, said = kft(work, command("launch", "--workers", workers, path))
     answer["launch"] = {"exit_code": code, "said": said.strip()[-1000:]}
@@ -414,4 +415,6 @@ SECTIONS: dict[str, Callable[[Path, int, Answer], None]] = {
 
 if __name__ == "__main__":
     _, chosen, folder, pixels, written = sys.argv
+    # As kft does, or this process would take what the runs that it starts need.
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     SECTIONS[chosen](Path(folder), int(pixels), Answer(Path(written)))

@@ -1,6 +1,7 @@
 """The script for the first GPU that meets kft, on the CPU: its sections end, and it writes."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -22,8 +23,43 @@ def checked(tmp_path, *sections):
 def test_without_a_gpu_its_sections_are_not_tested(tmp_path):
     found = checked(tmp_path, "speed", "loops", "memory", "several")
 
+    assert found["sections"].pop("environment")["outcome"] == "done"
     assert {each["outcome"] for each in found["sections"].values()} == {"not tested"}
     assert {each["verdict"] for each in found["verdicts"].values()} == {"not tested"}
+
+
+LAUNCHES = """
+import signal, subprocess, sys
+worker = subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
+def end(*_):
+    worker.kill()
+    worker.wait()
+    sys.exit()
+signal.signal(signal.SIGTERM, end)
+print(worker.pid, flush=True)
+while True:
+    signal.pause()
+"""
+
+
+def test_workers_in_groups_of_their_own_end_with_a_section_that_hangs(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    import gpu_check
+
+    code, said = gpu_check.ended([sys.executable, "-c", LAUNCHES], 2)
+
+    assert code is None
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(said), 0)
+
+
+def test_what_a_time_limit_left_unmeasured_is_not_called_broken(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    import gpu_check
+
+    found = gpu_check.verdicts({"speed": {"outcome": "time limit", "result": {"gpu": True}}})
+
+    assert found["compiling by XLA pays"]["verdict"] == "not measured"
 
 
 @pytest.mark.slow
