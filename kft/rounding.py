@@ -12,8 +12,10 @@ The first three are of probabilities, or of values as a share of the largest.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
+from kft.devices import gpus
 from kft.layers.precision import compute_dtypes
 
 if TYPE_CHECKING:
@@ -38,12 +40,17 @@ SAME_MODEL = 0.05
 
 def on_one_cpu(model: keras.Model) -> float:
     """Between two computations of a model by a CPU, whatever the graph and the size of batch."""
-    return max(ON_ONE_CPU.get(dtype, 0.0) for dtype in ("float32", *compute_dtypes(model)))
+    return loosest(ON_ONE_CPU, model)
 
 
 def between_devices(model: keras.Model) -> float:
     """Between two computations on devices, or by versions, that may be of any kind."""
-    return max(BETWEEN_DEVICES.get(dtype, 0.0) for dtype in ("float32", *compute_dtypes(model)))
+    return loosest(BETWEEN_DEVICES, model)
+
+
+def loosest(tolerances: Mapping[str, float], model: keras.Model) -> float:
+    """The largest of the `tolerances` of the dtypes that `model` computes in."""
+    return max(tolerances.get(dtype, 0.0) for dtype in ("float32", *compute_dtypes(model)))
 
 
 def opened_again(model: keras.Model, elsewhere: bool) -> float:
@@ -61,15 +68,14 @@ def opened_again(model: keras.Model, elsewhere: bool) -> float:
 def arithmetic() -> Arithmetic:
     """What rounds here: a CPU, a GPU, or one that multiplies float32 in TF32.
 
-    GPUs do from compute capability 8.0 (Ampere) on, unless TensorFlow is told not to.
+    GPUs do from compute capability 8.0 (Ampere) on, unless it is switched off in TensorFlow.
     """
     import tensorflow as tf
 
-    gpus = tf.config.get_visible_devices("GPU")
-    if not gpus:
+    found = gpus()
+    if not found:
         return "CPU"
-    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
-    has_tf32 = any(each.get("compute_capability", (0, 0)) >= (8, 0) for each in details)
+    has_tf32 = any(gpu.capability is not None and gpu.capability >= (8, 0) for gpu in found)
     if has_tf32 and tf.config.experimental.tensor_float_32_execution_enabled():
         return "GPU with TF32"
     return "GPU"

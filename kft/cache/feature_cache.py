@@ -51,14 +51,14 @@ class FeatureRequest:
         self, row: np.dtype[Any], backbone: str, model: ModelDigest | None
     ) -> Iterator[FeatureRows]:
         """Yields the rows of each view; without the digest of the `model` they have no key."""
-        count = len(self.views.variants)
+        count, rounds = len(self.views.variants), arithmetic()
         for number, view in enumerate(self.views.variants, start=1):
             one_of = f", view {number} of {count}" if count > 1 else ""
             title = f"Computing the features of {self.name}{one_of}"
             contents = {"kind": "features", "backbone": backbone, "view": view.settings}
             rest = {"view": view.settings, "row": str(row), "batch": PASS_SIZE}
-            if arithmetic() != "CPU":
-                rest["arithmetic"] = arithmetic()
+            if rounds != "CPU":
+                rest["arithmetic"] = rounds
             key = None if model is None else key_of(model, digests_of(self.split, PASS_SIZE), rest)
             yield FeatureRows(self.split, row, key, title, contents, self.model, view)
 

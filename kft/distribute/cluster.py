@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -49,18 +48,6 @@ def worker() -> int:
 def is_chief() -> bool:
     """Says whether this process is the one that writes."""
     return worker() == 0
-
-
-def clock() -> float:
-    """Seconds on a clock, read once the devices of this process have done what they were given.
-
-    A GPU is only told what to do when a call returns. For a process that works alone: TensorFlow
-    2.21 cannot wait for the devices of other workers.
-    """
-    import tensorflow as tf
-
-    tf.test.experimental.sync_devices()
-    return time.perf_counter()
 
 
 def min_over_workers(number: int) -> int:

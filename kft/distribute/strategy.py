@@ -103,6 +103,11 @@ class Distribute(Settings):
             return mirrored(tuple(devices))
         return tf.distribute.get_strategy()
 
+    @property
+    def augments_on_device(self) -> bool:
+        """Whether the device that trains augments and mixes its examples."""
+        return self.augment_on == "device"
+
     def rate_factor(self) -> float:
         """The factor of the learning rates; call it in the scope of the strategy."""
         power = {"same": 0.0, "sqrt": 0.5, "linear": 1.0}[self.learning_rates]

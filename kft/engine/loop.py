@@ -50,7 +50,6 @@ class Steps:
         change: Callable[..., Any] | None = None,
         jit: bool = False,
     ) -> None:
-        self._model = model
         self._count = 1
         compiled = tf.function(step, autograph=False, jit_compile=True) if jit else step
 
@@ -113,6 +112,11 @@ def step_of_devices(model: keras.Model, one: Callable[[Any], dict[str, Any]]) ->
         return tf.cast(tf.math.is_finite(logs["loss"]), tf.float32), logs
 
     return take
+
+
+def one_by_one(callbacks: Iterable[keras.callbacks.Callback]) -> bool:
+    """Says whether one of `callbacks` is to be called for each single batch."""
+    return any(getattr(each, "by_batch", False) for each in callbacks)
 
 
 def exact(logs: Logs, model: keras.Model) -> Logs:
@@ -178,7 +182,7 @@ class Training:
 
     def _epoch(self, iterator: Any, hooks: keras.callbacks.CallbackList) -> Logs:
         """Takes the steps of one epoch; gives its metrics."""
-        single = any(getattr(each, "by_batch", False) for each in self.callbacks)
+        single = one_by_one(self.callbacks)
         after = [each.after_step for each in self.callbacks if getattr(each, "after_step", None)]
         model, done, logs = self.model, 0, Logs()
         while done < self.steps and not model.stop_training:
@@ -210,7 +214,7 @@ class Evaluation:
         hooks = keras.callbacks.CallbackList(
             callbacks, model=model, epochs=1, steps=self._number, verbose=0
         )
-        single = any(getattr(each, "by_batch", False) for each in callbacks)
+        single = one_by_one(callbacks)
         # It stands at the first batch again, unless the last pass was broken off.
         iterator, self._iterator = self._iterator or iter(self._batches), None
         model.stop_evaluating = False

@@ -71,14 +71,10 @@ def training_batches(
         batches = with_tally(batches, split.size, order.batch_size, early)
         for change in changes(augment, mix, order.seed, epoch):
             batches = batches.map(change, num_parallel_calls=tf.data.AUTOTUNE)
-        return cut_up(batches, shares) if early is not shares else batches
+        batches = cut_up(batches, shares) if early is not shares else batches
+        return batches.map(lambda _, *batch: batch)
 
-    def all_epochs(shares: BatchSharding) -> tf.data.Dataset:
-        epochs = tf.data.Dataset.range(order.first_epoch, order.first_epoch + order.epochs)
-        batches = epochs.flat_map(lambda epoch: one_epoch(epoch, shares))
-        return without_autotune(batches.map(lambda _, *batch: batch).prefetch(2))
-
-    return shared_out(all_epochs)
+    return all_epochs(order, one_epoch)
 
 
 def unchanged_batches(split: Split, target: Target, order: Order) -> Any:
@@ -86,18 +82,27 @@ def unchanged_batches(split: Split, target: Target, order: Order) -> Any:
 
     Each is ``(inputs, labels, weights, index, epoch)``; the split has no cached views.
     """
-    import tensorflow as tf
 
-    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        indices = shuffled(split.size, order.seed, epoch, order.batch_size)
+    def one_epoch(epoch: tf.Tensor, shares: BatchSharding) -> tf.data.Dataset:
+        indices = shuffled(split.size, order.seed, epoch, order.batch_size, shares)
         batches = labelled(split, target, indices, order.batch_size)
         return batches.map(lambda index, *batch: (*batch, index, epoch))
 
-    def all_epochs(_: BatchSharding) -> tf.data.Dataset:
-        epochs = tf.data.Dataset.range(order.first_epoch, order.first_epoch + order.epochs)
-        return without_autotune(epochs.flat_map(one_epoch).prefetch(2))
+    return all_epochs(order, one_epoch)
 
-    return shared_out(all_epochs)
+
+def all_epochs(
+    order: Order, one_epoch: Callable[[tf.Tensor, BatchSharding], tf.data.Dataset]
+) -> Any:
+    """The batches of `one_epoch`, which takes the number of the epoch, for all of `order`."""
+    import tensorflow as tf
+
+    def whole(shares: BatchSharding) -> tf.data.Dataset:
+        epochs = tf.data.Dataset.range(order.first_epoch, order.first_epoch + order.epochs)
+        batches = epochs.flat_map(lambda epoch: one_epoch(epoch, shares))
+        return without_autotune(batches.prefetch(2))
+
+    return shared_out(whole)
 
 
 def changed(

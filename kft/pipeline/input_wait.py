@@ -27,7 +27,7 @@ class InputWait:
         # Not `tf.Variable`, of which a strategy in scope would make one for each device.
         with on_host():
             self._seconds = ResourceVariable(0.0, trainable=False, dtype="float64")
-        self._told = 0.0
+        self._last = 0.0
 
     def measured(self, batches: Any) -> Any:
         """Returns a dataset of the same `batches`, the time that each is waited for added up."""
@@ -50,5 +50,5 @@ class InputWait:
 
     def taken(self) -> float:
         """The seconds since this was last asked."""
-        before, self._told = self._told, float(self._seconds.numpy())
-        return self._told - before
+        before, self._last = self._last, float(self._seconds.numpy())
+        return self._last - before

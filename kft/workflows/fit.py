@@ -72,7 +72,7 @@ class Fits:
             callbacks=callbacks,
             state=state,
             jit=config.jit,
-            augment_on_device=config.distribute.augment_on == "device",
+            augment_on_device=config.distribute.augments_on_device,
         )
 
 

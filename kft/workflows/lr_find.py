@@ -84,7 +84,7 @@ def found_in(directory: Path, config: RunConfig, phase: str | None) -> LrFindRes
         class_weights=config.class_weights,
         rate_factor=config.distribute.rate_factor(),
         jit=config.jit,
-        augment_on_device=config.distribute.augment_on == "device",
+        augment_on_device=config.distribute.augments_on_device,
         feature_cache=FeatureCache(config.cache_policy, config.seed, task.backbone.name),
         # What l2_sp pulls to is not what the phases before leave.
         pretrained=pretrained_values(task, config.phases),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,7 +15,6 @@ from kft.cache.feature_cache import FeatureCache
 from kft.cache.inference import inference_of
 from kft.config.run_config import RunConfig
 from kft.data import Split, Splits
-from kft.distribute.cluster import clock
 from kft.engine.best import Best
 from kft.engine.context import TrainingContext
 from kft.engine.prepare import PreparedSegment, before_training, in_memory, prepare, steps_per_epoch
@@ -83,7 +83,7 @@ def estimates(config: RunConfig, splits: Splits) -> Iterator[Estimate]:
             batch_size=config.data.batch_size,
             feature_cache=FeatureCache(policy, config.seed, task.backbone.name),
             jit=config.jit,
-            augment_on_device=config.distribute.augment_on == "device",
+            augment_on_device=config.distribute.augments_on_device,
         )
         context = before_training(context, config.phases)
         epoch = 0
@@ -156,6 +156,18 @@ def per_example(model: keras.Model, split: Split) -> float:
     # Each device of the pass that it stands for has as many examples.
     devices = int(model.distribute_strategy.num_replicas_in_sync)
     return timed(lambda: infer(inputs)) / (split.size * devices)
+
+
+def clock() -> float:
+    """Seconds on a clock, read once the devices of this process have done their work.
+
+    A call returns when the work of a GPU is queued. For a process that works alone: TensorFlow 2.21
+    cannot wait for the devices of other workers.
+    """
+    import tensorflow as tf
+
+    tf.test.experimental.sync_devices()
+    return time.perf_counter()
 
 
 def timed(action: Callable[[], object]) -> float:
