@@ -19,16 +19,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine import make_images
 
+from kft.devices import visible
+
 INSIDE = Path(__file__).with_name("gpu_check_inside.py")
 # How much of what a section printed is kept, in characters.
 SAID = 3000
 NOT_TESTED = "not tested"
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+DESCRIPTION = "Does kft do on a GPU what it was written to do there? Run it, and send its file."
 # After a signal.
 SECONDS_TO_END = 3.0
 
@@ -54,7 +59,7 @@ SECTIONS = {
     "differences": Section(120),
     "placement": Section(60),
     "resume": Section(120),
-    "speed": Section(300, gpus=1),
+    "speed": Section(420, gpus=1),
     "loops": Section(90, gpus=1),
     "memory": Section(180, gpus=1),
     "several": Section(180, gpus=2),
@@ -63,7 +68,7 @@ SECTIONS = {
 
 def main() -> None:
     """Runs the sections; always ends with 0, since a failure is a result."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=DESCRIPTION)
     parser.add_argument("--json", type=Path, default=Path("gpu_check.json"))
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--images", type=int, default=1000)
@@ -87,9 +92,9 @@ def main() -> None:
 
 
 def gpus_in(found: Json) -> int:
-    """How many GPUs TensorFlow sees; 0 where that was not found out."""
+    """How many GPUs TensorFlow sees, or the driver where that was not found out."""
     result = found["sections"].get("environment", {}).get("result") or {}
-    return len(result.get("gpus", ()))
+    return len(result["gpus"] if "gpus" in result else visible())
 
 
 def write(path: Path, found: Json) -> None:
@@ -138,16 +143,26 @@ def ended(command: Sequence[str], seconds: float) -> tuple[int | None, str]:
 def end_group(child: subprocess.Popen[bytes]) -> None:
     """Ends what is left of a process and its children.
 
-    First by SIGTERM, twice: `kft launch` passes it on to workers that are in groups of their own.
+    First by SIGTERM, twice: `kft launch` passes it on to workers that are in groups of their own,
+    and kills them at the second.
     """
-    try:
-        for kind in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+    for kind in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
             os.killpg(child.pid, kind)
-            time.sleep(0.0 if child.poll() is not None else SECONDS_TO_END)
-    except ProcessLookupError:
-        return
-    finally:
-        child.wait()
+        wait_for_group(child)
+    child.wait()
+
+
+def wait_for_group(child: subprocess.Popen[bytes]) -> None:
+    """Waits until a process and its children have ended, but for `SECONDS_TO_END` at most."""
+    over = time.monotonic() + SECONDS_TO_END
+    while time.monotonic() < over:
+        child.poll()
+        try:
+            os.killpg(child.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
 
 
 @dataclass(frozen=True)
@@ -195,7 +210,7 @@ PROMISES: Mapping[str, Promise] = {
         lambda found: "CPU" in found["rows"] and found["gpu_megabytes_for_rows"] < 1,
         at("rows"),
     ),
-    "convolutions and products run on the GPU": Promise(
+    "convolutions and products of a plain Keras model run on the GPU": Promise(
         "placement", lambda found: not found["compute_on_cpu"], at("compute_on_cpu")
     ),
     "a run says its device": Promise(
@@ -213,10 +228,11 @@ PROMISES: Mapping[str, Promise] = {
     "a run without memory goes on with smaller batches": Promise(
         "memory", lambda found: found["resumed"] == 0, at("resumed")
     ),
-    "the head phase is near one compiled loop": Promise(
+    # On two busy CPU cores the ratios are 1.5 and 2.05.
+    "the head phase is near one compiled loop (aims: 1.15 on 1280 features, 2 on 16)": Promise(
         "loops",
-        lambda found: found["1280"]["ratio"] <= 1.15 and found["8"]["ratio"] <= 2,
-        lambda found: {width: found[width]["ratio"] for width in ("1280", "8")},
+        lambda found: found["1280"]["ratio"] <= 1.15 and found["16"]["ratio"] <= 2,
+        lambda found: {width: found[width]["ratio"] for width in ("1280", "16")},
     ),
     "compiling by XLA pays": Promise(
         "speed",
@@ -228,10 +244,10 @@ PROMISES: Mapping[str, Promise] = {
     "half precision pays": Promise(
         "speed",
         lambda found: (
-            max(found[name]["images_per_second"] for name in ("mixed_float16", "mixed_bfloat16"))
+            max(found[name]["images_per_second"] for name in PRECISIONS[1:])
             > found["float32"]["images_per_second"]
         ),
-        lambda found: {name: each["images_per_second"] for name, each in found.items()},
+        lambda found: {name: found[name]["images_per_second"] for name in PRECISIONS},
     ),
     "kft is no slower than plain Keras": Promise(
         "speed",

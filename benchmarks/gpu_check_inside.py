@@ -279,12 +279,12 @@ def speed(work: Path, size: int, answer: Answer) -> None:
     """Pictures a second in fine-tuning, and the share of the time that they are waited for."""
     cases: dict[str, Json] = {
         "float32": {},
+        "float32 jit": {"jit": True},
         "mixed_float16": {"precision": "mixed_float16"},
         "mixed_bfloat16": {"precision": "mixed_bfloat16"},
         "augmented": {"data.input.augment": [{"kind": "mild"}]},
         # Not folded, as is plain Keras.
         "batch statistics": {"backbone.batch_norm": "train"},
-        "float32 jit": {"jit": True},
         "mixed_float16 jit": {"jit": True, "precision": "mixed_float16"},
     }
     started = time.monotonic()
@@ -338,7 +338,7 @@ def estimate(work: Path, size: int, name: str) -> Json:
 
 def loops(work: Path, size: int, answer: Answer) -> None:
     """A step of the head on features against one in a compiled loop by hand."""
-    for width in ("8", "1280"):
+    for width in ("16", "1280"):
         done = subprocess.run(
             [sys.executable, str(HERE / "engine_loop.py"), width],
             stdout=subprocess.PIPE,

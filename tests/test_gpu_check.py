@@ -53,6 +53,37 @@ def test_workers_in_groups_of_their_own_end_with_a_section_that_hangs(tmp_path, 
         os.kill(int(said), 0)
 
 
+SECTION = """
+import subprocess, sys
+launch = subprocess.Popen([sys.executable, "-c", sys.argv[1]])
+launch.wait()
+"""
+LAUNCHES_WHAT_DOES_NOT_END = """
+import signal, subprocess, sys
+code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\\nwhile True: pass"
+worker = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+came = []
+def pass_on(number, frame):
+    worker.kill() if came else worker.send_signal(number)
+    came.append(number)
+signal.signal(signal.SIGTERM, pass_on)
+print(worker.pid, flush=True)
+worker.wait()
+"""
+
+
+def test_a_worker_that_does_not_end_by_itself_is_killed_through_its_launch(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    import gpu_check
+
+    command = [sys.executable, "-c", SECTION, LAUNCHES_WHAT_DOES_NOT_END]
+    code, said = gpu_check.ended(command, 3)
+
+    assert code is None
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(said), 0)
+
+
 def test_what_a_time_limit_left_unmeasured_is_not_called_broken(monkeypatch):
     monkeypatch.syspath_prepend(SCRIPT.parent)
     import gpu_check
@@ -60,6 +91,29 @@ def test_what_a_time_limit_left_unmeasured_is_not_called_broken(monkeypatch):
     found = gpu_check.verdicts({"speed": {"outcome": "time limit", "result": {"gpu": True}}})
 
     assert found["compiling by XLA pays"]["verdict"] == "not measured"
+
+
+def test_what_speed_finds_out_is_judged(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    import gpu_check
+
+    names = (
+        "float32",
+        "float32 jit",
+        "mixed_float16",
+        "mixed_bfloat16",
+        "augmented",
+        "plain Keras",
+    )
+    found = {name: {"images_per_second": 9.0, "input_wait": 0.1} for name in names}
+    found |= {"gpu": True, "process_seconds": 3.0, "estimate": {"estimated": 2.0, "taken": 2.0}}
+    found["mixed_bfloat16"]["images_per_second"] = 12.0
+
+    judged = gpu_check.verdicts({"speed": {"outcome": "done", "result": found}})
+
+    assert judged["half precision pays"]["verdict"] == "kept"
+    assert judged["compiling by XLA pays"]["verdict"] == "broken"
+    assert all(each["because"] != "speed: done" for each in judged.values())
 
 
 @pytest.mark.slow
