@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -66,7 +67,7 @@ def for_people(what: str) -> Iterator[None]:
         warn(f"{what} is not written: {one_line(error) or type(error).__name__}")
 
 
-def track(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:
+def track(items: Iterable[Item], title: str, total: int | None) -> Iterator[Item]:
     """Yields `items`, showing a bar on a terminal and one line at the end elsewhere."""
     console = _console.get()
     if console is None or not console.is_terminal:
@@ -98,6 +99,8 @@ def bar(console: Console) -> Progress:
         TextColumn("{task.fields[note]}", markup=False),
         console=console,
         transient=True,
+        # Rich would send what goes to a file or pipe to the terminal of the bar.
+        redirect_stdout=sys.stdout.isatty(),
     )
 
 

@@ -12,6 +12,7 @@ from tiny_runs import config
 from kft.backbone import Backbone, BackboneSource, layer_stages
 from kft.image.input import ImageInput
 from kft.sources.folders.folder import Folder
+from kft.sources.unlabelled import Unread
 from kft.storage.run_files import SKIPPED
 from kft.workflows.check import check
 from kft.workflows.predict import predict_each
@@ -85,14 +86,19 @@ def test_each_of_500_damaged_files_is_named_by_all_that_read_it(folder, settings
     found = check(settings)
     done = run(settings)
     files = sorted(folder.glob("*/*"))
-    predicted = predict_each(done.directory, files)
+    answered = [*predict_each(done.directory, files)]
 
     assert found.is_fine
     with (done.directory / SKIPPED).open(newline="") as skipped:
         left_out = {row["path"]: row["reason"] for row in csv.DictReader(skipped)}
-    unread = {str(file.relative_to(folder)) for file in files if str(file) in predicted.bad}
+    unread = {
+        str(file.relative_to(folder))
+        for file, each in zip(files, answered, strict=True)
+        if isinstance(each, Unread)
+    }
     assert set(found.bad) == set(left_out) == unread
-    assert len(predicted.found) + len(predicted.bad) == DAMAGED + WHOLE
+    assert [each.name for each in answered] == [*map(str, files)]
+    assert len(answered) == DAMAGED + WHOLE
     named = {how: sum(f"/{how}" in name for name in unread) for how in ("text", "empty", "whole")}
     assert named == {"text": 100, "empty": 100, "whole": 0}
     assert sum("/cut" in name for name in unread) >= 90

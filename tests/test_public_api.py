@@ -18,6 +18,7 @@ PINNED = [
     "Input",
     "KftError",
     "Phase",
+    "Prediction",
     "RunConfig",
     "RunResult",
     "Signature",
@@ -27,6 +28,7 @@ PINNED = [
     "Target",
     "Task",
     "TrainingError",
+    "Unread",
     "check",
     "evaluate_run",
     "export_run",
@@ -40,6 +42,7 @@ PINNED = [
     "open_run",
     "plan",
     "predict",
+    "predict_each",
     "run",
 ]
 

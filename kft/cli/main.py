@@ -26,6 +26,7 @@ from kft.cli.command import (
     with_config,
 )
 from kft.cli.ending import exit_code, requests_to_end
+from kft.cli.predict import predict
 from kft.cli.streams import (
     console_on,
     make_writable,
@@ -87,6 +88,7 @@ def main(verbose: bool, offline: bool) -> None:
 main.add_command(backbones)
 main.add_command(cache)
 main.add_command(check)
+main.add_command(predict)
 
 
 @main.command()
@@ -189,45 +191,6 @@ def lr_find(
     refuse_taken(output)
     result = find(loaded, phase)
     show(found_rate(result, write_found(result, free_name(output, result.phase))))
-
-
-@main.command()
-@TRUST
-@click.argument("model")
-@click.argument("files", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON lines.")
-@click.option(
-    "--top",
-    type=click.IntRange(min=1),
-    default=3,
-    show_default=True,
-    help="Classes to show of each.",
-)
-def predict(
-    model: str, files: tuple[str, ...], as_json: bool, top: int, trust: tuple[str, ...]
-) -> None:
-    """Predict FILES with the model of a run.
-
-    MODEL is the directory of a run, or a SavedModel.
-    """
-    start_tensorflow()
-    from kft.cli.show_predictions import PredictionTable, prediction_line
-    from kft.saved_model.safety import SAVED_MODEL
-    from kft.workflows.predict import answers_of
-
-    table, bad = PredictionTable(top), []
-    for name, answer in answers_of(model, files, SAVED_MODEL in trust):
-        if isinstance(answer, str):
-            bad.append(f"{name}: cannot be read: {answer}.")
-        elif as_json:
-            show_json(prediction_line(answer), indent=None)
-        else:
-            table.add(answer)
-    if table.rows:
-        show(table.renderable())
-    for message in bad:
-        show_error(message)
-    click.get_current_context().exit(1 if bad else 0)
 
 
 @main.command()

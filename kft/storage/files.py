@@ -119,7 +119,7 @@ def read_bytes(path: str, where: str, most: int = MOST_EXAMPLE_BYTES) -> bytes:
         ) from error
 
 
-def remote_bytes(path: str, most: int) -> bytes:
+def remote_bytes(path: str, most: int = MOST_EXAMPLE_BYTES) -> bytes:
     """Returns the content of the file at a URL, or raises OSError, as of more than `most` bytes."""
     import tensorflow as tf
 

@@ -2,56 +2,98 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kft.devices import announce
 from kft.errors import ConfigError, DataError
-from kft.messages import asserted, one_line
+from kft.messages import clauses
 from kft.saved_model.safety import SAVED_MODEL as TRUST
 from kft.saved_model.safety import every_signature, refuse_unsafe
+from kft.saved_model.served import Served
+from kft.sources.unlabelled import Finder, Unlabelled, Unread
 from kft.storage.digests import refuse_changed_export
-from kft.storage.files import is_file, local_bytes
-from kft.storage.run_files import SAVED_MODEL
+from kft.storage.files import is_file
+from kft.storage.run_files import CONFIG, SAVED_MODEL
 
 if TYPE_CHECKING:
     import numpy as np
 
-GRAPH_STATE = ("Graph execution error", "Detected at node", "<stack traces", "[[{{node")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# Examples of one call of the model. More are no faster, and take memory.
+BATCH = 32
+# Of raw examples that are in memory for one call, but for a single one that is larger.
+BATCH_BYTES = 2**26
+# Calls of the model at once: while one decodes, another computes.
+CALLS = max(2, min(4, os.cpu_count() or 1))
+# Examples that an error names.
+NAMED = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """What a model answers to one example.
 
     Attributes:
         name: The file, or the number of the example.
         answer: Its own row of each output of the model, such as ``probabilities``.
+        folder: The folder that it lies in, from the folder that was named, such as ``cats``; None
+            if none was, or if it lies directly there.
     """
 
     name: str
     answer: Mapping[str, Any]
+    folder: str | None = None
 
 
-@dataclass(frozen=True)
-class Predictions:
-    """What a model answers, and what it could not read.
-
-    Attributes:
-        bad: The reason, by the name of the example.
-    """
-
-    found: tuple[Prediction, ...]
-    bad: Mapping[str, str]
+Answered = Prediction | Unread
 
 
 def predict(
-    model: str | Path, examples: Sequence[str | Path | np.ndarray], trust: bool = False
+    model: str | Path,
+    examples: Iterable[str | Path | np.ndarray],
+    trust: bool = False,
+    column: str | None = None,
 ) -> list[Prediction]:
-    """Returns a prediction for each of `examples`: paths of files, or arrays of one example each.
+    """Returns the predictions of `predict_each`, all of them.
+
+    Raises:
+        ConfigError: There is no SavedModel, or it would need trust.
+        DataError: Some examples cannot be read; names them.
+    """
+    answered = [*predict_each(model, examples, trust, column)]
+    unread = [each for each in answered if isinstance(each, Unread)]
+    if unread:
+        reasons = [f"{each.name} ({each.reason})" for each in unread]
+        raise DataError(
+            f"{len(unread)} of {len(answered)} examples",
+            f"cannot be read: {clauses(reasons, NAMED)}",
+            "Leave these examples out, or replace them; kft.predict_each passes them over",
+        )
+    return [each for each in answered if isinstance(each, Prediction)]
+
+
+def predict_each(
+    model: str | Path,
+    examples: Iterable[str | Path | np.ndarray],
+    trust: bool = False,
+    column: str | None = None,
+) -> Iterator[Answered]:
+    """Yields a prediction for each of `examples` in their order, or why there is none.
+
+    An example is the path of a file, or an array. The path of a folder stands for all files below
+    it that the run's input reads, a pattern such as ``new/*.jpg`` for those that match, and the
+    path of a table for its lines: those that `column` names, or the column that the run's own table
+    has. A few batches are in memory at a time, whatever the number of examples.
 
     `model` is the directory of a run or of a SavedModel. A SavedModel is a program: one whose graph
     reaches Python, the network or files is run only on `trust`. An array goes to the signature of
@@ -59,92 +101,130 @@ def predict(
 
     Raises:
         ConfigError: There is no SavedModel, or it would need trust.
-        DataError: Some cannot be read; names all of them.
+        DataError: A table cannot be read, or no signature takes an array.
+
+    Example:
+        >>> import kft
+        >>> for each in kft.predict_each("runs/flowers", ["new/"]):  # doctest: +SKIP
+        ...     if isinstance(each, kft.Unread):
+        ...         print(each.name, each.reason)
+        ...     else:
+        ...         print(each.name, each.answer["classes"][0].decode())
     """
-    predictions = predict_each(model, examples, trust)
-    if predictions.bad:
-        listed = "; ".join(f"{name} ({why})" for name, why in predictions.bad.items())
-        raise DataError(
-            f"{len(predictions.bad)} of {len(examples)} examples",
-            f"cannot be read: {listed}",
-            "Leave these examples out, or replace them",
-        )
-    return list(predictions.found)
+    predictor = Predictor(model, trust, column)
+    yield from predictor.answered(predictor.found(examples))
 
 
-def predict_each(
-    model: str | Path, examples: Sequence[str | Path | np.ndarray], trust: bool = False
-) -> Predictions:
-    """As `predict`, but returns what could not be read beside the predictions."""
-    found: list[Prediction] = []
-    bad: dict[str, str] = {}
-    for name, answer in answers_of(model, examples, trust):
-        if isinstance(answer, str):
-            bad[name] = answer
-        else:
-            found.append(answer)
-    return Predictions(tuple(found), bad)
+class Predictor:
+    """An exported model, and where it finds its examples: see `predict_each`."""
+
+    def __init__(self, model: str | Path, trust: bool = False, column: str | None = None) -> None:
+        path = saved_model_of(Path(model))
+        self._finder = Finder(data_settings(Path(model)), column)
+        if not trust:
+            fix = (
+                f"If you trust its maker with this machine, add --trust {TRUST} "
+                "(in Python, trust=True)"
+            )
+            refuse_unsafe(path, every_signature, str(path), fix, ConfigError)
+        announce()
+        self._served = Served(path)
+
+    def found(self, examples: Iterable[str | Path | np.ndarray]) -> Iterator[Unlabelled | Unread]:
+        """Yields the single examples that `examples` stand for."""
+        for number, example in enumerate(examples):
+            if isinstance(example, str | Path):
+                yield from self._finder.find(example)
+            else:
+                yield Unlabelled(str(number), held=example)
+
+    def answered(self, found: Iterable[Unlabelled | Unread]) -> Iterator[Answered]:
+        """Yields a prediction for each of the `found` examples in their order, or why not."""
+        for batch in in_order(self._of_batch, batches(found, BATCH), CALLS):
+            yield from batch
+
+    def _of_batch(self, batch: list[Unlabelled | Unread]) -> list[Answered]:
+        """What is answered to a batch, of which no more is in memory than `BATCH_BYTES`."""
+        return [answered for part in parts(batch) for answered in self._of_part(part)]
+
+    def _of_part(self, part: list[tuple[Unlabelled | Unread, Any]]) -> Iterator[Answered]:
+        """Yields what is answered to examples that have been read."""
+        asked = [raw for _, raw in part if not isinstance(raw, Unread)]
+        answers = iter(self._served.answers(asked))
+        for example, raw in part:
+            if isinstance(example, Unread) or isinstance(raw, Unread):
+                yield raw
+                continue
+            answer = next(answers)
+            if isinstance(answer, str):
+                yield Unread(example.name, answer)
+            else:
+                yield Prediction(example.name, answer, example.folder)
 
 
-def answers_of(
-    model: str | Path, examples: Sequence[str | Path | np.ndarray], trust: bool = False
-) -> Iterator[tuple[str, Prediction | str]]:
-    """Yields the name of each example and its prediction; a str says why there is none.
+def parts(
+    batch: Iterable[Unlabelled | Unread],
+) -> Iterator[list[tuple[Unlabelled | Unread, Any]]]:
+    """Yields examples with what was read of each, up to `BATCH_BYTES` of files at a time."""
+    part: list[tuple[Unlabelled | Unread, Any]] = []
+    size = 0
+    for example in batch:
+        raw, length = read(example)
+        part.append((example, raw))
+        size += length
+        if size >= BATCH_BYTES:
+            yield part
+            part, size = [], 0
+    yield part
 
-    One at a time: those of thousands of files and classes take gigabytes together.
-    """
+
+def read(example: Unlabelled | Unread) -> tuple[Any, int]:
+    """The tensor of an example and the size of its file in bytes; or why there is none, and 0."""
     import tensorflow as tf
 
-    path = saved_model_of(Path(model))
-    if not trust:
-        fix = (
-            f"If you trust its maker with this machine, add --trust {TRUST} (in Python, trust=True)"
-        )
-        refuse_unsafe(path, every_signature, str(path), fix, ConfigError)
-    announce()
-    served = loaded(path)
-    for name, raw in named(examples):
-        if isinstance(raw, str):
-            yield name, raw
-            continue
-        try:
-            answer = ask(served, raw)
-        except tf.errors.OpError as error:
-            yield name, reason(str(error.message))
-            continue
-        is_sound = is_number(answer)
-        yield name, Prediction(name, answer) if is_sound else "the model's answer is no number"
-
-
-def is_number(answer: Mapping[str, Any]) -> bool:
-    """Says whether no number of an answer is NaN or infinite."""
-    import numpy as np
-
-    return all(np.isfinite(values).all() for values in answer.values() if values.dtype.kind == "f")
-
-
-def loaded(path: Path) -> Any:
-    """Returns the SavedModel at `path`, ready to be asked.
-
-    Raises:
-        ConfigError: TensorFlow cannot load it.
-    """
-    import tensorflow as tf
-
+    if isinstance(example, Unread):
+        return example, 0
     try:
-        return tf.saved_model.load(str(path))
-    except (OSError, ValueError, RuntimeError, KeyError, tf.errors.OpError) as error:
-        problem = f"TensorFlow cannot load it: {one_line(error)}"
-        raise ConfigError(
-            str(path), problem, "Give a SavedModel that this TensorFlow can read"
-        ) from error
+        raw = example.raw()
+    except OSError as error:
+        return Unread(example.name, error.strerror or str(error)), 0
+    return tf.convert_to_tensor(raw), len(raw) if isinstance(raw, bytes) else 0
 
 
-def reason(message: str) -> str:
-    """The part of `message`, of an op in a served graph, that is not about the graph."""
-    lines = [line.strip() for line in message.splitlines()]
-    reasons = [line for line in lines if line and not line.startswith(GRAPH_STATE)]
-    return asserted(reasons[0]).rstrip(".") if reasons else message
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yields `items` in lists of `size`; the last may be shorter."""
+    waiting = iter(items)
+    while batch := [*islice(waiting, size)]:
+        yield batch
+
+
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], at_once: int
+) -> Iterator[Result]:
+    """Yields the result of `function` for each of `items`, computing some ahead in threads."""
+    with ThreadPoolExecutor(at_once) as pool:
+        running: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                running.append(pool.submit(function, item))
+                if len(running) > at_once:
+                    yield running.popleft().result()
+            while running:
+                yield running.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def data_settings(model: Path) -> Mapping[str, Any]:
+    """The ``data`` section of the config of the run at `model`; empty if there is none."""
+    if not is_file(str(model / CONFIG)):
+        return {}
+    try:
+        settings = json.loads((model / CONFIG).read_text(encoding="utf-8"))
+        return dict(settings["data"])
+    except (ValueError, KeyError, TypeError) as error:
+        fix = "Give the SavedModel in it, or the run as it was written"
+        raise ConfigError(str(model / CONFIG), "is no config of a run", fix) from error
 
 
 def saved_model_of(path: Path) -> Path:
@@ -165,35 +245,4 @@ def saved_model_of(path: Path) -> Path:
         str(path),
         "holds no SavedModel",
         f"Give a SavedModel, or a run that has one; `kft export {path}` makes it",
-    )
-
-
-def named(examples: Sequence[Any]) -> Iterator[tuple[str, Any]]:
-    """Yields the name and the raw example; a str in its place says why it cannot be read."""
-    import tensorflow as tf
-
-    for number, example in enumerate(examples):
-        if not isinstance(example, str | Path):
-            yield str(number), tf.convert_to_tensor(example)
-            continue
-        try:
-            yield str(example), tf.constant(local_bytes(example))
-        except OSError as error:
-            yield str(example), str(error.strerror)
-
-
-def ask(served: Any, raw: Any) -> dict[str, Any]:
-    """Returns the answer to one raw example, from the signature that takes its kind."""
-    import tensorflow as tf
-
-    for signature in sorted(served.signatures, key=lambda name: name != "serving_default"):
-        function = served.signatures[signature]
-        ((name, spec),) = function.structured_input_signature[1].items()
-        if spec.dtype == raw.dtype and spec.shape[1:].is_compatible_with(raw.shape):
-            answer = function(**{name: tf.expand_dims(raw, 0)})
-            return {key: value[0].numpy() for key, value in answer.items()}
-    raise DataError(
-        "the example",
-        f"has dtype {raw.dtype.name} and shape {raw.shape}, which no signature of the model takes",
-        "Give files, or arrays as the model's signatures want them",
     )

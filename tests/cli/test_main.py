@@ -213,7 +213,8 @@ def test_nothing_but_kft_is_on_the_path_without_trust(done, home):
 def test_predict_shows_a_table_of_what_it_can_read_and_names_what_it_cannot(kft, home):
     (home / "broken.png").write_text("no picture", encoding="utf-8")
     os.mkfifo(home / "pipe.png")
-    files = ("photos/red/0.png", "broken.png", "gone.png", "photos", "pipe.png", "/dev/zero")
+    (home / "none").mkdir()
+    files = ("photos/red/0.png", "broken.png", "gone.png", "none", "pipe.png", "/dev/zero")
 
     told = kft("predict", "run", *files)
 
@@ -222,7 +223,8 @@ def test_predict_shows_a_table_of_what_it_can_read_and_names_what_it_cannot(kft,
     assert told.stderr.splitlines() == [
         "Error: broken.png: cannot be read: this is no JPEG, PNG, GIF, BMP or WebP file.",
         "Error: gone.png: cannot be read: No such file or directory.",
-        "Error: photos: cannot be read: Is a directory.",
+        "Error: none: cannot be read: Holds no files; the model reads .jpg, .jpeg, .jfif, .png, "
+        ".gif, .bmp, .webp.",
         "Error: pipe.png: cannot be read: Is a pipe, no file.",
         "Error: /dev/zero: cannot be read: Is a device, no file.",
     ]
