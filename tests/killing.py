@@ -37,6 +37,21 @@ class KillOnce(keras.callbacks.Callback):
             raise Killed
 
 
+class StopAt(keras.callbacks.Callback):
+    """Stops a run as an epoch begins: by an exception, or by the signal of Ctrl-C."""
+
+    def __init__(self, epoch: int, how: str) -> None:
+        super().__init__()
+        self.stop = epoch
+        self.how = how
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.stop and self.how == "SIGINT":
+            os.kill(os.getpid(), signal.SIGINT)
+        elif epoch == self.stop:
+            raise {"Killed": Killed, "KeyboardInterrupt": KeyboardInterrupt}[self.how]
+
+
 class KillingSgd(Sgd):
     """SGD that ends the run in place of being built for the `fatal`-th time, once.
 

@@ -33,6 +33,7 @@ PINNED = [
     "evaluate_run",
     "export_run",
     "find_learning_rate",
+    "finish_run",
     "from_datasets",
     "init_config",
     "json_schema",

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 RESUME = click.option(
     "--resume", is_flag=True, help="Go on with the run in output_dir, if one was killed there."
 )
+MAX_TIME = click.option(
+    "--max-time",
+    metavar="TIME",
+    help="End training in time to have all results after 10m or 2h, whatever it has reached.",
+)
 TRUST = click.option(
     "--trust",
     multiple=True,

@@ -14,6 +14,7 @@ from kft.cli.backbones import backbones
 from kft.cli.cache import cache
 from kft.cli.check import check
 from kft.cli.command import (
+    MAX_TIME,
     RESUME,
     TRUST,
     find_own_code,
@@ -93,13 +94,20 @@ main.add_command(predict)
 
 @main.command()
 @with_config
-@click.option("--time", "budget", metavar="TIME", help="Fine-tune for as long as 10m or 2h allow.")
+@click.option(
+    "--time",
+    "budget",
+    metavar="TIME",
+    help="Plan the fine-tuning of the default recipe to fit into 10m or 2h.",
+)
+@MAX_TIME
 @RESUME
-def run(
+def run(  # noqa: PLR0913
     config: str,
     overrides: tuple[str, ...],
     trust: tuple[str, ...],
     budget: str | None,
+    max_time: str | None,
     resume: bool,
 ) -> None:
     """Train, evaluate and export as CONFIG says.
@@ -114,17 +122,39 @@ def run(
     from kft.cli.show import run_summary
     from kft.workflows.run import run as run_config
 
-    result = run_config(loaded, resume)
+    result = run_config(loaded, resume, max_time)
     if result.chief:
         show(run_summary(result))
 
 
 @main.command()
+@TRUST
+@click.argument("run_dir")
+def finish(run_dir: str, trust: tuple[str, ...]) -> None:
+    """Score and export the best so far of a run that was stopped.
+
+    It trains no further. `kft run --resume` would go on with the training instead.
+    """
+    refuse_untrusted(run_dir, trust)
+    start_tensorflow()
+    from kft.cli.show import run_summary
+    from kft.workflows.finish import finish_run
+
+    show(run_summary(finish_run(run_dir)))
+
+
+@main.command()
 @with_config
 @click.option("--workers", type=click.IntRange(min=2), required=True, help="How many.")
+@MAX_TIME
 @RESUME
-def launch(
-    config: str, overrides: tuple[str, ...], trust: tuple[str, ...], workers: int, resume: bool
+def launch(  # noqa: PLR0913
+    config: str,
+    overrides: tuple[str, ...],
+    trust: tuple[str, ...],
+    workers: int,
+    max_time: str | None,
+    resume: bool,
 ) -> None:
     """Run CONFIG as several workers on this machine.
 
@@ -136,6 +166,8 @@ def launch(
     from kft.results.run_directory import refuse_used
 
     arguments = run_arguments(config, overrides, trust, is_verbose())
+    if max_time is not None:
+        arguments += ["--max-time", max_time]
     if resume:
         refuse_without_output(config, overrides)
         arguments.append("--resume")

@@ -12,15 +12,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from kft.messages import in_words
+from kft.messages import in_words, listed
 from kft.storage.run_files import SAVED_MODEL
 
 if TYPE_CHECKING:
     from kft.workflows.check import CheckResult
     from kft.workflows.checking.estimate import Estimate
+    from kft.workflows.ending import RunResult
     from kft.workflows.init import InitResult
     from kft.workflows.lr_find import LrFindResult
-    from kft.workflows.run import RunResult
 
 MANY_CLASSES = 20
 SPLITS = ("validation", "test")
@@ -80,6 +80,7 @@ def run_summary(result: RunResult) -> RenderableType:
         Text(f"Validation {metric} of each phase", style="bold"),
         phases,
         "",
+        *(Text(f"{early_end(ended)}\n") for ended in [scores["ended_early"]] if ended),
         Text("The selected model", style="bold"),
         Text(selection(scores["selected"])),
         score_table({name: scores[name] for name in SPLITS if name in scores}),
@@ -88,6 +89,13 @@ def run_summary(result: RunResult) -> RenderableType:
         "",
         *whereabouts(result),
     )
+
+
+def early_end(ended: Mapping[str, Any]) -> str:
+    """Where training ended before its time, and why, in one sentence."""
+    where = f"epoch {ended['epoch']}, in {ended['phase']!r}"
+    without = f", without {listed(ended['without'])}" if ended["without"] else ""
+    return f"Training ended early, after {where}{without}: {ended['by']}."
 
 
 def selection(selected: Mapping[str, Any]) -> str:

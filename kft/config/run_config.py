@@ -37,6 +37,7 @@ from kft.layers.precision import Precision
 from kft.phase import Phase
 from kft.settings.bounds import MOST_CONFIG_BYTES, MOST_FOLDS, MOST_PHASES, Views
 from kft.settings.component import AbsolutePath, Component, Settings, repeated
+from kft.settings.duration import DURATION, in_seconds
 from kft.settings.override import apply_override
 from kft.settings.pydantic_errors import problem_and_fix
 from kft.settings.strict_json import oddity_in, parse
@@ -99,7 +100,7 @@ class RunConfig(Settings):
     head: Head = Classifier()
     phases: Annotated[tuple[Phase, ...], Field(min_length=1, max_length=MOST_PHASES)] = ()
     effort: Effort = "normal"
-    time_budget: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?[smh]$")] | None = None
+    time_budget: Annotated[str, Field(pattern=DURATION)] | None = None
     monitor: str | None = None
     select: Select = "auto"
     refit: bool | None = None
@@ -123,9 +124,7 @@ class RunConfig(Settings):
     @property
     def budget_seconds(self) -> float:
         """The `time_budget` in seconds; infinite if there is none."""
-        if self.time_budget is None:
-            return math.inf
-        return float(self.time_budget[:-1]) * {"s": 1, "m": 60, "h": 3600}[self.time_budget[-1]]
+        return math.inf if self.time_budget is None else in_seconds(self.time_budget)
 
     def built_callbacks(self) -> list[Any]:
         """Returns new objects of the user's callbacks.

@@ -92,6 +92,11 @@ class Best:
             self.before = epoch
 
     @property
+    def fine_tunes(self) -> bool:
+        """Whether fine-tuning has begun."""
+        return self._fine_tunes
+
+    @property
     def overall(self) -> EpochWeights | None:
         """The better of `before` and `since`, or None before the first epoch."""
         return max(self._epochs, key=lambda epoch: self.score(epoch.record), default=None)

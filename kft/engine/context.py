@@ -12,6 +12,7 @@ from kft.cache.feature_cache import FeatureCache
 from kft.data import Split, Splits
 from kft.engine.best import Best
 from kft.engine.class_weights import weigh
+from kft.engine.deadline import Deadline
 from kft.engine.divergence import DivergenceLimits
 from kft.engine.jit import Jit
 from kft.engine.run_state import RunState
@@ -41,6 +42,7 @@ class TrainingContext:
         state: Where the state of epochs is saved, and what a killed run saved there; or None.
         jit: Whether XLA compiles the steps of training, as in the config.
         augment_on_device: Whether the device that trains augments and mixes its examples.
+        deadline: By when the run has to be over; None if at any time.
         limits: Of the loss, beyond which training diverges.
     """
 
@@ -58,6 +60,7 @@ class TrainingContext:
     state: RunState | None = None
     jit: Jit = "auto"
     augment_on_device: bool = False
+    deadline: Deadline | None = None
     limits: DivergenceLimits = field(default_factory=DivergenceLimits)
 
     @cached_property

@@ -55,6 +55,11 @@ class Selected:
         return replace(self, start=replace(self.start, weights=weights))
 
     @property
+    def epoch_record(self) -> Mapping[str, Any] | None:
+        """The record of the epoch whose weights they are; None of those between two epochs."""
+        return None if self.alpha is not None else self.record
+
+    @property
     def is_fine_tuned(self) -> bool:
         """Says whether the weights differ from the best before fine-tuning."""
         return self.start is not None and self.record is not self.start.record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,8 @@ class PhaseResult:
 def train(context: TrainingContext, phases: Sequence[Phase]) -> tuple[PhaseResult, ...]:
     """Trains the task of `context` in place and returns one result for each phase.
 
+    Those that come after the deadline of `context`, if it has one, are left out.
+
     Raises:
         ConfigError: A phase does not fit the backbone; found before anything is trained.
         TrainingError: The loss is not a number any more, or grows and grows; or memory runs out.
@@ -79,6 +82,8 @@ def train(context: TrainingContext, phases: Sequence[Phase]) -> tuple[PhaseResul
     results = resumed(context)
     optimizer: keras.optimizers.Optimizer | None = None
     for number in range(len(results), len(phases)):
+        if results and not time_is_left(context):
+            break
         if results and any(segment.stages for segment in planned[number]):
             context.best.begin_fine_tuning()
         with in_memory(context, phases[number], number):
@@ -87,6 +92,14 @@ def train(context: TrainingContext, phases: Sequence[Phase]) -> tuple[PhaseResul
             )
         results.append(result)
     return tuple(results)
+
+
+def time_is_left(context: TrainingContext) -> bool:
+    """Says whether another phase can be made ready before training has to end."""
+    deadline = context.deadline
+    if deadline is not None and not deadline.leaves(deadline.preparing):
+        deadline.reached = True
+    return deadline is None or not deadline.reached
 
 
 def resumed(context: TrainingContext) -> list[PhaseResult]:
@@ -158,6 +171,7 @@ def train_segment(
     """
     from kft.engine.loop import Evaluation
 
+    started = time.perf_counter()
     epoch = callbacks.first_epoch + segment.first
     end = epoch + segment.epochs
     with prepare(context, phase, segment, epoch) as ready:
@@ -166,7 +180,8 @@ def train_segment(
         parts, target = ready.parts, context.task.target
         of = parts.validation
         validation = Evaluation(of.model, of.split, target, ready.batch_size)
-        epoch = callbacks.begin(parts, validation, epoch)
+        preparing = time.perf_counter() - started
+        epoch = callbacks.begin(parts, validation, epoch, preparing)
         while epoch < end:
             order = replace(ready.order, first_epoch=epoch, epochs=end - epoch)
             try:

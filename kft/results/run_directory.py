@@ -111,7 +111,10 @@ def what_is_left(directory: Path, settings: Iterable[str] = ()) -> list[str]:
     how = "Go on with" if cluster_here() is None else "Start all workers again to go on, each with"
     words = ["kft run", quote(str(directory / CONFIG)), "--resume"]
     words += [f"--set {quote(each)}" for each in settings]
-    return [*lines, f"{how}:  {' '.join(words)}"]
+    lines.append(f"{how}:  {' '.join(words)}")
+    if METRICS in there:
+        lines.append(f"Score and export the best so far:  kft finish {quote(str(directory))}")
+    return lines
 
 
 @contextmanager

@@ -70,11 +70,15 @@ def write_model(directory: Path, parts: Parts, pretrained: Paths) -> None:
     )
 
 
-def add_weights(directory: Path) -> None:
-    """Adds the digests of what training ends with: the weights, and what they predict."""
+def add_weights(directory: Path, record: Mapping[str, Any] | None = None) -> None:
+    """Adds the digests of what training ends with: the weights, and what they predict.
+
+    `record`, a line of ``metrics.jsonl``, says of which epoch the weights are; None if of none.
+    """
     found = read_model(directory)
     if found:
-        write_json(directory / MODEL, {**found, "ends": digests_of(ends_of(directory))})
+        ends = digests_of(ends_of(directory))
+        write_json(directory / MODEL, {**found, "ends": ends, "epoch": record})
 
 
 def add_export(directory: Path, path: Path) -> None:

@@ -8,13 +8,12 @@ from kft.config.recipe import FEWEST_EPOCHS, MOST_EPOCHS, lasting
 from kft.config.run_config import RunConfig
 from kft.data import Splits
 from kft.distribute.cluster import min_over_workers
+from kft.engine.deadline import AROUND
 from kft.engine.prepare import steps_per_epoch
 from kft.engine.random_state import preserve_random_state
 from kft.progress import say
 from kft.workflows.checking.estimate import estimates
 
-# Seconds that no phase counts: imports, scores, the export and its verification.
-AROUND = 25.0
 # What an epoch takes besides its steps, as a factor: copies of the weights, and the state on disk.
 BESIDES = 1.2
 

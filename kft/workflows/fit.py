@@ -13,6 +13,7 @@ from kft.data import Splits
 from kft.distribute.cluster import is_chief
 from kft.engine.best import Best
 from kft.engine.context import TrainingContext
+from kft.engine.deadline import Deadline
 from kft.engine.run_state import RunState
 from kft.engine.snapshot import Snapshot
 from kft.results.run_directory import agreed_state
@@ -30,6 +31,7 @@ class Fits:
         state: Of the run; the other fits have states of their own, in folders within its own.
         fresh: The weights that each fit begins with.
         resume: Whether the run goes on from what a killed one left.
+        deadline: By when the run has to be over; None if at any time.
     """
 
     config: RunConfig
@@ -38,6 +40,7 @@ class Fits:
     state: RunState
     fresh: Snapshot
     resume: bool
+    deadline: Deadline | None = None
 
     def main(self) -> TrainingContext:
         """What the phases of the config share."""
@@ -73,6 +76,7 @@ class Fits:
             state=state,
             jit=config.jit,
             augment_on_device=config.distribute.augments_on_device,
+            deadline=self.deadline,
         )
 
 

@@ -21,6 +21,7 @@ from kft.scoring.metrics import scoring_of
 from kft.sources.splitting.folds import folds
 from kft.storage.run_files import FOLDS, OUT_OF_FOLD
 from kft.workflows.fit import Fits
+from kft.workflows.time_limit import is_in_time
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +34,7 @@ def cross_validate(fits: Fits) -> dict[str, Any]:
 
     All examples but those of test are divided. For each fold the phases begin anew, on all other
     folds, and what the last epoch leaves answers it: nothing is selected by the examples that are
-    scored. The weights in the task stay as they are.
+    scored. The weights in the task stay as they are. Empty, if the deadline of `fits` comes first.
     """
     import numpy as np
 
@@ -48,6 +49,9 @@ def cross_validate(fits: Fits) -> dict[str, Any]:
         if not has_answers(fits, fold):
             say(f"Fold {fold + 1} of {fold_of.max() + 1}")
             answer_fold(fits, pooled, fold_of == fold, folder_of(fold))
+            if not is_in_time("the folds", fits.deadline):
+                selected.restore()
+                return {}
         if is_chief():  # Others need no scores, and lack the files of a run that was killed.
             outputs[held], loss = read_arrays(directory / folder_of(fold) / ANSWERS)
             each.append({"loss": float(loss), **scoring.scores(pooled.labels[held], outputs[held])})
@@ -63,6 +67,8 @@ def answer_fold(fits: Fits, pooled: Split, is_held: np.ndarray, folder: str) -> 
     rest, held = (pooled.take(part.nonzero()[0].tolist()) for part in (~is_held, is_held))
     context = fits.within(folder, replace(fits.splits, train=rest, validation=held, test=None))
     train(context, fits.config.phases)
+    if fits.deadline is not None and fits.deadline.reached:
+        return
     answer = evaluate(fits.task, held, held, folder)
     write_arrays(context.directory / ANSWERS, [answer.outputs, answer.scores["loss"]])
     if context.state is not None:

@@ -24,7 +24,7 @@ from kft.sources.tables.table import Table
 from kft.storage.digests import add_export, refuse_changed_model
 from kft.storage.run_files import BEST_WEIGHTS, CONFIG, EXPORT, SCORES, TARGET
 from kft.task import Task
-from kft.workflows.run import held_out
+from kft.workflows.ending import held_out
 from kft.workflows.setup import build_task, say_devices
 
 

@@ -16,6 +16,7 @@ from kft.engine.callbacks.progress_bar import ProgressBar
 from kft.engine.callbacks.recalibrate import Recalibration
 from kft.engine.callbacks.recorder import Recorder
 from kft.engine.callbacks.rollback import NanGuard, Rollback
+from kft.engine.callbacks.time_limit import TimeLimit
 from kft.engine.callbacks.user_callback import UserCallbackAdapter
 from kft.engine.loop import Evaluation
 from kft.phase import Phase
@@ -54,6 +55,7 @@ class PhaseCallbacks:
         ]
         self.recorder = Recorder(context, phase, self.rollback, self._user_callbacks)
         early_stopping = EarlyStopAndBest(context.best, phase, self.recorder)
+        self._time_limit = context.deadline and TimeLimit(context.deadline, context, self.recorder)
         self._owners: dict[str, Stateful] = {
             "limits": context.limits,
             "average": self._average,
@@ -73,13 +75,17 @@ class PhaseCallbacks:
             *self._recalibrations,
             self.recorder,
             early_stopping,
+            *([self._time_limit] if self._time_limit else []),
             *self._user_callbacks,
             self._average.put_back,
         ]
 
-    def begin(self, parts: TrainValidation, validation: Evaluation, epoch: int) -> int:
+    def begin(
+        self, parts: TrainValidation, validation: Evaluation, epoch: int, preparing: float
+    ) -> int:
         """Prepares all callbacks for a segment that trains the compiled `parts` from `epoch` on.
 
+        `preparing` is how many seconds it took to make `parts`.
         Returns the epoch to begin with, counted from 0 over the run: `epoch`, or the one that a
         killed run had reached, whose state `parts` then have.
         """
@@ -88,6 +94,8 @@ class PhaseCallbacks:
             callback.begin(parts.train.split)
         self.recorder.begin(parts, validation, epoch)
         self._average.begin(model)
+        if self._time_limit:
+            self._time_limit.begin(preparing)
         if self._checkpoint:
             self._checkpoint.begin(model, f"{self.first_epoch}-{self.progress['segment']}")
         saved, self._saved = self._saved, None

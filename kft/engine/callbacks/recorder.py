@@ -40,6 +40,7 @@ class Recorder(keras.callbacks.Callback):
         records: One for each epoch of the phase that counts, as lines of ``metrics.jsonl``.
         before: The validation scores before the first step of the phase, and the number of epochs
             that came before; empty until `begin`.
+        validation_seconds: How long the last validation took.
         wait: Measures how long training waits for input; None on several devices, and on features
             that are kept, of which batches take no time.
     """
@@ -55,6 +56,7 @@ class Recorder(keras.callbacks.Callback):
         self.records: list[dict[str, Any]] = []
         self.before: dict[str, Any] = {}
         self.wait: InputWait | None = None
+        self.validation_seconds = 0.0
         self._phase = phase
         self._limits = context.limits
         self._rollback = rollback
@@ -77,7 +79,9 @@ class Recorder(keras.callbacks.Callback):
             self._limits.begin(self.before)
 
     def _validated(self, callbacks: Sequence[ValidationHooks]) -> dict[str, float]:
+        started = time.perf_counter()
         scores = self._validation.scores(callbacks)
+        self.validation_seconds = time.perf_counter() - started
         return {f"val_{name}": score for name, score in scores.items()}
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
