@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from kft.errors import ExportError
+from kft.input import Input
 from kft.rounding import on_one_cpu
 from kft.scoring.difference import difference_of
 from kft.settings.component import Component
@@ -97,7 +98,7 @@ class Exporter(Component):
         """What the model at `path` answers to `raw` examples, as the head's outputs ``(size, k)``.
 
         It is called as its users will call it, without kft: by `in_clean_process`. `raw` has one
-        example a row, as `Split.fetch` gives them; strings are bytes. A format whose model takes
+        example a row, as `Input.convert` gives them; strings are bytes. A format whose model takes
         decoded examples passes ``task.input.signatures()[0].prepare(raw)`` on.
 
         Raises:
@@ -161,7 +162,8 @@ class Exporter(Component):
         import tensorflow as tf
 
         numbers = range(min(VERIFIED, answers.split.size))
-        raw = tf.stack([answers.split.fetch(tf.constant(number)) for number in numbers]).numpy()
+        fetched = [answers.split.fetch(tf.constant(number)) for number in numbers]
+        raw = as_served(tf.stack(fetched).numpy(), task.input)
         served, expected = self.ask(path, task, raw), answers.outputs[: len(raw)]
         if served.shape != expected.shape:
             raise ExportError(
@@ -179,6 +181,15 @@ class Exporter(Component):
                 fix="The export was removed; report this with the config of the run",
             )
         return difference
+
+
+def as_served(raw: np.ndarray, input: Input) -> np.ndarray:
+    """Returns `raw` examples as a served model takes them, of those that the `input` decodes."""
+    import numpy as np
+
+    if not input.converted_endings:
+        return raw
+    return np.array([input.convert(file) for file in raw], object)
 
 
 def in_clean_process(ask: Callable[..., np.ndarray], path: Path, *arguments: object) -> np.ndarray:

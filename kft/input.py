@@ -70,6 +70,7 @@ class Input(Component):
         default_backbone: What `kft init` writes as the backbone, as in a config; None if that is
             for the user to say.
         file_endings: Of the files that hold one example each, in lower case, such as ``.jpg``.
+        converted_endings: Of further such files, which `convert` makes others of.
         unused_by_decode: The settings that `decode` does not depend on, such as an augmentation.
         decode_version: To be raised when `decode` gives other examples of the same files, so that
             those that lie on disk are made again.
@@ -112,6 +113,7 @@ class Input(Component):
     plural: ClassVar[str] = "examples"
     default_backbone: ClassVar[Mapping[str, Any] | None] = None
     file_endings: ClassVar[tuple[str, ...]] = ()
+    converted_endings: ClassVar[tuple[str, ...]] = ()
     unused_by_decode: ClassVar[tuple[str, ...]] = ()
     decode_version: ClassVar[int] = 1
     standard_augmentations: ClassVar[tuple[Augmentation, ...]] = ()
@@ -141,6 +143,18 @@ class Input(Component):
             DataError: Arrays of this dtype and shape are no examples.
         """
         return example
+
+    @classmethod
+    def convert(cls, file: bytes) -> bytes:
+        """Returns a file that a served model takes, of one that `decode` takes; here the same.
+
+        Where an input has `converted_endings`, its `decode` calls Python for such files, whatever
+        they are called, and `signatures` do not: a server has no kft.
+
+        Raises:
+            ValueError: It cannot be converted; the message says why.
+        """
+        return file
 
     @abstractmethod
     def decode(self, raw: tf.Tensor) -> tf.Tensor:

@@ -7,6 +7,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 from hub_modules import save_words
+from pictures import written
+from PIL import Image
 from tiny import Ramp, Texts, TinyDense, TinyWords
 
 from kft.backbone import Backbone, layer_stages
@@ -15,6 +17,8 @@ from kft.data import Target
 from kft.heads.classifier import Classifier
 from kft.heads.regressor import Regressor
 from kft.image.digits import Digits
+from kft.image.input import ImageInput
+from kft.input import Input
 from kft.task import assemble
 
 
@@ -62,6 +66,23 @@ class Prices(Ramp):
         return replace(found, **parts, target=target)
 
 
+class Tiffs(Ramp):
+    """Pictures that kft converts, which the exported model does not take."""
+
+    input: Input = ImageInput(size=(8, 8))
+
+    def load(self, seed):
+        found = super().load(seed)
+        colours = [written(Image.new("RGB", (9, 8), colour), "TIFF") for colour in COLOURS]
+        files = tf.constant(colours)
+        parts = {
+            name: replace(split, fetch=lambda index: files[index % len(COLOURS)])
+            for name, split in found.by_name().items()
+        }
+        return replace(found, **parts, input=self.input)
+
+
+COLOURS = ("red", "green", "blue")
 # A data source, a backbone and a head for its examples.
 DATA = {
     "vectors": (Ramp(), TinyDense(), Classifier()),
@@ -69,6 +90,7 @@ DATA = {
     "tables": (Texts(), LookedUp(), Classifier()),
     "modules": (Texts(), ModuleOfWords(), Classifier()),
     "pictures": (Digits(input={"kind": "image", "size": [16, 16]}), Pixels(), Classifier()),
+    "converted": (Tiffs(), Pixels(), Classifier()),
     "values": (Prices(), TinyDense(), Regressor()),
 }
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from kft import __version__
@@ -59,18 +60,45 @@ class DecodedRows(CachedRows):
         yield np.zeros(self.size - start, self.row)
 
     def agrees(self, stored: RowFile) -> bool:
-        """Says whether the input still decodes the first readable example to its row."""
+        """Says whether the input still decodes what it did, and to the same.
+
+        That is tried of the first readable example, of the first that is converted before, and of
+        all that could not be read, since what reads them may have been installed.
+        """
         import numpy as np
+
+        is_good = stored.read(np.arange(self.size), DIGEST).any(axis=1)
+        good: list[int] = np.flatnonzero(is_good).tolist()
+        bad: list[int] = np.flatnonzero(~is_good).tolist()
+        if not good or any(self._decoded(index) is not None for index in bad):
+            return False
+        return all(self._is_stored(index, stored) for index in self._tried(good))
+
+    def _tried(self, indices: Sequence[int]) -> Iterator[int]:
+        """Yields the first of `indices`, and the first whose file the input converts."""
+        yield indices[0]
+        endings, files = self.input.converted_endings, self.split.files
+        if endings and files:
+            converted = (index for index in indices if files[index].lower().endswith(endings))
+            yield from islice(converted, 1)
+
+    def _is_stored(self, index: int, stored: RowFile) -> bool:
+        """Says whether the example at `index` is decoded to what is `stored`."""
+        import numpy as np
+
+        example = self._decoded(index)
+        row = stored.read(np.array([index]), EXAMPLE)[0]
+        return example is not None and np.array_equal(example, row)
+
+    def _decoded(self, index: int) -> tf.Tensor | None:
+        """The example at `index`, decoded now; None if it cannot be read."""
         import tensorflow as tf
 
-        first = np.flatnonzero(stored.read(np.arange(self.size), DIGEST).any(axis=1))[:1]
-        if not first.size:
-            return False
         try:
-            example = self.input.decode(self.split.fetch(tf.constant(first[0], "int64")))
+            example = self.input.decode(self.split.fetch(tf.constant(index, "int64")))
+            return tf.ensure_shape(example, self.input.spec.shape)
         except tf.errors.OpError:
-            return False
-        return np.array_equal(example, stored.read(first, EXAMPLE)[0])
+            return None
 
     def is_unchanged(self) -> bool:
         """Says whether no file was written to: should it come back as it was, it is another."""

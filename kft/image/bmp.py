@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 START = b"BM"
 # Offsets in the file, and the size of its headers.
-HEADER_BYTES, SIDES, BITS, COMPRESSION, MASKS = 14, (22, 18), 28, 30, 54
+PIXELS, HEADER_BYTES, SIDES, BITS, COMPRESSION, COLOURS, MASKS = 10, 14, (22, 18), 28, 30, 46, 54
+MOST_COLOURS = 256
 WITH_ALPHA_MASK = 56
 
 
@@ -26,9 +27,15 @@ def decode_bmp(raw: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     has_alpha = check_bmp(raw)
     height, width = (signed(number(raw, at, 4, little=True)) for at in SIDES)
     with tf.control_dependencies([has_alpha]):
-        pixels = tf.io.decode_bmp(small_enough(raw, tf.abs(height), tf.abs(width)))
-    is_padded = (tf.shape(pixels)[2] == 4) & ~has_alpha
-    pixels = tf.cond(is_padded, lambda: pixels[:, :, :3], lambda: pixels)
+        raw = small_enough(raw, tf.abs(height), tf.abs(width))
+
+    def plain() -> tf.Tensor:
+        pixels = tf.io.decode_bmp(raw)
+        is_padded = (tf.shape(pixels)[2] == 4) & ~has_alpha
+        return tf.cond(is_padded, lambda: pixels[:, :, :3], lambda: pixels)
+
+    has_palette = number(raw, BITS, 2, little=True) <= 8
+    pixels = tf.cond(has_palette, lambda: decode_palette(raw, height, width), plain)
     return pixels, tf.constant(1, tf.int64)
 
 
@@ -43,24 +50,62 @@ def check_bmp(raw: tf.Tensor) -> tf.Tensor:
     """Whether the fourth channel of a BMP is alpha, and not padding.
 
     Raises:
-        tf.errors.InvalidArgumentError: TensorFlow 2.21 would give wrong pixels without a word: it
-            takes palette numbers for grey levels, and knows neither packed nor run-length pixels.
+        tf.errors.InvalidArgumentError: It has packed or run-length pixels, which TensorFlow 2.21
+            would take for others without a word.
     """
     import tensorflow as tf
 
     header_bytes = number(raw, HEADER_BYTES, 4, little=True)
     bits = number(raw, BITS, 2, little=True)
     compression = number(raw, COMPRESSION, 4, little=True)
-    after_header = substring(raw, HEADER_BYTES + header_bytes, 4 * 256)
-    palette = tf.io.decode_raw(after_header, tf.uint8, fixed_length=4 * 256)
-    grey = tf.constant([[level] * 3 for level in range(256)], tf.uint8)
-    is_grey = tf.reduce_all(tf.reshape(palette, [256, 4])[:, :3] == grey)
     first_masks = tf.stack([number(raw, MASKS + at, 4, little=True) for at in (0, 4, 8)])
-    is_plain = (compression == 0) | (
-        (compression == 3) & (bits == 32) & tf.reduce_all(first_masks == [0xFF0000, 0xFF00, 0xFF])
-    )
-    is_read = is_plain & ((bits == 24) | (bits == 32) | ((bits == 8) & is_grey))
-    problem = "this BMP has a palette, packed or compressed pixels, which cannot be read; save it"
-    require(is_read, f"{problem} as PNG or as 24-bit BMP: magick IN OUT.png. Bits per pixel:", bits)
+    is_usual = tf.reduce_all(first_masks == [0xFF0000, 0xFF00, 0xFF])
+    is_plain = (compression == 0) | ((compression == 3) & (bits == 32) & is_usual)
+    is_read = is_plain & tf.reduce_any(bits == [1, 4, 8, 24, 32])
+    problem = "this BMP has packed or compressed pixels, which cannot be read; save it as PNG"
+    require(is_read, f"{problem}, such as by magick IN OUT.png. Bits per pixel:", bits)
     has_mask = (header_bytes >= WITH_ALPHA_MASK) & (compression == 3)
     return has_mask & (number(raw, MASKS + 12, 4, little=True) == 0xFF000000)
+
+
+def decode_palette(raw: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
+    """Returns the RGB pixels of a BMP with a palette, which TensorFlow 2.21 would read as grey.
+
+    `height` is negative where the rows go from the top down. Colours that the palette lacks are
+    black.
+
+    Raises:
+        tf.errors.InvalidArgumentError: It is cut off.
+    """
+    import tensorflow as tf
+
+    bits = number(raw, BITS, 2, little=True)
+    row_bytes = (bits * width + 31) // 32 * 4
+    rows = tf.abs(height)
+    packed = substring(raw, number(raw, PIXELS, 4, little=True), rows * row_bytes)
+    size = tf.cast(tf.strings.length(packed), tf.int64)
+    is_whole = (width > 0) & (rows > 0) & (size == rows * row_bytes)
+    with tf.control_dependencies(
+        [require(is_whole, "Invalid BMP: it is cut off or has no pixels")]
+    ):
+        values = tf.io.decode_raw(packed, tf.uint8)
+    # The first pixel has the highest bits of a byte.
+    shifts = tf.cast(tf.range(8 - bits, -1, -bits), tf.uint8)
+    mask = tf.cast(2**bits - 1, tf.uint8)
+    values = tf.bitwise.right_shift(values[:, tf.newaxis], shifts)
+    values = tf.bitwise.bitwise_and(values, mask)
+    values = tf.reshape(values, tf.stack([rows, row_bytes * 8 // bits]))[:, :width]
+    upwards = tf.where(height > 0, -1, 1)
+    return tf.gather(palette_of(raw, bits), tf.cast(values[::upwards], tf.int32))
+
+
+def palette_of(raw: tf.Tensor, bits: tf.Tensor) -> tf.Tensor:
+    """Returns the RGB colours of a BMP, uint8 ``(256, 3)``, black after the last."""
+    import tensorflow as tf
+
+    given = number(raw, COLOURS, 4, little=True)
+    colours = tf.where(given == 0, 2**bits, tf.minimum(given, MOST_COLOURS))
+    start = HEADER_BYTES + number(raw, HEADER_BYTES, 4, little=True)
+    found = substring(raw, start, 4 * colours)
+    palette = tf.io.decode_raw(found, tf.uint8, fixed_length=4 * MOST_COLOURS)
+    return tf.reshape(palette, [MOST_COLOURS, 4])[:, 2::-1]

@@ -11,7 +11,9 @@ from kft.augmentation import Augmentation
 from kft.errors import DataError
 from kft.image import looks
 from kft.image.augment import Mild, augmented
+from kft.image.convert import convert
 from kft.image.decode import decode_to_scale
+from kft.image.forms import CONVERTED_ENDINGS, DECODED_ENDINGS
 from kft.image.rectangles import rectangles
 from kft.image.resize import Resize, resize_images, scaled_sides
 from kft.image.sizes import fitting_size
@@ -43,9 +45,8 @@ class ImageInput(Input):
         "name": "MobileNetV2",
         "weights": "bundled",
     }
-    file_endings: ClassVar[tuple[str, ...]] = tuple(
-        ending for _, endings in looks.FORMS.values() for ending in endings
-    )
+    file_endings: ClassVar[tuple[str, ...]] = DECODED_ENDINGS
+    converted_endings: ClassVar[tuple[str, ...]] = CONVERTED_ENDINGS
     unused_by_decode: ClassVar[tuple[str, ...]] = ("augmentations",)
     decode_version: ClassVar[int] = 2
     standard_augmentations: ClassVar[tuple[Augmentation, ...]] = (Mild(),)
@@ -83,14 +84,12 @@ class ImageInput(Input):
             )
         return tf.io.encode_png(pixels, compression=0)  # which is read again at once
 
+    @classmethod
+    def convert(cls, file: bytes) -> bytes:
+        return convert(file)
+
     def decode(self, raw: tf.Tensor) -> tf.Tensor:
-        import tensorflow as tf
-
-        def scaled(sides: tf.Tensor) -> tf.Tensor:
-            return scaled_sides(sides, self.size, self.resize)
-
-        pixels, sides = decode_to_scale(raw, scaled)
-        return self._resized(pixels[tf.newaxis], sides)[0]
+        return self._decoded(raw, converts=True)
 
     def augment(self, inputs: tf.Tensor, seeds: tf.Tensor) -> tf.Tensor:
         import tensorflow as tf
@@ -132,7 +131,7 @@ class ImageInput(Input):
         import tensorflow as tf
 
         def decoded(raw: tf.Tensor) -> tf.Tensor:
-            return tf.map_fn(self.decode, raw, fn_output_signature=self.spec)
+            return tf.map_fn(self._decoded, raw, fn_output_signature=self.spec)
 
         any_size = [None, None, None, 3]
         return (
@@ -150,6 +149,16 @@ class ImageInput(Input):
                 self._resized,
             ),
         )
+
+    def _decoded(self, raw: tf.Tensor, converts: bool = False) -> tf.Tensor:
+        """As `decode`, but without Python unless it `converts`."""
+        import tensorflow as tf
+
+        def scaled(sides: tf.Tensor) -> tf.Tensor:
+            return scaled_sides(sides, self.size, self.resize)
+
+        pixels, sides = decode_to_scale(raw, scaled, converts)
+        return self._resized(pixels[tf.newaxis], sides)[0]
 
     def _resized(self, images: tf.Tensor, sides: tf.Tensor | None = None) -> tf.Tensor:
         """Returns uint8 ``(batch, *size, 3)`` of `images` of any size."""

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from kft.image.decode import decode_image
+from kft.image.decode import decode_to_scale
+from kft.image.forms import FORMS, form_in
 from kft.image.jpeg import lacks_adobe
 from kft.input import Fingerprints
 
@@ -14,14 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 
-# How files of each form begin, and end.
-FORMS = {
-    "JPEG": (b"\xff\xd8", (".jpg", ".jpeg", ".jfif")),
-    "PNG": (b"\x89P", (".png",)),
-    "GIF": (b"GI", (".gif",)),
-    "BMP": (b"BM", (".bmp",)),
-    "WebP": (b"RI", (".webp",)),
-}
 # Pictures that must be enlarged, or are reduced, by more than this are far from the target.
 MUCH_SMALLER, MUCH_LARGER = 2, 8
 NAMED = 3
@@ -37,14 +30,13 @@ def measure(raw: tf.Tensor) -> tf.Tensor:
         shape = tf.io.extract_jpeg_shape(raw)
         return shape[:2], lacks_adobe(raw, shape)
 
-    sides, is_unclear = tf.cond(
-        tf.io.is_jpeg(raw),
-        of_jpeg,
-        lambda: (tf.shape(decode_image(raw))[:2], tf.constant(False)),
-    )
-    begins = tf.constant([start for start, _ in FORMS.values()])
-    form = tf.argmax(tf.cast(tf.strings.substr(raw, 0, 2) == begins, tf.int32))
-    return tf.concat([tf.cast(sides, tf.int64), [form, tf.cast(is_unclear, tf.int64)]], axis=0)
+    def of_other() -> tuple[tf.Tensor, tf.Tensor]:
+        pixels, _ = decode_to_scale(raw, lambda sides: sides, converts=True)
+        return tf.shape(pixels)[:2], tf.constant(False)
+
+    sides, is_unclear = tf.cond(tf.io.is_jpeg(raw), of_jpeg, of_other)
+    others = [form_in(raw), tf.cast(is_unclear, tf.int64)]
+    return tf.concat([tf.cast(sides, tf.int64), others], axis=0)
 
 
 def remarks(
@@ -55,7 +47,7 @@ def remarks(
     for name, (height, width, number, is_unclear) in zip(names, measures.tolist(), strict=True):
         form, (_, endings) = forms[number]
         ending = PurePath(name).suffix.lower()
-        if ending and ending not in endings and any(ending in known for _, (_, known) in forms):
+        if ending not in endings and any(ending in known for _, (_, known) in forms):
             yield name, f"is a {form}, whatever its name says"
         if is_unclear:
             yield name, "is a CMYK JPEG without an Adobe segment: its inks are read as inverted"

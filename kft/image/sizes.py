@@ -7,6 +7,8 @@ import statistics
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from kft.image.convert import convert
+
 if TYPE_CHECKING:
     import tensorflow as tf
 
@@ -32,7 +34,7 @@ def short_side(file: tf.Tensor) -> int | None:
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(file.numpy())) as image:
+        with Image.open(io.BytesIO(convert(file.numpy()))) as image:
             return min(image.size)
     # Such as a file that is damaged, or claims more pixels than any memory holds.
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):

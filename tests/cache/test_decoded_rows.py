@@ -114,6 +114,34 @@ def test_a_copy_of_an_input_whose_code_has_changed_is_of_no_use(split, monkeypat
     assert values(found).max() == 7
 
 
+def test_what_could_not_be_read_is_tried_again(split, room, monkeypatch):
+    first, _ = read(split)
+    decode = Numbers.decode
+
+    def with_what_was_installed_since(self, raw):
+        return decode(self, tf.where(raw == "spoilt", "3,3,3,3,3,3,3,3", raw))
+
+    monkeypatch.setattr(Numbers, "decode", with_what_was_installed_since)
+    second, _ = read(split)
+
+    assert (list(first.bad), list(second.bad)) == (["3.txt"], [])
+    assert values(second)[3].tolist() == [3.0] * 8
+
+
+def test_an_example_that_is_now_converted_to_another_makes_the_copy_useless(split, monkeypatch):
+    monkeypatch.setattr(Numbers, "converted_endings", ("7.txt",))
+    read(split)
+    decode = Numbers.decode
+
+    def converted_otherwise(self, raw):
+        return decode(self, tf.where(raw == "7,7,7,7,7,7,7,7", "8,8,8,8,8,8,8,8", raw))
+
+    monkeypatch.setattr(Numbers, "decode", converted_otherwise)
+    found, _ = read(split)
+
+    assert values(found)[6].tolist() == [8.0] * 8  # the fourth is left out
+
+
 def test_a_damaged_copy_is_replaced(split, room):
     before = values(read(split)[0])
     (entry,) = store.entries()

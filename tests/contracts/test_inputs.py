@@ -11,6 +11,7 @@ from PIL import Image
 from tiny import Bytes, Flags, Shaken, Varied, Vectors, Words
 
 from kft.errors import ConfigError, DataError
+from kft.exporter import as_served
 from kft.image.input import ImageInput
 from kft.input import Input
 from kft.settings.catalog import CATALOG
@@ -46,10 +47,14 @@ def pixels(height, width, channels=3):
     return chance.integers(0, 256, (height, width, channels), "uint8")
 
 
-def png(height, width):
+def as_file(form, height, width):
     file = io.BytesIO()
-    Image.fromarray(pixels(height, width)).save(file, "PNG")
+    Image.fromarray(pixels(height, width)).save(file, form)
     return file.getvalue()
+
+
+def png(height, width):
+    return as_file("PNG", height, width)
 
 
 NUMBERS = list(np.random.default_rng(0).normal(0, 1, (3, 8)).astype("float32"))
@@ -63,6 +68,14 @@ INPUTS = {
         damaged=(png(9, 7)[:-40], b"", b"a,b\n1,2\n"),
         arrays=(pixels(9, 7), pixels(9, 7, 1), pixels(9, 7)[..., 0]),
         unfit=(np.zeros((9, 7), "float32"), np.zeros((9, 7, 5), "uint8")),
+        has_regions=True,
+        has_fingerprints=True,
+        takes_augmentations=True,
+    ),
+    "image that is converted": Case(
+        ImageInput(size=(8, 12)),
+        raw=[as_file("TIFF", 9, 7), as_file("TIFF", 8, 12), as_file("AVIF", 30, 40)],
+        damaged=(as_file("TIFF", 9, 7)[:-40], as_file("AVIF", 9, 7)[:60]),
         has_regions=True,
         has_fingerprints=True,
         takes_augmentations=True,
@@ -86,6 +99,7 @@ def each(cases):
 
 EACH = each(INPUTS)
 DAMAGED = each({name: case for name, case in INPUTS.items() if case.damaged})
+CONVERTED = each({name: case for name, case in INPUTS.items() if "converted" in name})
 UNFIT = each({name: case for name, case in INPUTS.items() if case.unfit})
 TAKES = each({name: case for name, case in INPUTS.items() if case.takes_augmentations})
 REFUSES = each({name: case for name, case in INPUTS.items() if not case.takes_augmentations})
@@ -149,8 +163,10 @@ def test_settings_survive_the_way_through_json(name):
 
 @EACH
 def test_what_is_said_of_files_and_settings_can_be(case):
-    assert all(ending.startswith(".") for ending in case.input.file_endings)
-    assert [ending.lower() for ending in case.input.file_endings] == [*case.input.file_endings]
+    endings = [*case.input.file_endings, *case.input.converted_endings]
+    assert all(ending.startswith(".") for ending in endings)
+    assert [ending.lower() for ending in endings] == endings
+    assert len({*endings}) == len(endings)
     assert {*case.input.unused_by_decode} <= {*type(case.input).model_fields}
 
 
@@ -249,12 +265,22 @@ def test_a_batch_of_nothing_is_augmented_to_nothing(case):
 def test_the_first_signature_takes_raw_examples_and_gives_what_decode_gives(case):
     signature = case.input.signatures()[0]
     prepare = tf.function(signature.prepare, input_signature=[signature.spec])
+    raw = as_served(tf.stack(case.raw).numpy(), case.input)
 
-    batch = prepare(tf.stack(case.raw))
+    batch = prepare(tf.constant(raw))
 
     assert signature.name == "serving_default"
     assert_same(batch, decoded(case))
-    assert prepare(tf.stack(case.raw)[:0]).shape == (0, *case.input.spec.shape)
+    assert prepare(tf.constant(raw)[:0]).shape == (0, *case.input.spec.shape)
+    operations = prepare.get_concrete_function().graph.as_graph_def()
+    assert "PyFunc" not in str(operations)
+
+
+@CONVERTED
+def test_a_damaged_file_is_refused_in_one_line_when_it_is_converted(case):
+    for raw in case.damaged:
+        with pytest.raises(ValueError, match=r"\Athis .*\Z"):
+            case.input.convert(raw)
 
 
 @EACH

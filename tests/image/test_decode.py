@@ -152,10 +152,13 @@ def test_decode_image_refuses_a_file_cut_in_half(form):
     [
         (b"", "Input is empty"),
         (b"a,b,c\n1,2,3\n", "this is no JPEG, PNG, GIF, BMP or WebP file"),
-        (b"\xff\x0a" + bytes(50), "this is no JPEG, PNG, GIF, BMP or WebP file"),
-        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(50), "this is no JPEG, PNG"),
+        (b"\xff\x0a" + bytes(50), r"WebP file but JPEG XL; convert it: magick IN OUT\.png"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(50), "WebP file but JPEG XL; convert it"),
+        (written(picture(), "TIFF"), "WebP file but TIFF; convert it"),
+        (written(picture(), "AVIF"), "WebP file but AVIF; convert it"),
+        (b"\0\0\0\x18ftypheic" + bytes(50), "WebP file but HEIC; convert it"),
     ],
-    ids=["empty", "text", "JPEG XL", "JPEG XL in a container"],
+    ids=["empty", "text", "JPEG XL", "JPEG XL in a container", "TIFF", "AVIF", "HEIC"],
 )
 def test_decode_image_refuses_what_is_no_picture_of_a_form_read_here(raw, message, decode_in_graph):
     for decode in (decode_image, decode_in_graph):

@@ -15,7 +15,7 @@ def photo(name="china"):
 
 
 def test_measures_are_sides_and_form_eagerly_and_in_tf_data():
-    forms = ["JPEG", "PNG", "GIF", "BMP", "WEBP"]
+    forms = ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF"]
     raws = [written(photo().resize((70, 50)), form) for form in forms]
     dataset = tf.data.Dataset.from_tensor_slices(raws).map(SOURCE.measure)
 
@@ -44,6 +44,9 @@ def test_remarks_name_what_is_wrongly_named_or_far_from_the_target():
         "without": (64, 80, 0, 0),
         "other.dat": (64, 80, 0, 0),
         "wrong.jpg": (64, 80, 1, 0),
+        "right.tif": (64, 80, 5, 0),
+        "phone.jpg": (64, 80, 7, 0),
+        "wrong.heic": (64, 80, 0, 0),
         "small.png": (31, 500, 1, 0),
         "large.png": (600, 700, 1, 0),
         "inks.jpg": (64, 80, 0, 1),
@@ -53,6 +56,8 @@ def test_remarks_name_what_is_wrongly_named_or_far_from_the_target():
 
     assert odd == [
         ("wrong.jpg", "is a PNG, whatever its name says"),
+        ("phone.jpg", "is a HEIC, whatever its name says"),
+        ("wrong.heic", "is a JPEG, whatever its name says"),
         ("small.png", "is only 500x31 pixels, for a target of 64x64"),
         ("large.png", "has 700x600 pixels, of which few are left: it takes long to read"),
         ("inks.jpg", "is a CMYK JPEG without an Adobe segment: its inks are read as inverted"),

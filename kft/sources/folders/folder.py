@@ -9,7 +9,7 @@ from kft.data import DataSource, Split, Splits, Target
 from kft.errors import DataError
 from kft.messages import natural, printable, quoted
 from kft.settings.component import AbsolutePath
-from kft.sources.folders.folder_notes import count_endings, listing_notes
+from kft.sources.folders.folder_notes import converted_notes, count_endings, listing_notes
 from kft.sources.folders.folder_splits import refuse_splits
 from kft.sources.folders.layout import Example, Layout, find_layout, inner_folders
 from kft.sources.folders.listing import Listing, list_below
@@ -58,7 +58,10 @@ class Folder(DataSource):
             self._split(examples, classes),
             Target("class", tuple(classes)),
             self.input,
-            listing_notes(listing, layout, readable, self.split.names),
+            (
+                *listing_notes(listing, layout, readable, self.split.names),
+                *converted_notes([example.name for example in examples], self.input),
+            ),
         )
 
     def whole(self, target: Target) -> Split:
@@ -96,7 +99,7 @@ class Folder(DataSource):
 
     def _readable(self, listing: Listing) -> list[str]:
         """Returns the files that the input reads."""
-        endings = self.input.file_endings
+        endings = (*self.input.file_endings, *self.input.converted_endings)
         readable = [path for path in listing.files if path.lower().endswith(endings)]
         if readable:
             return readable

@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from kft.input import Input
 from kft.messages import counted, natural, quoted
 from kft.sources.folders.layout import Layout, inner_folders
 from kft.sources.folders.listing import Listing
@@ -49,6 +50,17 @@ def listing_notes(
     yield from (
         f"passed over {what}: {quoted(paths, 3)}" for what, paths in unread.items() if paths
     )
+
+
+def converted_notes(files: Sequence[str], input: Input) -> Iterator[str]:
+    """Yields a note if some of `files` are of a form that a server does not take."""
+    found = [file for file in files if file.lower().endswith(input.converted_endings)]
+    if found:
+        yield (
+            f"{len(found)} of {input.counted(len(files))} ({count_endings(found)}) are converted "
+            f"as kft reads them; the exported model, such as on a server, takes only "
+            f"{', '.join(input.file_endings)}"
+        )
 
 
 def unnamed_splits(inner: Mapping[str, set[str]], layout: Layout) -> list[str]:

@@ -124,7 +124,8 @@ class Table(DataSource):
         trained = division.chosen == "train"
         target = predicted.target(rows.where, trained)
         whole = self._split(inputs, predicted, target, weights)
-        splits = division.splits(whole, target, self.input, predicted.notes(trained))
+        notes = (*inputs.notes(self.input), *predicted.notes(trained))
+        splits = division.splits(whole, target, self.input, notes)
         if splits.train.weights is not None and not splits.train.weights.any():
             raise DataError(
                 rows.where,

@@ -63,6 +63,10 @@ class ContentColumn:
         input.encode(held(0))  # to know at once that it can be
         return lambda index: input.encode(held(index))
 
+    def notes(self, input: Input) -> Iterator[str]:
+        """Yields nothing: no file holds an example."""
+        yield from ()
+
     def refuse_missing(self, rows: Rows) -> None:
         """Nothing is missing: what the table lacks, it refuses."""
 

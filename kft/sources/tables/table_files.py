@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
@@ -11,6 +11,7 @@ from unicodedata import normalize
 from kft.errors import DataError
 from kft.input import Input
 from kft.messages import counted, printable, quoted
+from kft.sources.folders.folder_notes import converted_notes
 from kft.sources.folders.listing import near_miss
 from kft.sources.labels.cell_parsers import text_in
 from kft.sources.py_fetch import fetch_files
@@ -57,6 +58,10 @@ class FileColumn:
             if is_remote(file):
                 require_reader(file, self.column)
         return fetch_files(self.files)
+
+    def notes(self, input: Input) -> Iterator[str]:
+        """Yields what a person should know of the files."""
+        return converted_notes(self.files, input)
 
     def refuse_missing(self, rows: Rows) -> None:
         """Refuses files that are not there; at a URL, reading them shows it."""
