@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from glob import glob, has_magic
 from pathlib import Path
+from sys import intern
 from typing import TYPE_CHECKING, Any, cast
 
 from kft.errors import DataError
@@ -83,7 +84,8 @@ class Finder:
     def __init__(self, data: Mapping[str, Any], column: str | None = None) -> None:
         self._data = data
         self._column = column
-        self._endings = endings_of(data)
+        self._inputs = inputs_of(data)
+        self._endings = endings_of(self._inputs)
 
     def find(self, place: str | Path) -> Found:
         """Yields the examples at `place`: a file, folder, table, or pattern such as ``new/*.jpg``.
@@ -103,6 +105,18 @@ class Finder:
             yield from self._matching(path)
         else:
             yield Unlabelled(path, path)
+
+    def served(self, example: Unlabelled) -> Any:
+        """Returns what a served model takes of an `example`, its file converted if it is to be.
+
+        Raises:
+            OSError: Its file cannot be read.
+            ValueError: Its file cannot be converted.
+        """
+        raw = example.raw()
+        for each in self._inputs:
+            raw = each.convert(raw) if isinstance(raw, bytes) else raw
+        return raw
 
     def _is_table(self, path: str) -> bool:
         """Says whether the file at `path` is a table rather than an example itself.
@@ -142,7 +156,8 @@ class Finder:
             )
         for file in sorted(files, key=natural):
             path = join(folder, file)
-            yield Unlabelled(path, path, folder=file.rpartition("/")[0] or None)
+            # One text for all files of a folder, of which there may be many.
+            yield Unlabelled(path, path, folder=intern(file.rpartition("/")[0]) or None)
 
     def _in_table(self, path: str) -> Found:
         """Yields the example of each line of the table at `path`."""
@@ -207,15 +222,19 @@ def is_folder(path: str) -> bool:
         return False
 
 
-def endings_of(data: Mapping[str, Any]) -> tuple[str, ...]:
-    """The endings of the files that a run reads with these `data` settings.
+def inputs_of(data: Mapping[str, Any]) -> list[type[Input]]:
+    """The built-in inputs that may read the examples of a run with these `data` settings.
 
-    Empty, for any, if an input of the user's reads them: its code is not run for that. Without
-    settings, the endings that any built-in input reads.
+    None, if an input of the user's reads them: its code is not run for that. All, without settings.
     """
     kinds = [*CATALOG["input"]]
     if data:
         kind = (data.get("input") or {}).get("kind", USUAL_INPUT)
         kinds = [kind] if kind in CATALOG["input"] else []
-    inputs = (cast("type[Input]", find_component("input", kind, None)) for kind in kinds)
-    return tuple(dict.fromkeys(ending for each in inputs for ending in each.file_endings))
+    return [cast("type[Input]", find_component("input", kind, None)) for kind in kinds]
+
+
+def endings_of(inputs: Iterable[type[Input]]) -> tuple[str, ...]:
+    """The endings of the files that `inputs` read; empty for any."""
+    each = (ending for i in inputs for ending in (*i.file_endings, *i.converted_endings))
+    return tuple(dict.fromkeys(each))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from kft.devices import announce
 from kft.errors import ConfigError, DataError
@@ -56,6 +56,17 @@ class Prediction:
 
 
 Answered = Prediction | Unread
+
+
+class Read(NamedTuple):
+    """An example that has been read.
+
+    Attributes:
+        raw: What the model takes: the content of a file, or an array.
+    """
+
+    example: Unlabelled
+    raw: Any
 
 
 def predict(
@@ -145,50 +156,48 @@ class Predictor:
 
     def _of_batch(self, batch: list[Unlabelled | Unread]) -> list[Answered]:
         """What is answered to a batch, of which no more is in memory than `BATCH_BYTES`."""
-        return [answered for part in parts(batch) for answered in self._of_part(part)]
+        parts = in_parts(map(self._read, batch))
+        return [answered for part in parts for answered in self._of_part(part)]
 
-    def _of_part(self, part: list[tuple[Unlabelled | Unread, Any]]) -> Iterator[Answered]:
+    def _read(self, example: Unlabelled | Unread) -> Read | Unread:
+        """The example with what the model takes of it, or why it cannot be read."""
+        if isinstance(example, Unread):
+            return example
+        try:
+            return Read(example, self._finder.served(example))
+        except OSError as error:
+            return Unread(example.name, error.strerror or str(error))
+        except ValueError as error:
+            return Unread(example.name, str(error))
+
+    def _of_part(self, part: Sequence[Read | Unread]) -> Iterator[Answered]:
         """Yields what is answered to examples that have been read."""
-        asked = [raw for _, raw in part if not isinstance(raw, Unread)]
+        import tensorflow as tf
+
+        asked = [tf.convert_to_tensor(each.raw) for each in part if isinstance(each, Read)]
         answers = iter(self._served.answers(asked))
-        for example, raw in part:
-            if isinstance(example, Unread) or isinstance(raw, Unread):
-                yield raw
+        for each in part:
+            if isinstance(each, Unread):
+                yield each
                 continue
-            answer = next(answers)
+            example, answer = each.example, next(answers)
             if isinstance(answer, str):
                 yield Unread(example.name, answer)
             else:
                 yield Prediction(example.name, answer, example.folder)
 
 
-def parts(
-    batch: Iterable[Unlabelled | Unread],
-) -> Iterator[list[tuple[Unlabelled | Unread, Any]]]:
-    """Yields examples with what was read of each, up to `BATCH_BYTES` of files at a time."""
-    part: list[tuple[Unlabelled | Unread, Any]] = []
+def in_parts(batch: Iterable[Read | Unread]) -> Iterator[list[Read | Unread]]:
+    """Yields examples as they are read, up to `BATCH_BYTES` of files at a time."""
+    part: list[Read | Unread] = []
     size = 0
-    for example in batch:
-        raw, length = read(example)
-        part.append((example, raw))
-        size += length
+    for each in batch:
+        part.append(each)
+        size += len(each.raw) if isinstance(each, Read) and isinstance(each.raw, bytes) else 0
         if size >= BATCH_BYTES:
             yield part
             part, size = [], 0
     yield part
-
-
-def read(example: Unlabelled | Unread) -> tuple[Any, int]:
-    """The tensor of an example and the size of its file in bytes; or why there is none, and 0."""
-    import tensorflow as tf
-
-    if isinstance(example, Unread):
-        return example, 0
-    try:
-        raw = example.raw()
-    except OSError as error:
-        return Unread(example.name, error.strerror or str(error)), 0
-    return tf.convert_to_tensor(raw), len(raw) if isinstance(raw, bytes) else 0
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -224,7 +224,7 @@ def test_predict_shows_a_table_of_what_it_can_read_and_names_what_it_cannot(kft,
         "Error: broken.png: cannot be read: this is no JPEG, PNG, GIF, BMP or WebP file.",
         "Error: gone.png: cannot be read: No such file or directory.",
         "Error: none: cannot be read: Holds no files; the model reads .jpg, .jpeg, .jfif, .png, "
-        ".gif, .bmp, .webp.",
+        ".gif, .bmp, .webp, .tif, .tiff, .avif, .heic, .heif, .hif, .jxl.",
         "Error: pipe.png: cannot be read: Is a pipe, no file.",
         "Error: /dev/zero: cannot be read: Is a device, no file.",
     ]

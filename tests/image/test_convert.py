@@ -26,9 +26,10 @@ CASES = [(form, mode) for form, modes in MODES.items() for mode in modes]
 @pytest.fixture(autouse=True, scope="module")
 def plug_ins():
     """Lets Pillow itself open and write what is here."""
-    if heif := sys.modules.get("pillow_heif") or pytest.importorskip("pillow_heif"):
-        heif.register_heif_opener()
-    pytest.importorskip("pillow_jxl")
+    import pillow_heif
+    import pillow_jxl  # noqa: F401
+
+    pillow_heif.register_heif_opener()
     yield
     for form in PLUG_INS:
         Image.OPEN.pop(form, None)

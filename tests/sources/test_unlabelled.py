@@ -1,13 +1,15 @@
 """Where examples to predict are found."""
 
+import io
 import os
 
 import numpy as np
 import pytest
+from PIL import Image
 from shown import shown_lines
 
 from kft.errors import DataError
-from kft.sources.unlabelled import Finder, Unlabelled, Unread, endings_of
+from kft.sources.unlabelled import Finder, Unlabelled, Unread, endings_of, inputs_of
 
 FOLDER = {"kind": "folder", "input": {"kind": "image"}}
 TABLE = {"kind": "table", "path_column": "photo"}
@@ -95,11 +97,33 @@ def test_an_input_of_the_users_may_read_any_file(here, data):
 
 
 def test_endings_are_those_of_the_runs_input():
-    assert ".jpg" in endings_of(FOLDER)
-    assert endings_of({"kind": "folder"}) == endings_of(FOLDER)
-    assert endings_of({"kind": "arrays", "input": {"kind": "tensors"}}) == ()
-    assert endings_of(MINE) == ()
-    assert {*endings_of(FOLDER)} <= {*endings_of({})}
+    images = endings_of(inputs_of(FOLDER))
+
+    assert {".jpg", ".heic"} <= {*images}
+    assert endings_of(inputs_of({"kind": "folder"})) == images
+    assert endings_of(inputs_of({"kind": "arrays", "input": {"kind": "tensors"}})) == ()
+    assert endings_of(inputs_of(MINE)) == ()
+    assert {*images} <= {*endings_of(inputs_of({}))}
+
+
+@pytest.mark.parametrize("data", [FOLDER, {}])
+def test_a_file_that_no_server_reads_is_converted(here, data):
+    picture = Image.fromarray(np.arange(48, dtype="uint8").reshape(4, 4, 3))
+    for name in ("a.tif", "a.png", "cut.tif"):
+        picture.save(here / name.replace("cut", "a"))
+    write(here / "cut.tif", "II*\0")
+    finder = Finder(data)
+
+    converted, same, cut = (
+        example for name in ("a.tif", "a.png", "cut.tif") for example in finder.find(name)
+    )
+
+    with Image.open(io.BytesIO(finder.served(converted))) as found:
+        assert found.format == "PNG"
+        np.testing.assert_array_equal(found, picture)
+    assert finder.served(same) == (here / "a.png").read_bytes()
+    with pytest.raises(ValueError, match="TIFF"):
+        finder.served(cut)
 
 
 def test_a_pattern_gives_what_matches_it_in_order(here):

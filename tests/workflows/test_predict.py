@@ -16,7 +16,7 @@ from kft.data import Splits
 from kft.errors import ConfigError, DataError
 from kft.scoring.evaluate import evaluate
 from kft.sources.unlabelled import Unlabelled, Unread
-from kft.workflows.predict import BATCH, CALLS, in_order, parts, predict, predict_each
+from kft.workflows.predict import BATCH, CALLS, Read, in_order, in_parts, predict, predict_each
 
 
 class Halves(tf.Module):
@@ -84,12 +84,14 @@ def test_predictions_come_in_order_while_examples_are_still_asked_for(folder):
 
 def test_a_batch_is_read_in_parts_that_fit_into_memory(folder, monkeypatch):
     monkeypatch.setattr("kft.workflows.predict.BATCH_BYTES", 8)
-    files = [Unlabelled(name, str(folder / name)) for name in ("long", "long", "longer", "long")]
-    gone = Unread("gone", "why")
+    files = [
+        Read(Unlabelled(name), (folder / name).read_bytes())
+        for name in ("long", "long", "longer", "long")
+    ]
 
-    found = [[example.name for example, _ in part] for part in parts([gone, *files])]
+    found = [len(part) for part in in_parts([Unread("gone", "why"), *files])]
 
-    assert found == [["gone", "long", "long"], ["longer"], ["long"]]
+    assert found == [3, 1, 1]
 
 
 def test_predict_names_what_it_cannot_read(folder):
