@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from kft.data import DataSource, Split, Splits, Target
+from kft.data import Split, Splits
 from kft.input import Input
+from kft.sources.labels.classes import ClassSource
+from kft.sources.labels.label_columns import LabelColumns
 from kft.sources.splitting.split_assignment import Examples, divide
 from kft.sources.splitting.split_rule import SplitRule
 
@@ -25,7 +27,7 @@ def digits_input() -> Input:
     return ImageInput(size=(SIZE, SIZE))
 
 
-class Digits(DataSource):
+class Digits(ClassSource):
     """1,797 scans of the digits 0 to 9, 8x8 pixels, enlarged to smooth PNGs of 96x96 pixels.
 
     Dark strokes on white paper, as they were written (Alpaydin and Kaynak 1998).
@@ -43,11 +45,17 @@ class Digits(DataSource):
 
         scans, labels = load_digits(return_X_y=True)
         names = [f"digits/{number:04}.png" for number in range(len(labels))]
-        examples = Examples("data", names, [(str(label),) for label in labels])
+        predicted = self.chosen(
+            LabelColumns("class", tuple("0123456789"), [(str(label),) for label in labels])
+        )
+        examples = Examples("data", names, predicted.shown, kept=predicted.kept)
         division = divide(examples, self.split, seed)
         encoded = tf.constant([png(scan) for scan in scans.reshape(-1, 8, 8)])
-        whole = Split(names, labels.astype("int32"), lambda index: tf.gather(encoded, index))
-        return division.splits(whole, Target("class", tuple("0123456789")), self.input)
+        trained = division.chosen == "train"
+        target = predicted.target("data", trained)
+        numbers = predicted.labels(target.names)
+        whole = Split(names, numbers, lambda index: tf.gather(encoded, index))
+        return division.splits(whole, target, self.input, predicted.notes(trained))
 
 
 def png(scan: np.ndarray) -> bytes:

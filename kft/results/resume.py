@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kft.cache.decoded_rows import stamps
-from kft.data import Split, Splits
+from kft.data import Split, Splits, Target
 from kft.engine.run_state import EXAMPLES, SavedState, damaged
-from kft.errors import ConfigError
-from kft.messages import listed
+from kft.errors import ConfigError, DataError
+from kft.messages import listed, quoted
 from kft.results.report import environment, split_rows
 from kft.storage.files import csv_reader
 from kft.storage.run_files import CONFIG, ENVIRONMENT, SPLIT, TARGET
@@ -65,8 +65,21 @@ def refuse_other_list(directory: Path, splits: Splits) -> None:
         raise refused(directory, problem, "Restore the data")
     target = directory / TARGET
     text = target.read_text(encoding="utf-8", errors="replace") if target.is_file() else None
-    if text != splits.target.to_json():
-        raise damaged(directory, f"{TARGET} is missing or damaged")
+    if text == splits.target.to_json():
+        return
+    before = names_in(text or "")
+    if sorted(before) == sorted(splits.target.names) and before != [*splits.target.names]:
+        problem = f"the classes were in the order {quoted(before)}"
+        raise refused(directory, problem, "Restore data.classes")
+    raise damaged(directory, f"{TARGET} is missing or damaged")
+
+
+def names_in(text: str) -> list[str]:
+    """The names in the JSON of a target, in order; none if it is damaged."""
+    try:
+        return [*Target.from_json(text).names]
+    except (ValueError, KeyError, TypeError, DataError):
+        return []
 
 
 def difference(then: Sequence[tuple[str, ...]], now: Sequence[tuple[str, ...]]) -> str:

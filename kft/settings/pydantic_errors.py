@@ -48,7 +48,9 @@ def describe(fault: dict[str, Any]) -> str:
 
 def in_json_words(message: str) -> str:
     """Returns a `message` of pydantic without the words of Python."""
-    message = re.sub(r"^(Input|String|Tuple) ", "", message).replace("Field required", "is missing")
+    message = re.sub(r"^(Input|String|Tuple|Dictionary) ", "", message).replace(
+        "Field required", "is missing"
+    )
     message = re.sub(r"a valid dictionary( or instance of \w+)?$", "an object", message)
     return message.replace("a valid tuple", "a list").replace(" after validation", "")
 

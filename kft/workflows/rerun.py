@@ -76,10 +76,10 @@ def evaluate_run(directory: str | Path, data: str | Path | None = None) -> Mappi
                 "scores of the weights before the refit",
             )
         return {name: dict(answer.scores) for name, answer in answers.items()}
-    whole = other_data(config.data, str(data)).whole(task.target)
+    whole, left_out = other_data(config.data, str(data)).whole(task.target)
     found = decode_all(whole, task.input, f"Reading {data}")
     refuse_bad(found.bad, config.data.on_bad_input)
-    for note in notes_of(found.bad):
+    for note in filter(None, (left_out, *notes_of(found.bad))):
         say(f"note: {note}")
     return {"data": dict(evaluate(task, found.raw, found.decoded, str(data)).scores)}
 

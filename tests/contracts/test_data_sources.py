@@ -11,6 +11,7 @@ from records import example, write_records
 from tfds_sets import prepare
 
 from kft.data import DataSource
+from kft.errors import DataError
 from kft.image.digits import Digits
 from kft.image.input import ImageInput
 from kft.results.report import write_beginning
@@ -220,6 +221,24 @@ def test_labels_are_in_range_and_train_has_every_class(splits):
         assert split.labels.dtype == (np.int32 if is_class else np.float32)
         assert {*counts[part]} == ({*names} if splits.target.kind != "value" else set())
         assert np.isfinite(split.labels).all()
+
+
+def test_a_config_orders_the_classes(source, splits):
+    names = splits.target.names[::-1]
+    turned = source.model_copy(update={"classes": names})
+    if splits.target.kind == "value":
+        with pytest.raises(DataError, match="names classes, but the data has values"):
+            turned.load(1)
+        return
+
+    found = turned.load(1)
+
+    assert found.target.names == names
+    for part, split in splits.by_name().items():
+        again = found.by_name()[part]
+        assert list(again.names) == list(split.names)
+        dense = found.target.dense(again.labels)
+        np.testing.assert_array_equal(dense[:, ::-1], splits.target.dense(split.labels))
 
 
 def test_what_fetch_gives_is_what_the_input_decodes(splits):

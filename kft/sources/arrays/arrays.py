@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kft.data import DataSource, Splits, TargetKind
+from kft.data import Splits, TargetKind
 from kft.errors import DataError
 from kft.messages import quoted
 from kft.settings.component import AbsolutePath
 from kft.sources.arrays.npz import read_npz
+from kft.sources.labels.classes import ClassSource
 from kft.sources.labels.labelled import Labelled, labelled_splits
 from kft.sources.labels.labels import predicted_in
 from kft.sources.py_fetch import fetch_with
@@ -42,7 +43,7 @@ class Part:
     groups: np.ndarray | None
 
 
-class Arrays(DataSource):
+class Arrays(ClassSource):
     """Arrays in an ``.npz`` file, as `numpy.savez` writes them.
 
     Either one of examples and one of labels, which `split` divides, or one each for every split,
@@ -82,8 +83,8 @@ class Arrays(DataSource):
         found = Labelled(
             where=self._where,
             names=[f"{part.key}/{row}" for part in parts for row in range(len(part.inputs))],
-            predicted=predicted_in(
-                self._where, labels, self.predicts, self.labels, self.class_names
+            predicted=self.chosen(
+                predicted_in(self._where, labels, self.predicts, self.labels, self.class_names)
             ),
             groups=np.concatenate(grouped) if grouped else None,
             given=given if parts[0].split else None,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from kft.data import DataSource, Split, Splits, Target, TargetKind
+from kft.data import Split, Splits, Target, TargetKind
 from kft.errors import DataError
 from kft.host_memory import from_memory
 from kft.input import Input
 from kft.sources.arrays.tensors import Tensors
+from kft.sources.labels.classes import ClassSource
 from kft.sources.labels.label_checks import (
     check_alike,
     check_elements,
@@ -19,7 +21,7 @@ from kft.sources.labels.label_checks import (
     check_trained,
     fault,
 )
-from kft.sources.labels.labels import in_range, numbers_of
+from kft.sources.labels.labels import in_range, numbers_of, predicted_in
 from kft.sources.names import alike_notes
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 Held = Annotated[Any, Field(exclude=True, repr=False)]
 
 
-class Datasets(DataSource):
+class Datasets(ClassSource):
     """A `tf.data.Dataset` for each split; `from_datasets` makes it.
 
     A config cannot hold a dataset: one read back from a file has none, which is enough to open
@@ -62,10 +64,11 @@ class Datasets(DataSource):
         for name, dataset in datasets.items():
             check_elements(dataset, name, self.predicts, len(self.class_names))
             check_alike(self.train, dataset, name)
-        splits = {name: held_split(dataset, name, self) for name, dataset in datasets.items()}
-        target = Target(self.predicts, self.class_names)
+        held = {name: held_split(dataset, name, self) for name, dataset in datasets.items()}
+        splits, names, left_out = self._chosen_of(held)
+        target = Target(self.predicts, names)
         if self.predicts == "value":
-            target = Target.of_values(self.class_names, splits["train"].labels)
+            target = Target.of_values(names, splits["train"].labels)
         check_trained(splits["train"], target)
         return Splits(
             train=splits["train"],
@@ -73,8 +76,30 @@ class Datasets(DataSource):
             test=splits.get("test"),
             target=target,
             input=self.input,
-            notes=tuple(alike_notes(self.class_names)),
+            notes=(*left_out, *alike_notes(names)),
         )
+
+    def _chosen_of(
+        self, splits: Mapping[str, Split]
+    ) -> tuple[Mapping[str, Split], tuple[str, ...], list[str]]:
+        """Returns what `classes` leaves of `splits`, the names of the target, and notes."""
+        import numpy as np
+
+        if self.classes is None:
+            return splits, self.class_names, []
+        labels = np.concatenate([split.labels for split in splits.values()])
+        predicted = self.chosen(predicted_in("data", labels, self.predicts, "", self.class_names))
+        kept = predicted.kept or [True] * len(labels)
+        numbers = predicted.labels(predicted.names)
+        found, start = {}, 0
+        for name, split in splits.items():
+            rows = slice(start, start + split.size)
+            relabelled = replace(split, labels=numbers[rows])
+            found[name] = relabelled.take([at for at, it in enumerate(kept[rows]) if it])
+            start += split.size
+            if not found[name].size:
+                raise fault(name, "has no example of data.classes", "Name classes that it has")
+        return found, predicted.names, [predicted.left_out] if predicted.left_out else []
 
 
 def from_datasets(

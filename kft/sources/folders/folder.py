@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from kft.data import DataSource, Split, Splits, Target
+from kft.data import Split, Splits, Target
 from kft.errors import DataError
 from kft.messages import natural, printable, quoted
 from kft.settings.component import AbsolutePath
@@ -13,17 +12,15 @@ from kft.sources.folders.folder_notes import converted_notes, count_endings, lis
 from kft.sources.folders.folder_splits import refuse_splits
 from kft.sources.folders.layout import Example, Layout, find_layout, inner_folders
 from kft.sources.folders.listing import Listing, list_below
-from kft.sources.names import known_as
+from kft.sources.labels.classes import ClassSource
+from kft.sources.labels.label_columns import LabelColumns, natural_order
 from kft.sources.py_fetch import fetch_files
 from kft.sources.splitting.split_assignment import Examples, divide
 from kft.sources.splitting.split_rule import SplitRule
 from kft.storage.files import join
 
-if TYPE_CHECKING:
-    import numpy as np
 
-
-class Folder(DataSource):
+class Folder(ClassSource):
     """One file for each example, in a folder named for its class, however deep in it.
 
     Either ``path/cats/…``, which `split` divides, or ``path/train/cats/…`` with ``validation``
@@ -43,47 +40,46 @@ class Folder(DataSource):
     def load(self, seed: int) -> Splits:
         listing, readable, layout, examples = self._found()
         refuse_splits(self._where, layout, listing.tops(), self.split.names)
-        classes = self._classes(examples, readable, layout)
+        self._refuse_few(examples, readable, layout)
+        predicted = self.chosen(classes_of(examples))
         division = divide(
             Examples(
                 where=self._where,
                 names=[printable(example.name) for example in examples],
-                labels=[(example.label,) for example in examples],
+                labels=predicted.shown,
                 given=[example.split for example in examples] if layout.splits else None,
+                kept=predicted.kept,
             ),
             self.split,
             seed,
         )
+        notes = (
+            *listing_notes(listing, layout, readable, self.split.names),
+            *converted_notes([example.name for example in predicted.of_kept(examples)], self.input),
+        )
+        trained = division.chosen == "train"
         return division.splits(
-            self._split(examples, classes),
-            Target("class", tuple(classes)),
+            self._split(examples, predicted, predicted.names),
+            predicted.target(self._where, trained),
             self.input,
-            (
-                *listing_notes(listing, layout, readable, self.split.names),
-                *converted_notes([example.name for example in examples], self.input),
-            ),
+            (*notes, *predicted.notes(trained)),
         )
 
-    def whole(self, target: Target) -> Split:
+    def whole(self, target: Target) -> tuple[Split, str]:
         """Returns all files as one split, to score a model that knows the classes of `target`.
+
+        The text says what is left out, as `classes` has it, or nothing.
 
         Raises:
             DataError: A class is none of them.
         """
         *_, examples = self._found()
-        known = known_as((example.label for example in examples), target.names)
-        strays = {example.label for example in examples} - {*known}
-        if strays or not examples:
-            raise DataError(
-                where=self._where,
-                problem=f"has the classes {quoted(sorted(strays, key=natural))}, which the model "
-                f"does not know"
-                if strays
-                else "has no file in a class folder",
-                fix=f"Name its folders as the model's classes: {quoted(target.names)}",
-            )
-        examples = [example._replace(label=known[example.label]) for example in examples]
-        return self._split(examples, target.names)
+        if not examples:
+            fix = f"Name its folders as the model's classes: {quoted(target.names)}"
+            raise DataError(self._where, "has no file in a class folder", fix)
+        known = self.known(classes_of(examples), target, self._where)
+        whole = self._split(examples, known, target.names)
+        return whole.take(known.of_kept(range(whole.size))), known.left_out
 
     def _found(self) -> tuple[Listing, list[str], Layout, list[Example]]:
         """The listing of the path, its readable files, its layout and its examples."""
@@ -117,10 +113,10 @@ class Folder(DataSource):
             fix=fix,
         )
 
-    def _classes(
+    def _refuse_few(
         self, examples: Sequence[Example], readable: Sequence[str], layout: Layout
-    ) -> list[str]:
-        """Returns the class names in label order."""
+    ) -> None:
+        """Refuses examples of fewer than two classes."""
         fix = "Put the files of each class into a folder named for it, or list them in a table"
         if layout.splits:
             fix += f"; {quoted(layout.splits)} are splits, unless data.split.names is {{}}"
@@ -139,7 +135,6 @@ class Folder(DataSource):
                 f"{''.join(f', {label!r}' for label in classes)}; expected 2 or more",
                 fix=self._deeper(examples) or fix,
             )
-        return sorted({example.label for example in examples}, key=natural)
 
     def _deeper(self, examples: Sequence[Example]) -> str | None:
         """The fix if the classes seem to lie one folder further down; else None."""
@@ -150,15 +145,19 @@ class Folder(DataSource):
         names = quoted(sorted((name for _, name in below), key=natural))
         return f"If its folders {names} are the classes or splits, give {inner!r} as the path"
 
-    def _split(self, examples: Sequence[Example], classes: Sequence[str]) -> Split:
-        import numpy as np
-
-        numbers = {label: number for number, label in enumerate(classes)}
-        labels: np.ndarray = np.array([numbers[example.label] for example in examples], "int32")
+    def _split(
+        self, examples: Sequence[Example], predicted: LabelColumns, classes: Sequence[str]
+    ) -> Split:
         files = [join(self.path, example.name) for example in examples]
         return Split(
             names=[printable(example.name) for example in examples],
-            labels=labels,
+            labels=predicted.labels(classes),
             fetch=fetch_files(files),
             files=files,
         )
+
+
+def classes_of(examples: Sequence[Example]) -> LabelColumns:
+    """Returns the classes of `examples`, as their folders are called."""
+    shown = [(example.label,) for example in examples]
+    return LabelColumns("class", natural_order(shown), shown)

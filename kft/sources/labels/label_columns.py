@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import compress
+from typing import TYPE_CHECKING, TypeVar
 
 from kft.data import Target, TargetKind
 from kft.errors import DataError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 FLOAT_BYTES = 4
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, eq=False)
 class LabelColumns:
@@ -28,31 +31,36 @@ class LabelColumns:
         names: Of the classes, labels or values, in label order.
         shown: The classes or labels of each example; none if it has values.
         values: Float32 ``(size, k)``, or None.
+        kept: Whether each example is one of those to learn or to score; None if all are. Others
+            show nothing.
+        left_out: What a person should know of those that are not, or nothing.
     """
 
     kind: TargetKind
     names: tuple[str, ...]
     shown: Sequence[tuple[str, ...]]
     values: np.ndarray | None = None
-
-    def renamed(self, names: Mapping[str, str]) -> LabelColumns:
-        """Returns the same under other names."""
-        shown = [tuple(names[name] for name in each) for each in self.shown]
-        return replace(self, shown=shown)
+    kept: Sequence[bool] | None = None
+    left_out: str = ""
 
     def labels(self, names: Sequence[str]) -> np.ndarray:
-        """Returns the labels of a `Split`, where `names` are in label order."""
+        """Returns the labels of a `Split`; `names` are in label order. What is left out has -1."""
         import numpy as np
 
         numbers = {name: number for number, name in enumerate(names)}
         if self.values is not None:
             return self.values
         if self.kind == "class":
-            return np.array([numbers[name] for (name,) in self.shown], "int32")
+            classes = [numbers[shown[0]] if shown else -1 for shown in self.shown]
+            return np.array(classes, "int32")
         labels = np.zeros((len(self.shown), len(names)), "float32")
         for row, shown in zip(labels, self.shown, strict=True):
             row[[numbers[name] for name in shown]] = 1
         return labels
+
+    def of_kept(self, values: Sequence[T]) -> list[T]:
+        """Returns those of `values`, one for each example, whose example is kept."""
+        return [*(values if self.kept is None else compress(values, self.kept))]
 
     def target(self, where: str, trained: np.ndarray) -> Target:
         """Returns the target, where `trained`, bool ``(size,)``, says what is trained on.
@@ -84,7 +92,9 @@ class LabelColumns:
         return Target(self.kind, self.names)
 
     def notes(self, trained: np.ndarray) -> Iterator[str]:
-        """Yields what a person should know of the values that are trained on."""
+        """Yields what a person should know of it, and of the values that are trained on."""
+        if self.left_out:
+            yield self.left_out
         if self.values is not None:
             for name, column in zip(self.names, self.values[trained].T, strict=True):
                 yield (

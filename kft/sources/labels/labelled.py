@@ -49,7 +49,9 @@ def labelled_splits(found: Labelled, input: Input, rule: SplitRule, seed: int) -
 
     predicted = found.predicted
     groups = None if found.groups is None else [text_of(group) for group in found.groups.tolist()]
-    examples = Examples(found.where, found.names, predicted.shown, groups, found.given)
+    examples = Examples(
+        found.where, found.names, predicted.shown, groups, found.given, kept=predicted.kept
+    )
     division = divide(examples, rule, seed)
     trained = division.chosen == "train"
     target = predicted.target(found.where, trained)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from kft.data import DataSource, Splits, TargetKind
+from kft.data import Splits, TargetKind
 from kft.settings.component import AbsolutePath
+from kft.sources.labels.classes import ClassSource
 from kft.sources.labels.labelled import Labelled, labelled_splits
 from kft.sources.labels.labels import predicted_in, text_of
 from kft.sources.records.record_files import RecordFiles
@@ -28,7 +29,7 @@ class Shard(NamedTuple):
     split: str | None
 
 
-class TfRecord(DataSource):
+class TfRecord(ClassSource):
     """TFRecord files of `tf.train.Example` messages, one for each example.
 
     A path is a file or a pattern such as ``photos/train-*.tfrecord``, and may be a URL. Without
@@ -78,7 +79,7 @@ class TfRecord(DataSource):
             names=[text_of(name) for name in columns["name"].tolist()]
             if "name" in columns
             else [name for name, _ in each],
-            predicted=predicted,
+            predicted=self.chosen(predicted),
             groups=columns.get("group"),
             given=given if given[0] else None,
             fetch=fetch_feature(self._where, files.read, self.features.input),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from kft.errors import DataError
 from kft.messages import canonical, printable, quoted
@@ -28,6 +28,13 @@ class Manifest:
     where: str
     splits: Mapping[str, str]
     groups: Mapping[str, str]
+
+    def without(self, names: Collection[str]) -> Manifest:
+        """Returns the same without the examples of these `names`, in any Unicode form."""
+        gone = {*names}
+        forms = {canonical(name) for name in gone - {*self.splits}}
+        kept = (key for key in self.splits if key not in gone and canonical(key) not in forms)
+        return replace(self, splits={key: self.splits[key] for key in kept})
 
     def keys_of(
         self, names: Sequence[str], data: str, files: Sequence[str] | None = None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kft.data import Split, Splits, Target
 from kft.errors import DataError
@@ -31,6 +31,7 @@ class Examples:
         labels: The classes that each example shows: one, several, or none if it has a value.
         groups: What belongs together, such as the patient; empty is nothing. None is no groups.
         files: The path of each, by which a manifest may call it, too; None is none.
+        kept: Whether each is to be in a split; None if all are.
         given: The split that the data itself says, ``train``, ``validation`` or ``test``; None
             where it says nothing.
     """
@@ -41,6 +42,19 @@ class Examples:
     groups: Sequence[str] | None = None
     given: Sequence[str | None] | None = None
     files: Sequence[str] | None = None
+    kept: Sequence[bool] | None = None
+
+    def of(self, *, kept: bool) -> Examples:
+        """Returns those that are kept, or those that are not."""
+
+        def part(values: Any) -> Any:
+            pairs = zip(values or (), self.kept or (), strict=False)
+            return (
+                None if values is None else [value for value, is_kept in pairs if is_kept == kept]
+            )
+
+        columns = ("names", "labels", "groups", "given", "files")
+        return Examples(self.where, **{name: part(getattr(self, name)) for name in columns})
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +62,7 @@ class Division:
     """The split of each example.
 
     Attributes:
-        chosen: ``train``, ``validation`` or ``test``, ``(n,)``.
+        chosen: ``train``, ``validation`` or ``test``, ``(n,)``; empty for what is not kept.
         groups: As in `Examples`.
         notes: What a person should know of it.
     """
@@ -56,6 +70,19 @@ class Division:
     chosen: np.ndarray
     groups: Sequence[str] | None
     notes: tuple[str, ...]
+
+    def among(self, kept: Sequence[bool]) -> Division:
+        """Returns the same for all examples, of which these are those that are `kept`."""
+        import numpy as np
+
+        places = np.flatnonzero(kept)
+        chosen = np.zeros(len(kept), "<U10")
+        chosen[places] = self.chosen
+        if self.groups is None:
+            return replace(self, chosen=chosen)
+        groups = np.full(len(kept), "", object)
+        groups[places] = self.groups
+        return replace(self, chosen=chosen, groups=groups.tolist())
 
     def splits(
         self, whole: Split, target: Target, input: Input, notes: Iterable[str] = ()
@@ -89,11 +116,22 @@ def divide(examples: Examples, rule: SplitRule, seed: int) -> Division:
             with, or train lacks a class. Where each example shows one class and the shares divide,
             every split must have one of each.
     """
+    refuse_repeats(examples)
+    if examples.kept is None:
+        return divide_all(examples, rule, seed)
+    others = examples.of(kept=False)
+    unlisted = (*others.names, *(others.files or ()))
+    return divide_all(examples.of(kept=True), rule, seed, unlisted).among(examples.kept)
+
+
+def divide_all(
+    examples: Examples, rule: SplitRule, seed: int, unlisted: Collection[str] = ()
+) -> Division:
+    """As `divide`, of examples that are all kept; a manifest may list those `unlisted`, too."""
     import numpy as np
 
-    refuse_repeats(examples)
     if rule.manifest is not None:
-        manifest = read_manifest(rule.manifest)
+        manifest = read_manifest(rule.manifest).without(unlisted)
         keys = manifest.keys_of(examples.names, examples.where, examples.files)
         chosen = np.array([manifest.splits[key] for key in keys])
         return checked(examples, chosen, [manifest.groups[key] for key in keys])

@@ -154,6 +154,6 @@ def require_every_class(
             where=where,
             problem=f"too few {what} of a class to have one each for {', '.join(splits)}: "
             f"{listed(small, NAMED)}",
-            fix=f"Add {what.split()[0]} until each class has {len(splits)} or more, {fewer}or move "
-            "these classes out of the data",
+            fix=f"Add {what.split()[0]} until each class has {len(splits)} or more, {fewer}or "
+            "leave these classes out, as data.classes can",
         )

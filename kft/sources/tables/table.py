@@ -8,11 +8,11 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from kft.data import DataSource, Split, Splits, Target
+from kft.data import Split, Splits, Target
 from kft.errors import DataError
-from kft.messages import natural, quoted
 from kft.settings.component import AbsolutePath, repeated
 from kft.sources.labels.cell_parsers import group_in, split_in, weight_in
+from kft.sources.labels.classes import ClassSource
 from kft.sources.labels.label_columns import (
     LabelColumns,
     class_in,
@@ -20,7 +20,6 @@ from kft.sources.labels.label_columns import (
     labels_listed,
     values_in,
 )
-from kft.sources.names import known_as
 from kft.sources.splitting.split_assignment import Examples, divide
 from kft.sources.splitting.split_rule import SplitRule
 from kft.sources.table_file import Fault, Rows, read_table
@@ -30,7 +29,7 @@ from kft.sources.tables.table_files import FileColumn
 Column = Annotated[str, Field(min_length=1)]
 
 
-class Table(DataSource):
+class Table(ClassSource):
     """A CSV file, or JSON lines (``.jsonl``, ``.ndjson``, ``.json``), with a line for each example.
 
     A line names the file of the example (`path_column`), or holds the example (`input_column`). One
@@ -108,23 +107,27 @@ class Table(DataSource):
         rows.require(self._columns)
         faults: list[Fault] = []
         inputs = self._inputs(rows, faults)
-        predicted = self._predicted(rows, faults)
+        labels = self._predicted(rows, faults)
         weights = rows.read_if_named(self.weight_column, weight_in, faults)
+        groups = rows.read_if_named(self.group_column, group_in, faults)
+        given = rows.read_if_named(self.split_column, split_in(self.split), faults)
+        rows.refuse(faults)
+        predicted = self.chosen(labels)
         examples = Examples(
             where=rows.where,
             names=inputs.names,
             files=inputs.files,
             labels=predicted.shown,
-            groups=rows.read_if_named(self.group_column, group_in, faults),
-            given=rows.read_if_named(self.split_column, split_in(self.split), faults),
+            groups=groups,
+            given=given,
+            kept=predicted.kept,
         )
-        rows.refuse(faults)
-        self._refuse_missing(rows, inputs)
+        self._refuse_missing(rows, inputs, predicted)
         division = divide(examples, self.split, seed)
         trained = division.chosen == "train"
         target = predicted.target(rows.where, trained)
         whole = self._split(inputs, predicted, target, weights)
-        notes = (*inputs.notes(self.input), *predicted.notes(trained))
+        notes = (*inputs.notes(self.input, predicted.kept), *predicted.notes(trained))
         splits = division.splits(whole, target, self.input, notes)
         if splits.train.weights is not None and not splits.train.weights.any():
             raise DataError(
@@ -134,8 +137,10 @@ class Table(DataSource):
             )
         return splits
 
-    def whole(self, target: Target) -> Split:
+    def whole(self, target: Target) -> tuple[Split, str]:
         """All examples as one split, to score a model that knows `target`.
+
+        The text says what is left out, as `classes` has it, or nothing.
 
         Raises:
             DataError: A class or label is none of its names, or the table is wrong.
@@ -143,19 +148,12 @@ class Table(DataSource):
         rows = read_table(self.path, verbatim=self.input_column)
         rows.require((*self._target_columns, *self._input_columns))
         faults: list[Fault] = []
-        inputs, predicted = self._inputs(rows, faults), self._predicted(rows, faults)
+        inputs, labels = self._inputs(rows, faults), self._predicted(rows, faults)
         rows.refuse(faults)
-        self._refuse_missing(rows, inputs)
-        there = {name for shown in predicted.shown for name in shown}
-        known = known_as(there, target.names)
-        strays = there - {*known}
-        if strays:
-            raise DataError(
-                rows.where,
-                f"has {quoted(sorted(strays, key=natural))}, which the model does not know",
-                f"Name them as the model does: {quoted(target.names)}",
-            )
-        return self._split(inputs, predicted.renamed(known), target)
+        known = self.known(labels, target, rows.where)
+        self._refuse_missing(rows, inputs, known)
+        whole = self._split(inputs, known, target)
+        return whole.take(known.of_kept(range(whole.size))), known.left_out
 
     @property
     def _target_columns(self) -> tuple[str, ...]:
@@ -180,9 +178,11 @@ class Table(DataSource):
             return FileColumn.of(rows, self.path, self.path_column, faults)
         return ContentColumn.of(rows, str(self.input_column), self.name_column, faults)
 
-    def _refuse_missing(self, rows: Rows, inputs: FileColumn | ContentColumn) -> None:
+    def _refuse_missing(
+        self, rows: Rows, inputs: FileColumn | ContentColumn, labels: LabelColumns
+    ) -> None:
         if self.on_bad_input == "stop":
-            inputs.refuse_missing(rows)
+            inputs.refuse_missing(rows, labels.kept)
 
     def _predicted(self, rows: Rows, faults: list[Fault]) -> LabelColumns:
         if self.class_column:

@@ -63,11 +63,11 @@ class ContentColumn:
         input.encode(held(0))  # to know at once that it can be
         return lambda index: input.encode(held(index))
 
-    def notes(self, input: Input) -> Iterator[str]:
+    def notes(self, input: Input, kept: Sequence[bool] | None = None) -> Iterator[str]:
         """Yields nothing: no file holds an example."""
         yield from ()
 
-    def refuse_missing(self, rows: Rows) -> None:
+    def refuse_missing(self, rows: Rows, kept: Sequence[bool] | None = None) -> None:
         """Nothing is missing: what the table lacks, it refuses."""
 
 

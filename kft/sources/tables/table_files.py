@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import compress, repeat
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
@@ -59,15 +60,17 @@ class FileColumn:
                 require_reader(file, self.column)
         return fetch_files(self.files)
 
-    def notes(self, input: Input) -> Iterator[str]:
-        """Yields what a person should know of the files."""
-        return converted_notes(self.files, input)
+    def notes(self, input: Input, kept: Sequence[bool] | None = None) -> Iterator[str]:
+        """Yields what a person should know of the files, of those `kept`."""
+        return converted_notes([*compress(self.files, kept or repeat(True))], input)
 
-    def refuse_missing(self, rows: Rows) -> None:
-        """Refuses files that are not there; at a URL, reading them shows it."""
+    def refuse_missing(self, rows: Rows, kept: Sequence[bool] | None = None) -> None:
+        """Refuses files that are not there, of those `kept`; at a URL, reading them shows it."""
         gone = [
             (name, file)
-            for name, file in zip(self.names, self.files, strict=True)
+            for name, file in compress(
+                zip(self.names, self.files, strict=True), kept or repeat(True)
+            )
             if not is_remote(file) and not os.path.isfile(file)  # noqa: PTH113
         ]
         if gone:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from kft.data import DataSource, Splits, TargetKind
+from kft.data import Splits, TargetKind
 from kft.errors import DataError
 from kft.messages import quoted
 from kft.settings.component import AbsolutePath
+from kft.sources.labels.classes import ClassSource
 from kft.sources.labels.labelled import Labelled, labelled_splits
 from kft.sources.labels.labels import predicted_in, text_of
 from kft.sources.records.records import FeatureMap
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
 
-class Tfds(DataSource):
+class Tfds(ClassSource):
     """A data set of tensorflow-datasets that is prepared on a disk.
 
     Its splits ``train``, ``validation`` and ``test``, or other words for them, are used. Without
@@ -72,7 +73,9 @@ class Tfds(DataSource):
         labelled = Labelled(
             where=self._where,
             names=names,
-            predicted=predicted_in(self._where, labels, predicts, features.label, class_names),
+            predicted=self.chosen(
+                predicted_in(self._where, labels, predicts, features.label, class_names)
+            ),
             groups=None if features.group is None else column(parts, "group"),
             given=[splits[name] for name, _ in each] if self.own_splits else None,
             fetch=joined(list(parts.values())),

@@ -497,13 +497,13 @@ def test_all_files_are_one_split_for_a_model_that_knows_the_names():
     source = table(lines(breeds))
     target = source.load(0).target
 
-    whole = source.whole(target)
+    whole, left_out = source.whole(target)
 
-    assert whole.size == 20
+    assert (whole.size, left_out) == (20, "")
     assert whole.labels.tolist() == [0, 1] * 10
     apart = table(lines(lambda n: ["Ka\u0308fer", "cat"][n % 2]))
-    assert apart.whole(Target("class", ("cat", "Käfer"))).labels.tolist() == [1, 0] * 10
-    with pytest.raises(DataError, match="has 'owl', which the model does not know. Name them as"):
+    assert apart.whole(Target("class", ("cat", "Käfer")))[0].labels.tolist() == [1, 0] * 10
+    with pytest.raises(DataError, match="has 'owl', which the model does not know. Name the"):
         table(lines(lambda n: "owl")).whole(target)
 
 
@@ -533,7 +533,7 @@ def test_a_table_of_many_columns_is_read_at_once(files):
     # Each name was looked for among all others: 75 s for so many.
     assert "has no column 'breed'. Known: bread, c0, c1" in fault(wide("path,bread"))
     flags = tuple(f"c{number}" for number in range(WIDE))
-    found = table(wide("path,breed"), label_columns=flags).whole(Target("multilabel", flags))
+    found, _ = table(wide("path,breed"), label_columns=flags).whole(Target("multilabel", flags))
 
     assert found.labels.sum(axis=1).tolist() == [0, WIDE]
 
@@ -593,7 +593,7 @@ def test_a_pipe_in_a_table_is_never_opened(files):
 
     assert "names 2 files not there, of 22: 'pics/pipe.png', '../" in fault(rows)
     assert "pics/pipe.png': Is a pipe, no file" in fault(rows)
-    whole = table(rows, on_bad_input="skip").whole(Target("class", ("cat", "dog")))
+    whole, _ = table(rows, on_bad_input="skip").whole(Target("class", ("cat", "dog")))
     bad = decode_all(whole, INPUT, "").bad
     assert bad["pics/pipe.png"] == "Is a pipe, no file"
     (device,) = [why for name, why in bad.items() if name.endswith("../dev/zero")]

@@ -58,7 +58,7 @@ def found(splits):
 def test_an_example_is_what_its_cell_holds_to_the_blank():
     path = csv_of(['" two, and\n blanks ", a ', *texts()])
 
-    whole = table(path).whole(Target("class", ("a", "b")))
+    whole, _ = table(path).whole(Target("class", ("a", "b")))
     splits = table(path).load(0)
 
     name = hashlib.sha256(b" two, and\n blanks ").hexdigest()[:16]
@@ -82,8 +82,9 @@ def test_lines_that_come_or_go_move_no_other_of_a_hash():
 
 
 def test_the_same_content_is_told_apart_by_its_place_among_the_same():
-    names = table(csv_of(["x,a", "y,b", "x,b", "x,a"])).whole(Target("class", ("a", "b"))).names
+    whole, _ = table(csv_of(["x,a", "y,b", "x,b", "x,a"])).whole(Target("class", ("a", "b")))
 
+    names = whole.names
     assert [name[16:] for name in names] == ["", "", "-2", "-3"]
     assert len({name[:16] for name in names}) == 2
 
@@ -115,7 +116,7 @@ def test_a_run_s_list_and_what_to_leave_out_name_the_same_examples(folder):
 
 
 def test_a_list_of_splits_may_call_the_names_names(folder):
-    names = table(csv_of(texts(4))).whole(Target("class", ("a", "b"))).names
+    names = table(csv_of(texts(4))).whole(Target("class", ("a", "b")))[0].names
     places = ("train", "train", "val", "val")
     csv_of(map(",".join, zip(names, places, strict=True)), "name,split", "mine.csv")
 
