@@ -24,10 +24,10 @@ RECORDS = "*.tfrec*"
 PREPARED = "[0-9]*.[0-9]*.[0-9]*/dataset_info.json"
 
 
-def data_at(path: str, given: Mapping[str, Any]) -> Recognised:
+def data_at(path: str, given: Mapping[str, Any], endings: tuple[str, ...] = ()) -> Recognised:
     """The ``data`` section of a config for the data at `path`, without its input.
 
-    `given` are settings that it has already.
+    `given` are settings that it has already, and `endings` those of files that its input reads.
 
     Raises:
         DataError: What lies there does not say all that is needed.
@@ -37,7 +37,7 @@ def data_at(path: str, given: Mapping[str, Any]) -> Recognised:
         return prepared_at(path)
     found = Recognised({"kind": kind, "path": path}, {})
     if kind == "table":
-        columns = recognise(path, given)
+        columns = recognise(path, given, endings)
         found.settings.update(columns.settings)
         found.reasons.update(columns.reasons)
     if kind == "tfrecord":

@@ -71,8 +71,8 @@ def init_config(
     for override in overrides:
         apply_override(said, override, default_of)
     settings = deepcopy(said)
-    add_input_and_backbone(settings, trust)
-    recognised = data_at(str(data), settings["data"])
+    endings = add_input_and_backbone(settings, trust).file_endings
+    recognised = data_at(str(data), settings["data"], endings)
     settings["data"] = recognised.settings | settings["data"]
     config = load_config(settings, trust=trust)
     splits = load_splits(config.data, config.seed)
@@ -82,8 +82,8 @@ def init_config(
     return InitResult(path, settings, reasons, splits.notes)
 
 
-def add_input_and_backbone(settings: dict[str, Any], trust: Iterable[str] | None) -> None:
-    """Adds to `settings` the kind of input, and the backbone that this begins with.
+def add_input_and_backbone(settings: dict[str, Any], trust: Iterable[str] | None) -> type[Input]:
+    """Adds to `settings` the kind of input, which it returns, and the backbone of its beginning.
 
     Raises:
         ConfigError: There is no such input, or it names no backbone.
@@ -97,7 +97,7 @@ def add_input_and_backbone(settings: dict[str, Any], trust: Iterable[str] | None
         fix = "Say one with --set data.input.kind; a class of your own is module:Class"
         raise ConfigError("data.input", error.message(), fix) from error
     if "kind" in backbone:
-        return
+        return found
     if found.default_backbone is None:
         raise ConfigError(
             where="backbone",
@@ -105,6 +105,7 @@ def add_input_and_backbone(settings: dict[str, Any], trust: Iterable[str] | None
             fix="Say one, such as --set backbone.kind=keras_file --set backbone.path=FILE",
         )
     settings["backbone"] = {**found.default_backbone, **backbone}
+    return found
 
 
 def object_at(settings: dict[str, Any], key: str) -> dict[str, Any]:

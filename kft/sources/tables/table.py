@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from kft.data import Split, Splits, Target
@@ -24,9 +24,19 @@ from kft.sources.splitting.split_assignment import Examples, divide
 from kft.sources.splitting.split_rule import SplitRule
 from kft.sources.table_file import Fault, Rows, read_table
 from kft.sources.tables.table_content import ContentColumn
-from kft.sources.tables.table_files import FileColumn
+from kft.sources.tables.table_files import PLACE, FileColumn
 
 Column = Annotated[str, Field(min_length=1)]
+
+
+def with_place(template: str) -> str:
+    """Returns `template` if it has a place for a cell, or a fault that pydantic reports."""
+    if PLACE not in template:
+        raise PydanticCustomError("template", f"has no {PLACE}, which stands for the cell. Add it")
+    return template
+
+
+PathTemplate = Annotated[str, AfterValidator(with_place)]
 
 
 class Table(ClassSource):
@@ -40,6 +50,8 @@ class Table(ClassSource):
     Attributes:
         path: Of the table.
         path_column: The paths of the files; relative ones start from the folder of the table.
+        path_template: What the paths are made of, if the column holds but a part of them, such as a
+            number: ``images/{}.jpg``, where ``{}`` stands for the cell as it is written.
         input_column: In place of `path_column`: the examples themselves, such as texts. In JSON
             lines also numbers, or lists of them of one shape.
         name_column: What to call the examples of `input_column`, each by a name of its own. Left
@@ -58,6 +70,7 @@ class Table(ClassSource):
 
     path: AbsolutePath
     path_column: Column | None = "path"
+    path_template: PathTemplate | None = None
     input_column: Column | None = None
     name_column: Column | None = None
     class_column: Column | None = None
@@ -81,6 +94,10 @@ class Table(ClassSource):
         if (self.path_column is None) == (self.input_column is None):
             raise PydanticCustomError(
                 "one_input", "needs one of 'path_column' and 'input_column', not both or none"
+            )
+        if self.path_template is not None and self.path_column is None:
+            raise PydanticCustomError(
+                "path_template", "'path_template' makes paths of 'path_column', which it lacks"
             )
         if self.name_column is not None and self.input_column is None:
             raise PydanticCustomError(
@@ -175,7 +192,8 @@ class Table(ClassSource):
 
     def _inputs(self, rows: Rows, faults: list[Fault]) -> FileColumn | ContentColumn:
         if self.path_column is not None:
-            return FileColumn.of(rows, self.path, self.path_column, faults)
+            template = self.path_template or PLACE
+            return FileColumn.of(rows, self.path, self.path_column, template, faults)
         return ContentColumn.of(rows, str(self.input_column), self.name_column, faults)
 
     def _refuse_missing(

@@ -12,7 +12,7 @@ from kft.settings.component import absolute
 from kft.sources.labels.cell_parsers import flag_in, is_number
 from kft.sources.splitting.split_names import SPLITS, own_split, usual_split
 from kft.sources.table_file import Rows, read_table
-from kft.sources.tables.table_paths import column_of_files
+from kft.sources.tables.table_paths import path_column, put, some_cells, ways_to_files
 
 TARGETS = ("class_column", "label_columns", "value_columns")
 # What people call the column to predict, where others could be it too.
@@ -30,8 +30,10 @@ class Recognised(NamedTuple):
     reasons: dict[str, str]
 
 
-def recognise(path: str, given: Mapping[str, Any]) -> Recognised:
+def recognise(path: str, given: Mapping[str, Any], endings: tuple[str, ...] = ()) -> Recognised:
     """Returns the columns of the table at `path`, but for those that settings say as `given`.
+
+    The files have one of the `endings`; any, if there are none.
 
     Raises:
         DataError: It cannot be read, or leaves more than one way to understand it.
@@ -40,9 +42,8 @@ def recognise(path: str, given: Mapping[str, Any]) -> Recognised:
     rows = read_table(path)
     rows.require(columns_in(given))
     found = Recognised({}, {})
-    if not given.keys() & {"path_column", "input_column"}:
-        found.settings["path_column"] = column_of_files(rows, path, free(rows, given, found))
-        found.reasons["data.path_column"] = "its cells name files that are there"
+    if given.get("input_column") is None:
+        add_paths(rows, path, given, endings, found)
     words = (given.get("split") or {}).get("names")
     splits = [name for name in free(rows, given, found) if says_splits(rows.cells(name), words)]
     if "split_column" not in given and len(splits) == 1:
@@ -56,6 +57,32 @@ def recognise(path: str, given: Mapping[str, Any]) -> Recognised:
             "a patient, set data.group_column to it"
         )
     return found
+
+
+def add_paths(
+    rows: Rows, path: str, given: Mapping[str, Any], endings: tuple[str, ...], found: Recognised
+) -> None:
+    """Adds to `found` the column of files, and the template of their paths if they need one.
+
+    Raises:
+        DataError: There is no such column, or more than one.
+    """
+    said = given.get("path_column")
+    columns = free(rows, given, found) if said is None else [said]
+    template = given.get("path_template")
+    if said and not ways_to_files(path, some_cells(rows, columns), template, endings):
+        return  # what is missing is looked for again, and named
+    column, needed = path_column(rows, path, columns, template, endings)
+    if said is None:
+        found.settings["path_column"] = column
+        by = "by data.path_template, " if needed else ""
+        found.reasons["data.path_column"] = f"{by}its cells name files that are there"
+    if needed != template:
+        cell = next(str(cell) for cell in rows.cells(column) if cell not in ("", None))
+        found.settings["path_template"] = needed
+        found.reasons["data.path_template"] = (
+            f"the file of {cell!r} is {put(cell, needed)!r}, and so on for the others"
+        )
 
 
 def columns_in(settings: Mapping[str, Any]) -> Iterator[str]:

@@ -22,6 +22,9 @@ from kft.storage.files import is_remote, join, require_reader
 if TYPE_CHECKING:
     import tensorflow as tf
 
+# Where a template of paths takes what a cell holds.
+PLACE = "{}"
+
 
 @dataclass(frozen=True)
 class FileColumn:
@@ -38,14 +41,10 @@ class FileColumn:
     files: Sequence[str]
 
     @classmethod
-    def of(cls, rows: Rows, table: str, column: str, faults: list[Fault]) -> FileColumn:
-        """The files that `column` of the `table` names; what is wrong is added to `faults`."""
-
-        def file_in(cell: Any) -> str:
-            return file_of(table, text_in(cell))
-
-        files = rows.read(column, file_in, faults)
-        names = [name_of(file, table) for file in files]
+    def of(cls, rows: Rows, at: str, column: str, template: str, faults: list[Fault]) -> FileColumn:
+        """The files that `column` of the table `at` a path names; faults are added to `faults`."""
+        files = rows.read(column, lambda cell: file_in(cell, at, template), faults)
+        names = [name_of(file, at) for file in files]
         rows.add_repeats(column, files, names, faults)
         return cls(column, names, files)
 
@@ -78,9 +77,18 @@ class FileColumn:
                 rows.where,
                 f"names {counted(len(gone), 'file')} not there, of {len(self.files)}: "
                 f"{quoted([name for name, _ in gone])}. {near_miss(gone[0][1])}",
-                "Correct their paths, which start from the folder of the table, or set "
-                'data.on_bad_input to "skip"',
+                "Correct their paths or data.path_template, which start from the folder of the "
+                'table, or set data.on_bad_input to "skip"',
             )
+
+
+def file_in(cell: Any, table: str, template: str = PLACE) -> str:
+    """The path of the file that a `cell` of the table at the path `table` names.
+
+    `template` is what the cell is put into, as `Table` has it. A ValueError says what is wrong
+    with the cell.
+    """
+    return file_of(table, template.replace(PLACE, text_in(cell)))
 
 
 def name_of(file: str, table: str) -> str:

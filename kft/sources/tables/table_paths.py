@@ -1,11 +1,11 @@
-"""Finds the column of a table that names files, and suggests one where none does."""
+"""Finds the column of a table that names files, and how it does so."""
 
 from __future__ import annotations
 
 import functools
-import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from kft.errors import DataError
@@ -13,46 +13,109 @@ from kft.messages import quoted
 from kft.sources.folders.listing import near_miss
 from kft.sources.labels.cell_parsers import is_number
 from kft.sources.table_file import Rows
-from kft.sources.tables.table_files import file_of, folder_of
-from kft.storage.files import is_file, is_remote, join
+from kft.sources.tables.path_templates import fitting, templates_by_column
+from kft.sources.tables.table_files import PLACE, file_of
+from kft.storage.files import is_file, is_remote
 
-# Cells of a column, columns, and folders beside the table.
+# Cells of a column.
 LOOKED_AT = 20
 # Cells of all columns together.
 MOST_LOOKED_AT = 40_000
 
 
-def column_of_files(rows: Rows, path: str, columns: Sequence[str]) -> str:
-    """Returns the only one of `columns` of which half of the cells name files, or ``path``."""
-    looked_at = max(2, min(LOOKED_AT, MOST_LOOKED_AT // max(1, len(columns))))
-    step = max(1, len(rows.rows) // looked_at)
-    texts = {
-        name: [str(cell) for cell in rows.cells(name)[::step] if is_text(cell)] for name in columns
-    }
+def path_column(
+    rows: Rows,
+    path: str,
+    columns: Sequence[str],
+    template: str | None = None,
+    endings: tuple[str, ...] = (),
+) -> tuple[str, str | None]:
+    """Returns the one of `columns` that names files, and what paths are made of, or None.
+
+    The cells of the table at `path` name them as they are, or put into a `template`, which is found
+    if it is None; then the files have one of the `endings`.
+
+    Raises:
+        DataError: No column does so, or more than one, or in more than one way.
+    """
+    texts = some_cells(rows, columns)
+    fits = ways_to_files(path, texts, template, endings)
+    if not fits:
+        if template is not None:
+            raise no_fit(rows, texts, template)
+        raise no_files(rows, path, texts, templates_by_column(path, texts, endings))
+    refuse_headless(rows, path, fits)
+    column = only_column(rows, [*fits])
+    if len(fits[column]) > 1:
+        raise DataError(
+            rows.where,
+            f"has a column {column!r} whose cells name files in several ways: "
+            f"{quoted([*map(str, fits[column])])}",
+            f"Say which: --set data.path_template='{fits[column][0]}'",
+        )
+    return column, fits[column][0]
+
+
+def ways_to_files(
+    path: str,
+    texts: Mapping[str, Sequence[str]],
+    template: str | None = None,
+    endings: tuple[str, ...] = (),
+) -> dict[str, list[str | None]]:
+    """Returns the columns that name files, and the templates by which they do, as `path_column`."""
     # The cells of many columns may be the same.
-    names_file = functools.cache(lambda cell: is_file(file_of(path, cell)))
-    found = [
-        name
+    names_file = functools.cache(lambda cell: is_file(file_of(path, put(cell, template))))
+    found: dict[str, list[str | None]] = {
+        name: [template]
         for name, cells in texts.items()
         if 2 * sum(map(names_file, cells)) >= max(1, len(cells))
-    ]
-    if headless := [name for name in found if names_file(name)]:
-        raise DataError(
-            rows.where,
-            f"has no line of column names: its first is about the file {headless[0]!r}",
-            "Write a line of column names above it, such as path,class",
-        )
-    if len(found) == 1:
-        return found[0]
-    if "path" in found:
+    }
+    if found or template is not None:
+        return found
+    ways = templates_by_column(path, texts, endings)
+    return {name: [*fit] for name, way in ways.items() if (fit := fitting(way, texts[name]))}
+
+
+def refuse_headless(rows: Rows, path: str, fits: Mapping[str, Sequence[str | None]]) -> None:
+    """Refuses a table in which the name of a column that `fits` names a file, as its cells do."""
+    for name, templates in fits.items():
+        if any(is_file(file_of(path, put(name, template))) for template in templates):
+            raise DataError(
+                rows.where,
+                f"has no line of column names: its first is about the file {name!r}",
+                "Write a line of column names above it, such as path,class",
+            )
+
+
+def only_column(rows: Rows, names: Sequence[str]) -> str:
+    """Returns the only one of the columns `names` that name files, or ``path``.
+
+    Raises:
+        DataError: There are others.
+    """
+    if len(names) == 1:
+        return names[0]
+    if "path" in names:
         return "path"
-    if found:
-        raise DataError(
-            rows.where,
-            f"has several columns that name files: {quoted(found)}",
-            f"Say which: name the column, such as --set data.path_column={found[0]}",
-        )
-    raise no_files(rows, path, texts)
+    raise DataError(
+        rows.where,
+        f"has several columns that name files: {quoted(names)}",
+        f"Say which: name the column, such as --set data.path_column={names[0]}",
+    )
+
+
+def put(cell: str, template: str | None) -> str:
+    """Returns the path that a `cell` says by itself, or put into the `template`."""
+    return cell if template is None else template.replace(PLACE, cell)
+
+
+def some_cells(rows: Rows, columns: Sequence[str]) -> dict[str, list[str]]:
+    """Returns some cells of each of `columns`, from all over the table."""
+    looked_at = max(2, min(LOOKED_AT, MOST_LOOKED_AT // max(1, len(columns))))
+    step = max(1, len(rows.rows) // looked_at)
+    return {
+        name: [str(cell) for cell in rows.cells(name)[::step] if is_text(cell)] for name in columns
+    }
 
 
 def is_text(cell: Any) -> bool:
@@ -60,23 +123,35 @@ def is_text(cell: Any) -> bool:
     return isinstance(cell, str | int) and not isinstance(cell, bool) and cell != ""
 
 
-def no_files(rows: Rows, path: str, texts: Mapping[str, Sequence[str]]) -> DataError:
+def no_fit(rows: Rows, columns: Collection[str], template: str) -> DataError:
+    """Returns the error for a table of which no column fits the `template` of a config."""
+    return DataError(
+        rows.where,
+        f"has no column whose cells name files by {template!r}, of {quoted([*columns]) or 'none'}",
+        "Correct data.path_template, which starts from the folder of the table, or name the "
+        "column, such as --set data.path_column=id",
+    )
+
+
+def no_files(
+    rows: Rows, path: str, texts: Mapping[str, Sequence[str]], ways: Mapping[str, Counter[str]]
+) -> DataError:
     """Returns the error for a table at `path` without a column of files.
 
-    `texts` are cells of its columns. A column is only proposed if its cells look like paths.
+    `texts` are cells of its columns, and `ways` templates by which some of them do name files. A
+    column is only proposed if its cells look like paths.
     """
     problem = "has no column whose cells name files"
-    files_in = functools.cache(lambda folder: files_by_stem(folder, path))
-    ended = {name: with_endings(path, texts[name], files_in) for name in [*texts][:LOOKED_AT]}
-    column = max(ended, key=lambda name: len(ended[name]), default="")
-    if column and 2 * len(ended[column]) >= len({*texts[column]}):
-        cell, file = next(iter(ended[column].items()))
-        return DataError(
-            rows.where,
-            f"{problem}: those of {column!r} have no ending, such as {cell!r}, and the file there "
-            f"is called {file!r}",
-            f"Write the names of the files into {column!r} as they are, such as {file!r}",
-        )
+    column = max(ways, key=lambda name: max(ways[name].values(), default=0), default="")
+    if column and (way := ways[column].most_common(1)):
+        ((template, count),) = way
+        if 2 * count >= len(texts[column]):
+            return DataError(
+                rows.where,
+                f"{problem}: of {len(texts[column])} in {column!r} {count} do so by {template!r}",
+                f"Write the path of each file into {column!r}, or say --set data.path_column="
+                f"{column} --set data.path_template='{template}'",
+            )
     column = max(texts, key=lambda name: looks_like_files(texts[name]), default="")
     if not column or not looks_like_files(texts[column]):
         fix = "Write the path of each file into one, from the folder of the table on; or if one "
@@ -91,40 +166,6 @@ def no_files(rows: Rows, path: str, texts: Mapping[str, Sequence[str]]) -> DataE
         "Write paths that start from the folder of the table, or name the column, such as "
         f"--set data.path_column={column}",
     )
-
-
-def with_endings(
-    table: str, cells: Sequence[str], files_in: Callable[[str], Mapping[str, str]]
-) -> dict[str, str]:
-    """Returns the file that each of `cells` names but for its ending, if there is one.
-
-    It lies where the cell says, or in a folder beside the `table`. `files_in` gives the files of
-    a folder as `files_by_stem` does.
-    """
-    base = folder_of(table)
-    folders = [name for name in names_in(base) if os.path.isdir(join(base, name))]  # noqa: PTH112
-    beside = ["", *(f"{name}/" for name in folders[:LOOKED_AT])]
-    found: dict[str, str] = {}
-    for cell in cells:
-        folder, slash, stem = cell.replace("\\", "/").rpartition("/")
-        for inner in beside:
-            if name := files_in(join(base, f"{inner}{folder}")).get(stem):
-                found.setdefault(cell, f"{inner}{folder}{slash}{name}")
-    return found
-
-
-def files_by_stem(folder: str, table: str) -> dict[str, str]:
-    """Returns the first file in a `folder` by each name without its ending, but for the `table`."""
-    names = [name for name in names_in(folder) if "." in name and join(folder, name) != table]
-    return {name.rpartition(".")[0]: name for name in reversed(names)}
-
-
-def names_in(folder: str) -> list[str]:
-    """Returns the names in a `folder` of this machine, sorted; none if it cannot be listed."""
-    try:
-        return [] if is_remote(folder) else sorted(os.listdir(folder))  # noqa: PTH208
-    except (OSError, ValueError):  # a ValueError if its name holds NUL
-        return []
 
 
 def looks_like_files(cells: Sequence[str]) -> int:

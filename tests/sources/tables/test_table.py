@@ -429,6 +429,52 @@ def test_files_named_without_their_ending_are_shown_with_it(tmp_path):
     assert f"'{tmp_path}/pics' has no '0', but with an ending '0.png'. Correct" in message
 
 
+@pytest.mark.parametrize("name", ["table.csv", "table.jsonl"])
+def test_paths_may_be_made_of_what_a_column_holds(tmp_path, name):
+    for number in range(20):
+        (tmp_path / f"pics/{number:06}.png").write_text("")
+    rows = [{"id": f"{n:06}", "breed": breeds(n)} for n in range(20)]
+    csv = "\n".join(["id,breed", *(f"{row['id']},{row['breed']}" for row in rows)])
+    text = csv if name == "table.csv" else "\n".join(map(json.dumps, rows))
+
+    source = table(text, name, path_column="id", path_template="pics/{}.png")
+
+    assert {*told(source)} == {f"pics/{n:06}.png" for n in range(20)}
+    whole, _ = source.whole(Target("class", ("cat", "dog")))
+    assert whole.files[0] == f"{tmp_path}/pics/000000.png"
+    assert "names 20 files not there, of 20: 'pics/000000.jpg', " in fault(
+        text, name, path_column="id", path_template="pics/{}.jpg"
+    )
+    assert "line 3: 'id' is 'pics/000000.png', as in line 2" in fault(
+        csv.replace("000001", "000000"), path_column="id", path_template="pics/{}.png"
+    )
+
+
+def test_a_template_may_be_a_url_or_name_a_cell_twice():
+    text = lines(breeds).replace("pics/", "").replace(".png", "")
+
+    for template in ("ram://photos/{}.png", "{}/{}.png"):
+        whole, _ = table(text, path_template=template, on_bad_input="skip").whole(
+            Target("class", ("cat", "dog"))
+        )
+        assert whole.files[3].endswith(template.replace("{}", "3"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"path_template": "pics/.png"}, "has no {}, which stands for the cell. Add it"),
+        (
+            {"path_template": "{}.png", "input_column": "x"},
+            "'path_template' makes paths of 'path_column', which it lacks",
+        ),
+    ],
+)
+def test_a_template_without_a_place_or_a_column_is_refused(settings, message):
+    with pytest.raises(ValidationError, match=message):
+        Table(path="t.csv", class_column="breed", input=INPUT, **settings)
+
+
 def test_a_number_has_no_underscore():
     message = fault(lines(lambda n: f"{n}_0" if n == 1 else n), value_columns=["breed"])
 

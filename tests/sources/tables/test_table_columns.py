@@ -167,31 +167,84 @@ def test_a_table_without_paths_is_told_so():
         recognise("a.csv", {})
 
 
+def beside(tmp_path, folder, names):
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (tmp_path / folder / name).touch()
+
+
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
-@pytest.mark.parametrize("folder", ["", "train"])
+@pytest.mark.parametrize("folder", ["", "train/"])
 @pytest.mark.parametrize("ids", [["0_0", "0_1", "1_0", "1_1"], [107, 108, 109, 110]])
-def test_names_without_their_endings_are_shown_with_the_names_of_the_files(
-    tmp_path, name, folder, ids
-):
+def test_paths_are_made_of_names_without_folder_or_ending(tmp_path, name, folder, ids):
     rows = [
         {"id": each, "number": 1 + at % 3, "breed": "ab"[at % 2]} for at, each in enumerate(ids)
     ]
     csv = "\n".join(["id,number,breed", *(",".join(map(str, row.values())) for row in rows)])
     Path(name).write_text(csv if name == "a.csv" else "\n".join(map(json.dumps, rows)))
-    (tmp_path / folder).mkdir(exist_ok=True)
-    for row in rows:
-        (tmp_path / folder / f"{row['id']}.jpg").touch()
-        (tmp_path / folder / f"{row['id']}.txt").touch()
-    file = f"{folder}/{ids[0]}.jpg".lstrip("/")
+    beside(tmp_path, folder, [f"{each}{end}" for each in ids for end in (".jpg", ".txt")])
 
-    with pytest.raises(DataError) as caught:
-        recognise(name, {})
+    found = recognise(name, {"class_column": "breed"}, endings=(".jpg", ".png"))
 
-    assert str(caught.value).endswith(
-        f"has no column whose cells name files: those of 'id' have no ending, such as '{ids[0]}', "
-        f"and the file there is called '{file}'. Write the names of the files into 'id' as they "
-        f"are, such as '{file}'."
+    assert found.settings == {"path_column": "id", "path_template": f"{folder}{{}}.jpg"}
+    assert found.reasons["data.path_template"] == (
+        f"the file of '{ids[0]}' is '{folder}{ids[0]}.jpg', and so on for the others"
     )
+    with pytest.raises(
+        DataError,
+        match=f"'id' whose cells name files in several ways: '{folder}{{}}.jpg', "
+        f"'{folder}{{}}.txt'. Say which: --set data.path_template='{folder}{{}}.jpg'",
+    ):
+        recognise(name, {"class_column": "breed"})
+
+
+def test_files_may_lie_under_one_folder_in_or_beside_that_of_the_table(tmp_path):
+    beside(tmp_path, "pictures/a", ["1.png", "2.png"])
+    beside(tmp_path, "lists", [])
+    for table in ("lists/t.csv", "t.csv"):
+        Path(table).write_text("file,breed\na/1.png,cat\na\\2.png,dog\n")
+
+    assert recognise("t.csv", {"class_column": "breed"}).settings["path_template"] == "pictures/{}"
+    found = recognise("lists/t.csv", {"class_column": "breed"})
+    assert found.settings["path_template"] == "../pictures/{}"
+
+
+def test_a_column_or_a_template_that_is_said_asks_for_the_other(tmp_path):
+    beside(tmp_path, "a", ["01.png", "02.png"])
+    Path("t.csv").write_text("id,other,breed\n01,01,cat\n02,02,dog\n")
+    said = {"class_column": "breed"}
+
+    with pytest.raises(DataError, match="several columns that name files: 'id', 'other'. Say"):
+        recognise("t.csv", said)
+
+    of_column = recognise("t.csv", said | {"path_column": "id"}).settings
+    assert of_column == {"path_template": "a/{}.png"}
+    Path("t.csv").write_text("id,breed\n01,cat\n02,dog\n")
+    of_template = recognise("t.csv", said | {"path_template": "a/{}.png"}).settings
+    assert of_template == {"path_column": "id"}
+    with pytest.raises(DataError, match="no column whose cells name files by 'b/{}.png', of 'id'"):
+        recognise("t.csv", said | {"path_template": "b/{}.png"})
+    wrong = said | {"path_column": "id", "path_template": "b/{}.png"}
+    assert recognise("t.csv", wrong).settings == {}
+
+
+def test_what_fits_too_few_files_makes_no_paths(tmp_path):
+    beside(tmp_path, "a", [f"x{n}.png" for n in range(6)])
+    Path("t.csv").write_text("\n".join(["id,breed", *(f"x{n},{n % 3}" for n in range(10))]))
+
+    with pytest.raises(
+        DataError,
+        match="cells name files: of 10 in 'id' 6 do so by 'a/{}.png'. Write the path of each",
+    ):
+        recognise("t.csv", {"class_column": "breed"})
+
+
+def test_a_table_of_ids_without_column_names_is_told_so(tmp_path):
+    beside(tmp_path, "a", [f"{n}.png" for n in range(6)])
+    Path("t.csv").write_text("\n".join(f"{n},{n % 3 + 7}" for n in range(6)))
+
+    with pytest.raises(DataError, match="no line of column names: its first is about the file '0'"):
+        recognise("t.csv", {})
 
 
 def test_what_cannot_be_a_path_is_not_proposed_as_one():
