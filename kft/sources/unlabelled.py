@@ -18,11 +18,10 @@ from kft.settings.catalog import CATALOG, USUAL_INPUT
 from kft.settings.component import find_component
 from kft.sources.folders.folder_notes import count_endings
 from kft.sources.folders.listing import TABLES, list_below
-from kft.sources.labels.cell_parsers import text_in
 from kft.sources.table_file import Fault, Row, Rows, read_table
 from kft.sources.tables.table_content import ContentColumn
-from kft.sources.tables.table_files import file_of
-from kft.sources.tables.table_paths import column_of_files
+from kft.sources.tables.table_files import PLACE, file_in
+from kft.sources.tables.table_paths import path_column, template_of
 from kft.storage.files import is_remote, join, local_bytes, remote_bytes
 
 if TYPE_CHECKING:
@@ -165,15 +164,16 @@ class Finder:
             rows = read_table(path, verbatim=self._content_column)
             column = self._column or self._content_column or self._path_column(rows, path)
             rows.require([column])
+            template = self._template(rows, path, column)
         except DataError as error:  # that names data.path, since tables of runs are there
-            fix = "Say which column it is: --column NAME, in Python column='NAME'"
+            fix = "Say which has them, or whole paths: --column NAME, in Python column='NAME'"
             fix = fix if "column" in error.problem else error.fix
             raise DataError(path, error.problem, fix) from error
         if self._content_column:
             yield from self._held(rows, column)
             return
         for row in rows.rows:
-            yield file_in(row, column, path)
+            yield example_in(row, column, path, template or PLACE)
 
     @property
     def _content_column(self) -> str | None:
@@ -187,7 +187,14 @@ class Finder:
             return str(self._data.get("path_column", "path"))
         if len(rows.columns) == 1:
             return rows.columns[0]
-        return column_of_files(rows, path, [name for name in rows.columns if name])
+        columns = [name for name in rows.columns if name]
+        return path_column(rows, path, columns, endings=self._endings)[0]
+
+    def _template(self, rows: Rows, path: str, column: str) -> str | None:
+        """What the paths in a `column` are made of, as in the table of the run if there is one."""
+        if self._data.get("kind") == "table":
+            return self._data.get("path_template")
+        return template_of(rows, path, column, self._endings)
 
     def _held(self, rows: Rows, column: str) -> Found:
         """Yields the examples that the `rows` of a table hold, by the names that the run's have."""
@@ -201,10 +208,10 @@ class Finder:
             yield Unlabelled(name, held=example)
 
 
-def file_in(row: Row, column: str, table: str) -> Unlabelled | Unread:
-    """The example whose file a `row` of a `table` names in `column`."""
+def example_in(row: Row, column: str, table: str, template: str) -> Unlabelled | Unread:
+    """The example whose file a `row` of a `table` names in `column`, put into a `template`."""
     try:
-        file = file_of(table, text_in(row.cells.get(column)))
+        file = file_in(row.cells.get(column), table, template)
     except ValueError as error:
         return Unread(f"{table}, line {row.line}", f"{column!r} {error}")
     return Unlabelled(printable(file), file)

@@ -71,7 +71,8 @@ def init_config(
     for override in overrides:
         apply_override(said, override, default_of)
     settings = deepcopy(said)
-    endings = add_input_and_backbone(settings, trust).file_endings
+    found = add_input_and_backbone(settings, trust)
+    endings = (*found.file_endings, *found.converted_endings)
     recognised = data_at(str(data), settings["data"], endings)
     settings["data"] = recognised.settings | settings["data"]
     config = load_config(settings, trust=trust)

@@ -175,6 +175,22 @@ def test_a_table_of_a_run_without_one_is_read_by_the_column_that_names_files(her
     assert names(Finder(FOLDER).find("one.csv")) == ["b.jpg"]
 
 
+def test_paths_are_made_of_what_a_table_holds_as_in_that_of_the_run(here):
+    for name in ("001", "002"):
+        write(here / f"in/pics/{name}.jpg")
+        write(here / f"in/pics/{name}.txt")
+    write(here / "in/t.csv", "photo,kind\n001,a\n002,b\n")
+    own = {**TABLE, "path_template": "pics/{}.jpg"}
+
+    for data, column in ((own, None), (FOLDER, None), (FOLDER, "photo")):
+        found = names(Finder(data, column).find("in/t.csv"))
+        assert found == ["in/pics/001.jpg", "in/pics/002.jpg"]
+    write(here / "in/masks/001.jpg")
+    write(here / "in/masks/002.jpg")
+    with pytest.raises(DataError, match="in several ways: .* Say which has them, or whole paths"):
+        [*Finder(FOLDER).find("in/t.csv")]
+
+
 def test_a_table_can_hold_the_examples(here):
     write(here / "t.csv", "text,id\n good ,first\nbad,second\n")
     write(here / "t.jsonl", '{"text": [1, 2]}\n{"text": [3, 4]}\n')

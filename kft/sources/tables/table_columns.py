@@ -12,7 +12,7 @@ from kft.settings.component import absolute
 from kft.sources.labels.cell_parsers import flag_in, is_number
 from kft.sources.splitting.split_names import SPLITS, own_split, usual_split
 from kft.sources.table_file import Rows, read_table
-from kft.sources.tables.table_paths import path_column, put, some_cells, ways_to_files
+from kft.sources.tables.table_paths import path_column, put, template_of
 
 TARGETS = ("class_column", "label_columns", "value_columns")
 # What people call the column to predict, where others could be it too.
@@ -67,16 +67,16 @@ def add_paths(
     Raises:
         DataError: There is no such column, or more than one.
     """
-    said = given.get("path_column")
-    columns = free(rows, given, found) if said is None else [said]
-    template = given.get("path_template")
-    if said and not ways_to_files(path, some_cells(rows, columns), template, endings):
-        return  # what is missing is looked for again, and named
-    column, needed = path_column(rows, path, columns, template, endings)
-    if said is None:
-        found.settings["path_column"] = column
+    column, template = given.get("path_column"), given.get("path_template")
+    needed = template
+    if column is None:
+        columns = free(rows, given, found)
+        column, needed = path_column(rows, path, columns, template, endings)
         by = "by data.path_template, " if needed else ""
+        found.settings["path_column"] = column
         found.reasons["data.path_column"] = f"{by}its cells name files that are there"
+    elif template is None:
+        needed = template_of(rows, path, column, endings)
     if needed != template:
         cell = next(str(cell) for cell in rows.cells(column) if cell not in ("", None))
         found.settings["path_template"] = needed

@@ -56,6 +56,17 @@ def path_column(
     return column, fits[column][0]
 
 
+def template_of(rows: Rows, path: str, column: str, endings: tuple[str, ...] = ()) -> str | None:
+    """Returns what the paths in a `column` are made of; None if it names files as it is, or none.
+
+    Raises:
+        DataError: There is more than one way.
+    """
+    if not ways_to_files(path, some_cells(rows, [column]), None, endings):
+        return None
+    return path_column(rows, path, [column], endings=endings)[1]
+
+
 def ways_to_files(
     path: str,
     texts: Mapping[str, Sequence[str]],
