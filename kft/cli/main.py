@@ -27,6 +27,7 @@ from kft.cli.command import (
     with_config,
 )
 from kft.cli.ending import exit_code, requests_to_end
+from kft.cli.evaluate import evaluate
 from kft.cli.predict import predict
 from kft.cli.streams import (
     console_on,
@@ -89,6 +90,7 @@ def main(verbose: bool, offline: bool) -> None:
 main.add_command(backbones)
 main.add_command(cache)
 main.add_command(check)
+main.add_command(evaluate)
 main.add_command(predict)
 
 
@@ -223,25 +225,6 @@ def lr_find(
     refuse_taken(output)
     result = find(loaded, phase)
     show(found_rate(result, write_found(result, free_name(output, result.phase))))
-
-
-@main.command()
-@TRUST
-@click.argument("run_dir")
-@click.argument("data", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print all scores as JSON.")
-def evaluate(run_dir: str, data: str | None, as_json: bool, trust: tuple[str, ...]) -> None:
-    """Score a run again, or on the folder or table DATA."""
-    refuse_untrusted(run_dir, trust)
-    start_tensorflow()
-    from kft.cli.show import score_table
-    from kft.workflows.rerun import evaluate_run
-
-    scores = evaluate_run(run_dir, data)
-    if as_json:
-        show_json(scores)
-    else:
-        show(score_table(scores))
 
 
 @main.command()

@@ -168,7 +168,14 @@ def leading_scores(scores: Mapping[str, Any]) -> dict[str, str]:
             found = found.get(key) if found else None
         if path[0] in scores:
             cells[column] = "–" if found is None else measured("_".join(path), found)
+            cells[column] += interval(scores, column)
     return cells
+
+
+def interval(scores: Mapping[str, Any], metric: str) -> str:
+    """The confidence interval of a score that is a share, behind it; empty if there is none."""
+    ends = scores.get("intervals", {}).get(metric)
+    return f" ({100 * ends[0]:.1f} to {100 * ends[1]:.1f})" if ends and metric in SHARES else ""
 
 
 def measured(metric: str, score: float) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kft.engine.selection import Selected
 from kft.scoring.direction import lower_is_better
 from kft.scoring.evaluate import Answers, evaluate
+from kft.scoring.intervals import CONFIDENCE, RESAMPLES, resampled_means
 from kft.scoring.metrics import scoring_of
 from kft.task import Task
 
@@ -15,10 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from kft.data import Split
-
-RESAMPLES = 2_000
-CONFIDENCE = 0.95
-DRAWS_AT_ONCE = 5_000_000
 
 
 def gain(
@@ -32,20 +29,21 @@ def gain(
     Measured in the monitored metric if it is a mean over examples, such as accuracy, else in the
     head's loss; for each split in `answers`, with a bootstrap interval over its examples. The
     interval says how far other examples of the same kind might move the gain, not how far another
-    seed might; on validation, where the weights were selected, the gain is too high. None if
-    nothing was fine-tuned.
+    seed might; on validation, where the weights were selected, the gain is too high. Of accuracy
+    there is McNemar's test, too. None if nothing was fine-tuned.
     """
     if selected.start is None:
         return None
     before = answers_before(task, selected, answers, decoded)
     metric = metric_per_example(task, answers, selected.monitor)
-    splits = {
-        name: bootstrap_interval(
-            scores_per_example(task, answer, metric)
-            - scores_per_example(task, before[name], metric)
+    splits: dict[str, dict[str, Any]] = {}
+    for name, answer in answers.items():
+        differences = scores_per_example(task, answer, metric) - scores_per_example(
+            task, before[name], metric
         )
-        for name, answer in answers.items()
-    }
+        splits[name] = bootstrap_interval(differences)
+        if metric == "accuracy":
+            splits[name]["mcnemar"] = mcnemar(differences > 0, differences < 0)
     about = {"metric": metric, "confidence": CONFIDENCE, "resamples": RESAMPLES}
     return {**about, **splits}
 
@@ -82,17 +80,22 @@ def scores_per_example(task: Task, answers: Answers, metric: str) -> np.ndarray:
     return -each if lower_is_better(metric) else each
 
 
-def bootstrap_interval(differences: np.ndarray, seed: int = 0) -> dict[str, float]:
-    """Returns the mean of paired `differences`, ``(size,)``, and its percentile interval.
-
-    Each resample draws as many examples as there are, with replacement (Efron 1979).
-    """
+def bootstrap_interval(differences: np.ndarray) -> dict[str, float]:
+    """Returns the mean of paired `differences`, ``(size,)``, and its percentile interval."""
     import numpy as np
 
-    size, random = len(differences), np.random.default_rng(seed)
-    each = max(1, DRAWS_AT_ONCE // size)
-    counts = [min(each, RESAMPLES - start) for start in range(0, RESAMPLES, each)]
-    draws = (random.integers(size, size=(count, size), dtype="int32") for count in counts)
-    means = np.concatenate([differences[drawn].mean(axis=1) for drawn in draws])
+    means = resampled_means(differences)
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return {"gain": float(differences.mean()), "low": float(low), "high": float(high)}
+
+
+def mcnemar(better: np.ndarray, worse: np.ndarray) -> dict[str, Any]:
+    """The exact test of McNemar 1947, of examples that only one of two models gets right.
+
+    The p-value is that of a difference as large as this, or larger, if both were as good.
+    """
+    from scipy.stats import binomtest
+
+    won, lost = int(better.sum()), int(worse.sum())
+    p = float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
+    return {"only_after": won, "only_before": lost, "p": p}

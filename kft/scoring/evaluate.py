@@ -11,6 +11,7 @@ from kft.cache.inference import outputs_of
 from kft.data import Split, Target
 from kft.errors import DataError
 from kft.host_memory import from_memory
+from kft.scoring.intervals import CONFIDENCE, RESAMPLES, mean_intervals
 from kft.scoring.metrics import scoring_of
 from kft.task import Task
 
@@ -53,6 +54,18 @@ def evaluate(
     losses = losses.reshape(len(outputs), -1).mean(axis=1, dtype="float64")
     scores = scoring_of(task.target).scores(raw.labels, outputs)
     return Answers(raw, outputs, losses, {"loss": float(losses.mean()), **scores})
+
+
+def with_intervals(answers: Answers, target: Target) -> Answers:
+    """Returns `answers` with the confidence intervals of their scores beside these."""
+    scoring, labels = scoring_of(target), answers.split.labels
+    intervals = {
+        "confidence": CONFIDENCE,
+        "resamples": RESAMPLES,
+        **scoring.intervals(labels, answers.outputs),
+        **mean_intervals({"loss": answers.losses}),
+    }
+    return replace(answers, scores={**answers.scores, "intervals": intervals})
 
 
 def with_losses(model: keras.Model, task: Task) -> keras.Model:

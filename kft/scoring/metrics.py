@@ -19,6 +19,16 @@ from kft.scoring.classification import (
     confusions,
     top_accuracy,
 )
+from kft.scoring.counts import Counts
+from kft.scoring.intervals import count_intervals, label_intervals, mean_intervals, wilson
+from kft.scoring.probabilities import (
+    RANKED_CLASSES,
+    brier_scores,
+    calibration,
+    log_losses,
+    means_of,
+    ranking_scores,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +52,13 @@ class Scoring(ABC):
     @abstractmethod
     def scores(self, labels: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
         """Returns the scores by name, ready for JSON."""
+
+    @abstractmethod
+    def intervals(self, labels: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+        """Returns the confidence interval of some scores by name, as `intervals` has them.
+
+        None where the examples leave no spread: they then say nothing of how others would do.
+        """
 
     @abstractmethod
     def each(self, labels: np.ndarray, outputs: np.ndarray) -> dict[str, np.ndarray]:
@@ -72,18 +89,44 @@ class ClassScoring(Scoring):
         """Precision, recall and F1 are as scikit-learn's; a class never predicted has precision 0.
 
         The rows of the confusion matrix are the true classes; it is None of more classes than
-        `MATRIX_CLASSES`. The confusions are its cells off the diagonal that are not 0.
+        `MATRIX_CLASSES`. The confusions are its cells off the diagonal that are not 0. Of more than
+        `RANKED_CLASSES`, none is ranked against the rest.
         """
-        predicted = outputs.argmax(axis=1)
+        import numpy as np
+
+        names, predicted = self.target.names, outputs.argmax(axis=1)
+        counted = Counts.of(labels, predicted, len(names)).scores()
+        del counted["macro_f1"]
+        per_class = by_name(names, labels, predicted)
+        macro: dict[str, float | None] = {**averaged(labels, predicted, "macro")}
+        if len(names) <= RANKED_CLASSES:
+            ranked = ranking_scores(np.eye(len(names), dtype=bool)[labels], outputs)
+            macro |= means_of(ranked)
+            per_class = {
+                name: {**per_class[name], **scores}
+                for name, scores in zip(names, ranked, strict=True)
+            }
         return {
             "size": len(labels),
-            "accuracy": float((predicted == labels).mean()),
+            **{name: number(float(score)) for name, score in counted.items()},
             **top_accuracy(labels, outputs),
-            "macro": averaged(labels, predicted, "macro"),
+            "log_loss": float(log_losses(labels, outputs).mean()),
+            "brier": float(brier_scores(labels, outputs).mean()),
+            "macro": macro,
+            "micro": averaged(labels, predicted, "micro"),
             "weighted": averaged(labels, predicted, "weighted"),
-            "per_class": by_name(self.target.names, labels, predicted),
+            "per_class": per_class,
+            "calibration": calibration(predicted == labels, outputs.max(axis=1)),
             "confusions": confusions(self.target.names, labels, predicted),
             "confusion_matrix": confusion_matrix(len(self.target.names), labels, predicted),
+        }
+
+    def intervals(self, labels: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+        predicted = outputs.argmax(axis=1)
+        each = {"log_loss": log_losses(labels, outputs), "brier": brier_scores(labels, outputs)}
+        return {
+            **count_intervals(labels, predicted, len(self.target.names)),
+            **mean_intervals(each),
         }
 
     def each(self, labels: np.ndarray, outputs: np.ndarray) -> dict[str, np.ndarray]:
@@ -136,6 +179,13 @@ class LabelScoring(Scoring):
             },
         }
 
+    def intervals(self, labels: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+        right = ((outputs >= THRESHOLD) == labels).all(axis=1)
+        return {
+            **label_intervals(labels > 0, outputs >= THRESHOLD),
+            "subset_accuracy": wilson(int(right.sum()), len(labels)),
+        }
+
     def each(self, labels: np.ndarray, outputs: np.ndarray) -> dict[str, np.ndarray]:
         return {}
 
@@ -186,6 +236,9 @@ class ValueScoring(Scoring):
                 for name, row in zip(self.target.names, rows, strict=True)
             },
         }
+
+    def intervals(self, labels: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+        return mean_intervals(self.each(labels, outputs))
 
     def each(self, labels: np.ndarray, outputs: np.ndarray) -> dict[str, np.ndarray]:
         return {"mae": abs(outputs.astype("float64") - labels).mean(axis=1)}

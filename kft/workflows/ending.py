@@ -21,7 +21,7 @@ from kft.progress import say
 from kft.results.report import draw_end, scores, write_end
 from kft.results.run_directory import write_config
 from kft.results.waits import input_notes
-from kft.scoring.evaluate import Answers, evaluate
+from kft.scoring.evaluate import Answers, evaluate, with_intervals
 from kft.scoring.on_cpu import on_cpu
 from kft.storage.digests import add_export
 from kft.storage.run_files import EXPORT
@@ -85,6 +85,7 @@ def finish(directory: Path, config: RunConfig, trained: Trained) -> RunResult:
     final = {name: answer(task, examples, name, feature_cache) for name in held_out(examples)}
     answers = final | validation_before_refit(trained)
     gained = gain(task, trained.selected, answers, examples.decoded.by_name())
+    answers = {name: with_intervals(each, task.target) for name, each in answers.items()}
     content = {
         **scores(answers, trained.phases, trained.selected, gained, trained.folds),
         "ended_early": trained.ended_early,

@@ -15,7 +15,7 @@ from kft.errors import ConfigError
 from kft.exporter import VERIFIED, Exporter
 from kft.progress import say
 from kft.results.agreement import refuse_other_answers, refuse_other_data
-from kft.scoring.evaluate import Answers, evaluate
+from kft.scoring.evaluate import Answers, evaluate, with_intervals
 from kft.scoring.on_cpu import on_cpu
 from kft.settings.component import Settings, absolute
 from kft.sources.exclude import drop_excluded
@@ -75,13 +75,17 @@ def evaluate_run(directory: str | Path, data: str | Path | None = None) -> Mappi
                 fix=f"Score others:  kft evaluate {directory} DATA; {SCORES} has the validation "
                 "scores of the weights before the refit",
             )
-        return {name: dict(answer.scores) for name, answer in answers.items()}
+        return {
+            name: dict(with_intervals(answer, task.target).scores)
+            for name, answer in answers.items()
+        }
     whole, left_out = other_data(config.data, str(data)).whole(task.target)
     found = decode_all(whole, task.input, f"Reading {data}")
     refuse_bad(found.bad, config.data.on_bad_input)
     for note in filter(None, (left_out, *notes_of(found.bad))):
         say(f"note: {note}")
-    return {"data": dict(evaluate(task, found.raw, found.decoded, str(data)).scores)}
+    answer = evaluate(task, found.raw, found.decoded, str(data))
+    return {"data": dict(with_intervals(answer, task.target).scores)}
 
 
 def own_answers(directory: Path, config: RunConfig, task: Task) -> dict[str, Answers]:

@@ -6,7 +6,7 @@ from scipy.stats import bootstrap
 from tiny import Ramp, same, tiny_task, values, vector_split
 
 from kft.engine.best import EpochWeights
-from kft.engine.gain import bootstrap_interval, gain, scores_per_example
+from kft.engine.gain import bootstrap_interval, gain, mcnemar, scores_per_example
 from kft.engine.selection import Selected
 from kft.engine.snapshot import Snapshot
 from kft.scoring.evaluate import Answers, evaluate
@@ -36,7 +36,7 @@ def test_an_interval_is_reproducible_and_as_scipy_finds_it():
 
 
 def test_many_examples_are_resampled_in_parts():
-    found = bootstrap_interval(np.tile([1.0, -1.0], 3000), seed=3)
+    found = bootstrap_interval(np.tile([1.0, -1.0], 3000))
 
     assert found["low"] == pytest.approx(-1.96 / np.sqrt(6000), rel=0.1)
     assert found["high"] == pytest.approx(1.96 / np.sqrt(6000), rel=0.1)
@@ -74,7 +74,14 @@ def test_the_weights_of_the_head_gain_nothing_over_themselves(splits):
 
     found = gain(task, selected, answers, splits.by_name())
 
-    assert found["validation"] == {"gain": 0.0, "low": 0.0, "high": 0.0}
+    nothing = {"only_after": 0, "only_before": 0, "p": 1.0}
+    assert found["validation"] == {"gain": 0.0, "low": 0.0, "high": 0.0, "mcnemar": nothing}
+
+
+def test_mcnemar_is_the_exact_test_of_the_examples_that_differ():
+    found = mcnemar(np.array([True] * 8 + [False] * 4), np.array([False] * 10 + [True] * 2))
+
+    assert found == {"only_after": 8, "only_before": 2, "p": pytest.approx(112 / 1024)}
 
 
 def test_without_fine_tuning_there_is_no_gain(splits):

@@ -19,7 +19,14 @@ def test_scores_by_hand():
 
     assert scores["accuracy"] == pytest.approx(0.6)
     assert scores["per_class"]["low"] == pytest.approx(
-        {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2}
+        {
+            "precision": 0.5,
+            "recall": 0.5,
+            "f1": 0.5,
+            "support": 2,
+            "roc_auc": 5 / 6,
+            "average_precision": 5 / 6,
+        }
     )
     assert scores["per_class"]["middle"]["f1"] == pytest.approx(2 / 3)
     assert scores["per_class"]["high"]["support"] == 0
