@@ -100,7 +100,7 @@ main.add_command(predict)
     "--time",
     "budget",
     metavar="TIME",
-    help="Plan the fine-tuning of the default recipe to fit into 10m or 2h.",
+    help="Plan the default recipe to fit into 10m or 2h; --max-time cuts any.",
 )
 @MAX_TIME
 @RESUME

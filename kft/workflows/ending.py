@@ -76,11 +76,6 @@ class Trained:
 
 def finish(directory: Path, config: RunConfig, trained: Trained) -> RunResult:
     """Scores what was trained, exports it, and draws figures."""
-    if trained.ended_early:
-        # Later the config says what was done: validation examples that a refit trained on count
-        # as such.
-        done = {"refit": trained.validated is not None, "folds": trained.folds and config.folds}
-        write_config(directory, config.model_copy(update=done))
     task, examples, feature_cache = trained.task, trained.examples, trained.feature_cache
     final = {name: answer(task, examples, name, feature_cache) for name in held_out(examples)}
     answers = final | validation_before_refit(trained)
@@ -94,7 +89,12 @@ def finish(directory: Path, config: RunConfig, trained: Trained) -> RunResult:
     write_end(directory, content, test, task.target)
     exports, across = export(config, task, final.get("test", final["validation"]), directory)
     draw_end(directory, content, test, task.target)
-    # Only now: a run that was killed in any of this is resumed.
+    # Only now: a run that was killed in any of this is resumed, and does all that was asked for.
+    if trained.ended_early:
+        # Later the config says what was done: validation examples that a refit trained on count
+        # as such.
+        done = {"refit": trained.validated is not None, "folds": trained.folds and config.folds}
+        write_config(directory, config.model_copy(update=done))
     RunState(directory).remove()
     notes = input_notes(trained.phases, examples.raw.input.plural)
     return RunResult(directory, trained.phases, content, exports, across, notes)

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from killing import Killed
 from shown import shown_lines
-from tiny_runs import config
+from tiny_runs import PHASES, config
 
 from kft.cli.main import main
 from kft.errors import ConfigError
@@ -70,10 +70,6 @@ def records(directory):
 
 def best_of(lines):
     return min(lines, key=lambda record: record["val_loss"])
-
-
-def weights_of(directory):
-    return open_run(directory)[1].model.get_weights()
 
 
 def test_a_run_stopped_in_fine_tuning_ends_with_its_best_epoch(whole, in_tuning, copy):
@@ -176,6 +172,26 @@ def test_a_run_stopped_in_its_refit_ends_with_the_weights_before(whole, tmp_path
     assert result.scores["validation"]["loss"] == pytest.approx(last["val_loss"], rel=1e-5)
     assert json.loads((tmp_path / "run" / CONFIG).read_text())["refit"] is False
     assert evaluate_run(tmp_path / "run").keys() == {"validation", "test"}
+
+
+def test_a_finish_that_is_stopped_itself_forgets_nothing_that_was_asked_for(tmp_path):
+    mark, stop_refit = tmp_path / "export", tmp_path / "refit"
+    exporter = {"kind": "killing:WeightsFile", "file": "late", "mark": str(mark)}
+    # A run builds an optimizer for each of its two phases; the third is of the refit.
+    sgd = {"kind": "killing:KillingSgd", "mark": str(stop_refit), "fatal": 3, "momentum": 0.9}
+    phases = [{**phase, "optimizer": sgd} for phase in PHASES]
+    settings = {"phases": phases, "exporters": [exporter], "refit": True}
+    with pytest.raises(Killed):
+        run(config(tmp_path / "run", **settings))
+    with pytest.raises(Killed):
+        finish_run(tmp_path / "run")
+    between = json.loads((tmp_path / "run" / CONFIG).read_text())
+
+    result = finish_run(tmp_path / "run")
+
+    assert between["refit"] is True
+    assert result.scores["ended_early"]["without"] == ["refit"]
+    assert json.loads((tmp_path / "run" / CONFIG).read_text())["refit"] is False
 
 
 def test_a_run_without_an_epoch_says_how_to_go_on(in_head, copy):
