@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from kft.data import Split, Splits
+from kft.data import Splits
 from kft.input import Input
 from kft.sources.labels.classes import ClassSource
 from kft.sources.labels.label_columns import LabelColumns
-from kft.sources.splitting.split_assignment import Examples, divide
+from kft.sources.labels.labelled import Labelled, labelled_splits
 from kft.sources.splitting.split_rule import SplitRule
 
 if TYPE_CHECKING:
@@ -48,14 +48,16 @@ class Digits(ClassSource):
         predicted = self.chosen(
             LabelColumns("class", tuple("0123456789"), [(str(label),) for label in labels])
         )
-        examples = Examples("data", names, predicted.shown, kept=predicted.kept)
-        division = divide(examples, self.split, seed)
         encoded = tf.constant([png(scan) for scan in scans.reshape(-1, 8, 8)])
-        trained = division.chosen == "train"
-        target = predicted.target("data", trained)
-        numbers = predicted.labels(target.names)
-        whole = Split(names, numbers, lambda index: tf.gather(encoded, index))
-        return division.splits(whole, target, self.input, predicted.notes(trained))
+        found = Labelled(
+            where="data",
+            names=names,
+            predicted=predicted,
+            groups=None,
+            given=None,
+            fetch=lambda index: tf.gather(encoded, index),
+        )
+        return labelled_splits(found, self.input, self.split, seed)
 
 
 def png(scan: np.ndarray) -> bytes:

@@ -20,9 +20,9 @@ from kft.sources.folders.folder_notes import count_endings
 from kft.sources.folders.listing import TABLES, list_below
 from kft.sources.table_file import Fault, Row, Rows, read_table
 from kft.sources.tables.table_content import ContentColumn
-from kft.sources.tables.table_files import PLACE, file_in
+from kft.sources.tables.table_files import file_in
 from kft.sources.tables.table_paths import path_column, template_of
-from kft.storage.files import is_remote, join, local_bytes, remote_bytes
+from kft.storage.files import content_of, is_folder, is_remote, join
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +53,7 @@ class Unlabelled:
         """
         if self.file is None:
             return cast("np.ndarray", self.held)
-        return remote_bytes(self.file) if is_remote(self.file) else local_bytes(self.file)
+        return content_of(self.file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +144,9 @@ class Finder:
         except DataError as error:
             yield Unread(folder, error.problem)
             return
-        files = [file for file in listed if file.lower().endswith(self._endings or ("",))]
-        others = [file for file in listed if not file.lower().endswith(self._endings or ("",))]
+        endings = self._endings or ("",)
+        files = [file for file in listed if file.lower().endswith(endings)]
+        others = [file for file in listed if not file.lower().endswith(endings)]
         if not files:
             held = f"only {count_endings(others)}" if others else "no files"
             yield Unread(folder, f"Holds {held}; the model reads {', '.join(self._endings)}")
@@ -173,7 +174,7 @@ class Finder:
             yield from self._held(rows, column)
             return
         for row in rows.rows:
-            yield example_in(row, column, path, template or PLACE)
+            yield example_in(row, column, path, template)
 
     @property
     def _content_column(self) -> str | None:
@@ -208,25 +209,13 @@ class Finder:
             yield Unlabelled(name, held=example)
 
 
-def example_in(row: Row, column: str, table: str, template: str) -> Unlabelled | Unread:
+def example_in(row: Row, column: str, table: str, template: str | None) -> Unlabelled | Unread:
     """The example whose file a `row` of a `table` names in `column`, put into a `template`."""
     try:
         file = file_in(row.cells.get(column), table, template)
     except ValueError as error:
         return Unread(f"{table}, line {row.line}", f"{column!r} {error}")
     return Unlabelled(printable(file), file)
-
-
-def is_folder(path: str) -> bool:
-    """Says whether there is a folder at `path`, which may be a URL."""
-    if not is_remote(path):
-        return os.path.isdir(path)  # noqa: PTH112
-    import tensorflow as tf
-
-    try:
-        return bool(tf.io.gfile.isdir(path))
-    except tf.errors.OpError:  # such as of a kind of URL that TensorFlow does not know
-        return False
 
 
 def inputs_of(data: Mapping[str, Any]) -> list[type[Input]]:

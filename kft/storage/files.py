@@ -110,7 +110,7 @@ def read_bytes(path: str, where: str, most: int = MOST_EXAMPLE_BYTES) -> bytes:
     if is_remote(path):
         require_reader(path, where)
     try:
-        return remote_bytes(path, most) if is_remote(path) else local_bytes(path, most)
+        return content_of(path, most)
     except OSError as error:
         raise DataError(
             where=f"{where} {path!r}",
@@ -119,7 +119,12 @@ def read_bytes(path: str, where: str, most: int = MOST_EXAMPLE_BYTES) -> bytes:
         ) from error
 
 
-def remote_bytes(path: str, most: int = MOST_EXAMPLE_BYTES) -> bytes:
+def content_of(path: str, most: int = MOST_EXAMPLE_BYTES) -> bytes:
+    """Returns the content of the file at `path`, which may be a URL; or raises OSError."""
+    return remote_bytes(path, most) if is_remote(path) else local_bytes(path, most)
+
+
+def remote_bytes(path: str, most: int) -> bytes:
     """Returns the content of the file at a URL, or raises OSError, as of more than `most` bytes."""
     import tensorflow as tf
 
@@ -172,6 +177,18 @@ def is_file(path: str) -> bool:
     try:
         return not tf.io.gfile.stat(path).is_directory
     except tf.errors.OpError:
+        return False
+
+
+def is_folder(path: str) -> bool:
+    """Says whether there is a folder at `path`, which may be a URL."""
+    if not is_remote(path):
+        return os.path.isdir(path)  # noqa: PTH112
+    import tensorflow as tf
+
+    try:
+        return bool(tf.io.gfile.isdir(path))
+    except tf.errors.OpError:  # such as of a kind of URL that TensorFlow does not know
         return False
 
 

@@ -192,8 +192,7 @@ class Table(ClassSource):
 
     def _inputs(self, rows: Rows, faults: list[Fault]) -> FileColumn | ContentColumn:
         if self.path_column is not None:
-            template = self.path_template or PLACE
-            return FileColumn.of(rows, self.path, self.path_column, template, faults)
+            return FileColumn.of(rows, self.path, self.path_column, self.path_template, faults)
         return ContentColumn.of(rows, str(self.input_column), self.name_column, faults)
 
     def _refuse_missing(

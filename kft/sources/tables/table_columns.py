@@ -12,7 +12,8 @@ from kft.settings.component import absolute
 from kft.sources.labels.cell_parsers import flag_in, is_number
 from kft.sources.splitting.split_names import SPLITS, own_split, usual_split
 from kft.sources.table_file import Rows, read_table
-from kft.sources.tables.table_paths import path_column, put, template_of
+from kft.sources.tables.table_files import put
+from kft.sources.tables.table_paths import path_column, template_of
 
 TARGETS = ("class_column", "label_columns", "value_columns")
 # What people call the column to predict, where others could be it too.

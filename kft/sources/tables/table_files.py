@@ -41,7 +41,9 @@ class FileColumn:
     files: Sequence[str]
 
     @classmethod
-    def of(cls, rows: Rows, at: str, column: str, template: str, faults: list[Fault]) -> FileColumn:
+    def of(
+        cls, rows: Rows, at: str, column: str, template: str | None, faults: list[Fault]
+    ) -> FileColumn:
         """The files that `column` of the table `at` a path names; faults are added to `faults`."""
         files = rows.read(column, lambda cell: file_in(cell, at, template), faults)
         names = [name_of(file, at) for file in files]
@@ -82,13 +84,18 @@ class FileColumn:
             )
 
 
-def file_in(cell: Any, table: str, template: str = PLACE) -> str:
+def put(cell: str, template: str | None) -> str:
+    """Returns the path that a `cell` says by itself, or put into the `template`."""
+    return cell if template is None else template.replace(PLACE, cell)
+
+
+def file_in(cell: Any, table: str, template: str | None = None) -> str:
     """The path of the file that a `cell` of the table at the path `table` names.
 
     `template` is what the cell is put into, as `Table` has it. A ValueError says what is wrong
     with the cell.
     """
-    return file_of(table, template.replace(PLACE, text_in(cell)))
+    return file_of(table, put(text_in(cell), template))
 
 
 def name_of(file: str, table: str) -> str:

@@ -14,7 +14,7 @@ from kft.sources.folders.listing import near_miss
 from kft.sources.labels.cell_parsers import is_number
 from kft.sources.table_file import Rows
 from kft.sources.tables.path_templates import fitting, templates_by_column
-from kft.sources.tables.table_files import PLACE, file_of
+from kft.sources.tables.table_files import file_of, put
 from kft.storage.files import is_file, is_remote
 
 # Cells of a column.
@@ -44,6 +44,17 @@ def path_column(
         if template is not None:
             raise no_fit(rows, texts, template)
         raise no_files(rows, path, texts, templates_by_column(path, texts, endings))
+    return only_way(rows, path, fits)
+
+
+def only_way(
+    rows: Rows, path: str, fits: Mapping[str, Sequence[str | None]]
+) -> tuple[str, str | None]:
+    """Returns the only column that `fits`, and the only template by which it does.
+
+    Raises:
+        DataError: There are others, or the line of column names is missing.
+    """
     refuse_headless(rows, path, fits)
     column = only_column(rows, [*fits])
     if len(fits[column]) > 1:
@@ -62,9 +73,8 @@ def template_of(rows: Rows, path: str, column: str, endings: tuple[str, ...] = (
     Raises:
         DataError: There is more than one way.
     """
-    if not ways_to_files(path, some_cells(rows, [column]), None, endings):
-        return None
-    return path_column(rows, path, [column], endings=endings)[1]
+    fits = ways_to_files(path, some_cells(rows, [column]), None, endings)
+    return only_way(rows, path, fits)[1] if fits else None
 
 
 def ways_to_files(
@@ -113,11 +123,6 @@ def only_column(rows: Rows, names: Sequence[str]) -> str:
         f"has several columns that name files: {quoted(names)}",
         f"Say which: name the column, such as --set data.path_column={names[0]}",
     )
-
-
-def put(cell: str, template: str | None) -> str:
-    """Returns the path that a `cell` says by itself, or put into the `template`."""
-    return cell if template is None else template.replace(PLACE, cell)
 
 
 def some_cells(rows: Rows, columns: Sequence[str]) -> dict[str, list[str]]:
