@@ -67,7 +67,7 @@ def for_people(what: str) -> Iterator[None]:
         warn(f"{what} is not written: {one_line(error) or type(error).__name__}")
 
 
-def track(items: Iterable[Item], title: str, total: int | None) -> Iterator[Item]:
+def track(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:
     """Yields `items`, showing a bar on a terminal and one line at the end elsewhere."""
     console = _console.get()
     if console is None or not console.is_terminal:

@@ -43,6 +43,7 @@ class Best:
 
     Attributes:
         monitor: The name of the metric.
+        fine_tunes: Whether fine-tuning has begun.
         before: The best epoch before fine-tuning, or None before the first.
         since: The best epoch of fine-tuning, or None before its first.
         copies: Makes the copies, also those of others that are to share what is frozen.
@@ -52,7 +53,7 @@ class Best:
         self._model = model
         self.monitor = monitor
         self.copies = Copies()
-        self._fine_tunes = False
+        self.fine_tunes = False
         self.before: EpochWeights | None = None
         self.since: EpochWeights | None = None
 
@@ -78,23 +79,18 @@ class Best:
 
     def begin_fine_tuning(self) -> None:
         """Leaves `before` as it is from now on: epochs to come compete for `since`."""
-        self._fine_tunes = True
+        self.fine_tunes = True
 
     def consider(self, record: Mapping[str, Any]) -> None:
         """Copies the weights if the epoch just ended, of this `record`, is the best so far."""
-        rival = self.since if self._fine_tunes else self.before
+        rival = self.since if self.fine_tunes else self.before
         if rival is not None and self.score(record) <= self.score(rival.record):
             return
         epoch = EpochWeights(record, self.copies.of(self._model.variables))
-        if self._fine_tunes:
+        if self.fine_tunes:
             self.since = epoch
         else:
             self.before = epoch
-
-    @property
-    def fine_tunes(self) -> bool:
-        """Whether fine-tuning has begun."""
-        return self._fine_tunes
 
     @property
     def overall(self) -> EpochWeights | None:
@@ -118,7 +114,7 @@ class Best:
     def state(self) -> dict[str, Any]:
         """Returns the best epochs, ready for JSON; `arrays` gives their weights."""
         return {
-            "fine_tunes": self._fine_tunes,
+            "fine_tunes": self.fine_tunes,
             "before": as_json(self.before),
             "since": as_json(self.since),
         }
@@ -138,7 +134,7 @@ class Best:
             weights = Snapshot.from_arrays(self._model.variables, arrays(saved["file"]))
             return EpochWeights(saved["record"], weights)
 
-        self._fine_tunes = state["fine_tunes"]
+        self.fine_tunes = state["fine_tunes"]
         self.before, self.since = epoch(state["before"]), epoch(state["since"])
 
 

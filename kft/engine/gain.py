@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from kft.engine.selection import Selected
 from kft.scoring.direction import lower_is_better
 from kft.scoring.evaluate import Answers, evaluate
-from kft.scoring.intervals import CONFIDENCE, RESAMPLES, resampled_means
+from kft.scoring.intervals import CONFIDENCE, RESAMPLES, percentiles, resampled_means
 from kft.scoring.metrics import scoring_of
 from kft.task import Task
 
@@ -82,11 +82,8 @@ def scores_per_example(task: Task, answers: Answers, metric: str) -> np.ndarray:
 
 def bootstrap_interval(differences: np.ndarray) -> dict[str, float]:
     """Returns the mean of paired `differences`, ``(size,)``, and its percentile interval."""
-    import numpy as np
-
-    means = resampled_means(differences)
-    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return {"gain": float(differences.mean()), "low": float(low), "high": float(high)}
+    low, high = percentiles(resampled_means(differences))
+    return {"gain": float(differences.mean()), "low": low, "high": high}
 
 
 def mcnemar(better: np.ndarray, worse: np.ndarray) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def what_is_left(directory: Path, settings: Iterable[str] = ()) -> list[str]:
     names = (METRICS, BEST_WEIGHTS, SCORES, PREDICTIONS)
     there = [name for name in names if (directory / name).is_file()]
     lines = [f"{directory} holds {', '.join(there)}"] if there else []
-    if (directory / SCORES).is_file() and not (directory / STATE).is_file():
+    if is_done(directory):
         return [*lines, f"Export it with:  kft export {quote(str(directory))}"]
     how = "Go on with" if cluster_here() is None else "Start all workers again to go on, each with"
     words = ["kft run", quote(str(directory / CONFIG)), "--resume"]
@@ -115,6 +115,11 @@ def what_is_left(directory: Path, settings: Iterable[str] = ()) -> list[str]:
     if METRICS in there:
         lines.append(f"Score and export the best so far:  kft finish {quote(str(directory))}")
     return lines
+
+
+def is_done(directory: Path) -> bool:
+    """Says whether the run in `directory` has its scores and exports: the state goes after them."""
+    return (directory / SCORES).is_file() and not (directory / STATE).is_file()
 
 
 @contextmanager
@@ -198,7 +203,7 @@ def take_over(directory: Path, config: RunConfig) -> None:
             problem=f"holds a run whose config differs in {', '.join(others)}",
             fix=f"Resume `{directory / CONFIG}` itself, or name another output_dir",
         )
-    if (directory / SCORES).is_file() and not (directory / STATE).is_file():
+    if is_done(directory):
         raise ConfigError(
             where=f"output_dir {str(directory)!r}",
             problem="holds a run that is done: there is nothing to resume",

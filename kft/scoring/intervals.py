@@ -25,7 +25,14 @@ def interval_of(scores: np.ndarray) -> list[float] | None:
     known = scores[np.isfinite(scores)]
     if not known.size or known.min() == known.max():
         return None
-    return [float(end) for end in np.quantile(known, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])]
+    return percentiles(known)
+
+
+def percentiles(scores: np.ndarray) -> list[float]:
+    """The ends between which the middle `CONFIDENCE` of `scores` lie."""
+    import numpy as np
+
+    return [float(end) for end in np.quantile(scores, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])]
 
 
 def resampled_means(values: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -38,14 +45,19 @@ def resampled_means(values: np.ndarray, seed: int = 0) -> np.ndarray:
     return np.concatenate([drawn @ values / len(values) for drawn in draws(len(values), seed)])
 
 
+def resamples_at_once(width: int) -> Iterator[int]:
+    """Yields how many resamples of so many numbers to make at once, until all are made."""
+    each = max(1, DRAWS_AT_ONCE // width)
+    for start in range(0, RESAMPLES, each):
+        yield min(each, RESAMPLES - start)
+
+
 def draws(size: int, seed: int) -> Iterator[np.ndarray]:
     """Yields how often each of `size` examples is drawn, float64 ``(some resamples, size)``."""
     import numpy as np
 
     random = np.random.default_rng(seed)
-    each = max(1, DRAWS_AT_ONCE // size)
-    for start in range(0, RESAMPLES, each):
-        count = min(each, RESAMPLES - start)
+    for count in resamples_at_once(size):
         drawn = random.integers(size, size=(count, size))
         numbers = drawn + size * np.arange(count)[:, None]
         yield (
@@ -79,11 +91,10 @@ def count_intervals(
         )
     )
     random, found = np.random.default_rng(0), []
-    each = max(1, DRAWS_AT_ONCE // max(count, classes))
-    for start in range(0, RESAMPLES, each):
-        drawn = random.multinomial(
-            len(labels), often / len(labels), size=min(each, RESAMPLES - start)
-        ).astype("float64")
+    for resamples in resamples_at_once(max(count, classes)):
+        drawn = random.multinomial(len(labels), often / len(labels), size=resamples).astype(
+            "float64"
+        )
         found.append(Counts(drawn @ true, drawn @ guessed, drawn @ right).scores())
     intervals = {
         name: interval_of(np.concatenate([scores[name] for scores in found])) for name in found[0]

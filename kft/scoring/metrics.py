@@ -88,6 +88,8 @@ class ClassScoring(Scoring):
     def scores(self, labels: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
         """Precision, recall and F1 are as scikit-learn's; a class never predicted has precision 0.
 
+        Their micro averages are the accuracy, so they are not repeated.
+
         The rows of the confusion matrix are the true classes; it is None of more classes than
         `MATRIX_CLASSES`. The confusions are its cells off the diagonal that are not 0. Of more than
         `RANKED_CLASSES`, none is ranked against the rest.
@@ -113,7 +115,6 @@ class ClassScoring(Scoring):
             "log_loss": float(log_losses(labels, outputs).mean()),
             "brier": float(brier_scores(labels, outputs).mean()),
             "macro": macro,
-            "micro": averaged(labels, predicted, "micro"),
             "weighted": averaged(labels, predicted, "weighted"),
             "per_class": per_class,
             "calibration": calibration(predicted == labels, outputs.max(axis=1)),

@@ -20,10 +20,10 @@ from kft.engine.so_far import Record, SoFar, done_so_far
 from kft.errors import ConfigError
 from kft.progress import say
 from kft.results.resume import refuse_changes
-from kft.results.run_directory import full_disk_as_error, locked
+from kft.results.run_directory import full_disk_as_error, is_done, locked
 from kft.storage.atomic import write_text
 from kft.storage.digests import read_model, write_model
-from kft.storage.run_files import BEST_WEIGHTS, CONFIG, FOLDS, METRICS, REFIT, SCORES, STATE
+from kft.storage.run_files import BEST_WEIGHTS, CONFIG, FOLDS, METRICS, REFIT
 from kft.workflows.ending import RunResult, Trained, finish
 from kft.workflows.fit import Fits
 from kft.workflows.run import save_selected
@@ -55,7 +55,7 @@ def finish_run(directory: str | Path) -> RunResult:
         examples = read(ready.splits, config.data.on_bad_input, config.cache)
         write_model(directory, config.model_parts, {})  # compares it with what the run began with
         refuse_changes(found, ready.found, examples.decoded)
-        trained = with_best_so_far(config, ready, examples, RunState(directory, found), records)
+        trained = with_best_so_far(config, ready, examples, found, records)
         return finish(directory, config, trained)
 
 
@@ -67,7 +67,7 @@ def stopped_run(directory: Path) -> Iterator[tuple[RunConfig, SavedState]]:
             str(directory), f"holds no run: it has no {CONFIG}", "Give the directory of a run"
         )
     with locked(directory), full_disk_as_error(directory):
-        if (directory / SCORES).is_file() and not (directory / STATE).is_file():
+        if is_done(directory):
             fix = f"Score it again by `kft evaluate {directory}`, or predict with it"
             raise ConfigError(str(directory), "is done: there is nothing to finish", fix)
         found = find_state(directory)
@@ -99,14 +99,15 @@ def with_best_so_far(
     config: RunConfig,
     ready: SetUp,
     examples: Reading,
-    state: RunState,
+    found: SavedState,
     records: Sequence[Record],
 ) -> Trained:
     """The task with the best weights so far, as training would leave it; saves them."""
-    task, directory, found = ready.task, state.directory, state.found
+    task, directory = ready.task, found.directory
+    state = RunState(directory, found)
     fits = Fits(config, task, examples.decoded, state, Snapshot.of(()), resume=True)
     context = replace(fits.main(), callbacks=tuple)
-    so_far = done_so_far(context, found, config.phases, records) if found else SoFar((), 0)
+    so_far = done_so_far(context, found, config.phases, records)
     if not so_far.phases:
         raise nothing_to_finish(directory)
     record = restore_best(context, so_far, read_model(directory).get("epoch"))

@@ -43,7 +43,7 @@ from kft.workflows.fit import Fits
 from kft.workflows.folds import cross_validate
 from kft.workflows.refit import refit, refit_phases
 from kft.workflows.setup import SetUp, build_task, say_devices, set_up
-from kft.workflows.time_limit import deadline_in, ended_early, is_in_time, is_time_for
+from kft.workflows.time_limit import deadline_in, early_end, is_in_time, is_time_for
 
 
 def run(config: RunConfig, resume: bool = False, max_time: str | None = None) -> RunResult:
@@ -129,7 +129,10 @@ def with_folds_and_refit(fits: Fits, trained: Trained) -> Trained:
         *([FOLDS] if config.folds and trained.folds is None else []),
         *([REFIT] if config.refit and trained.validated is None else []),
     ]
-    ended = ended_early(deadline, trained.phases, config.phases, left_out)
+    if deadline is None or not (deadline.reached or left_out):
+        return trained
+    by = f"--max-time {deadline.given}"
+    ended = early_end(by, trained.phases, config.phases, left_out)
     return replace(trained, ended_early=ended)
 
 

@@ -45,25 +45,13 @@ def is_in_time(what: str, deadline: Deadline | None) -> bool:
     return False
 
 
-def ended_early(
-    deadline: Deadline | None,
-    results: Sequence[PhaseResult],
-    phases: Sequence[Phase],
-    left_out: Sequence[str],
-) -> Mapping[str, Any] | None:
-    """Where training ended before its time, as in ``scores.json``; None if it did not.
-
-    `results` are of the first of `phases`; `left_out` are the folds and the refit if they are.
-    """
-    if deadline is None or not (deadline.reached or left_out):
-        return None
-    return early_end(f"--max-time {deadline.given}", results, phases, left_out)
-
-
 def early_end(
     by: str, results: Sequence[PhaseResult], phases: Sequence[Phase], left_out: Sequence[str]
 ) -> Mapping[str, Any]:
-    """Where training ended, `by` what, and what it did without, as in ``scores.json``."""
+    """Where training ended before its time, `by` what and without what, as in ``scores.json``.
+
+    `results` are of the first of `phases`; `left_out` are the folds and the refit if they are.
+    """
     last = results[-1].epochs[-1]
     later = [phase.name for phase in phases[len(results) :]]
     where = {"phase": last["phase"], "epoch": last["epoch"]}

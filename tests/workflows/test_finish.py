@@ -16,7 +16,6 @@ from tiny_runs import PHASES, config
 
 from kft.cli.main import main
 from kft.errors import ConfigError
-from kft.results.run_directory import locked
 from kft.storage.run_files import BEST_WEIGHTS, CONFIG, METRICS, MODEL, SCORES, STATE
 from kft.workflows.finish import finish_run
 from kft.workflows.predict import predict
@@ -62,6 +61,12 @@ def copy(tmp_path):
         return tmp_path / "run"
 
     return copied
+
+
+def dying_in_the_refit(directory):
+    """Phases of a run that is killed as the refit begins: of three optimizers, two are before."""
+    sgd = {"kind": "killing:KillingSgd", "mark": str(directory / "refit"), "fatal": 3}
+    return [{**phase, "optimizer": sgd} for phase in PHASES]
 
 
 def records(directory):
@@ -156,13 +161,10 @@ def test_a_line_that_was_cut_off_is_removed(in_tuning, copy):
     assert (directory / METRICS).read_text() == whole
 
 
-def test_a_run_stopped_in_its_refit_ends_with_the_weights_before(whole, tmp_path, monkeypatch):
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("kft.workflows.run.refit", stop)
-    with pytest.raises(KeyboardInterrupt):
-        run(config(tmp_path / "run", exporters=[], refit=True, select="last"))
+def test_a_run_stopped_in_its_refit_ends_with_the_weights_before(tmp_path):
+    settings = {"phases": dying_in_the_refit(tmp_path), "exporters": [], "select": "last"}
+    with pytest.raises(Killed):
+        run(config(tmp_path / "run", refit=True, **settings))
 
     result = finish_run(tmp_path / "run")
 
@@ -175,12 +177,12 @@ def test_a_run_stopped_in_its_refit_ends_with_the_weights_before(whole, tmp_path
 
 
 def test_a_finish_that_is_stopped_itself_forgets_nothing_that_was_asked_for(tmp_path):
-    mark, stop_refit = tmp_path / "export", tmp_path / "refit"
-    exporter = {"kind": "killing:WeightsFile", "file": "late", "mark": str(mark)}
-    # A run builds an optimizer for each of its two phases; the third is of the refit.
-    sgd = {"kind": "killing:KillingSgd", "mark": str(stop_refit), "fatal": 3, "momentum": 0.9}
-    phases = [{**phase, "optimizer": sgd} for phase in PHASES]
-    settings = {"phases": phases, "exporters": [exporter], "refit": True}
+    exporter = {"kind": "killing:WeightsFile", "file": "late", "mark": str(tmp_path / "export")}
+    settings = {
+        "phases": dying_in_the_refit(tmp_path),
+        "exporters": [exporter],
+        "refit": True,
+    }
     with pytest.raises(Killed):
         run(config(tmp_path / "run", **settings))
     with pytest.raises(Killed):
@@ -222,7 +224,7 @@ def test_a_run_that_is_done_stays_as_it_is(whole):
 
 def test_a_finished_run_has_nothing_to_finish_or_to_resume(in_head, copy):
     directory = copy(in_head)
-    finish_run(directory)
+    finish_run(directory)  # and gives the lock back, which both below take
     loaded = json.loads((directory / CONFIG).read_text())
 
     with pytest.raises(ConfigError, match="is done: there is nothing to finish"):
@@ -295,12 +297,3 @@ def test_ctrl_c_in_a_terminal_names_both_ways_on(tmp_path):
         "Training ended early, after epoch 3, in 'head', without tune: kft finish."
         in finished.stdout
     )
-
-
-def test_the_lock_is_given_back(in_head, copy):
-    directory = copy(in_head)
-
-    finish_run(directory)
-
-    with locked(directory):
-        pass
